@@ -1,0 +1,1 @@
+"""Measure: latency and throughput of bundles and backends."""

@@ -1,0 +1,1 @@
+"""Custom ops: C++/CUDA kernels with thin bindings, and their NumPy references."""

@@ -1,0 +1,1 @@
+"""Export: checkpoint to ONNX graphs, bundle and TensorRT engines."""

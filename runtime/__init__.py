@@ -1,0 +1,1 @@
+"""Deploy: load a bundle and run it (synthesis, reconstruction, edits) without PyTorch."""

@@ -1,0 +1,1 @@
+"""Train: networks, procedural fingers, losses, trainers, checkpoints."""
