@@ -1,1 +1,65 @@
-"""Custom ops: C++/CUDA kernels with thin bindings, and their NumPy references."""
+"""Custom ops: C++/CUDA kernels with thin bindings, and their NumPy references.
+
+The bindings are built when the package is installed (`setup.py`, through CMake). Where a compiler or headers
+were missing the install goes on without them: models then run on the local functions that every file carries,
+and `library` says what was missing.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["LIBRARIES", "LibraryNotBuilt", "LibraryStatus", "library", "status"]
+
+LIBRARIES = ("onnxruntime", "tensorrt")
+
+_HERE = Path(__file__).parent
+_REPORT = _HERE / "build_report.json"  # written by setup.py
+
+
+class LibraryNotBuilt(RuntimeError):
+    """The library was not built with this install; the message gives the reason and the fix."""
+
+
+@dataclass(frozen=True)
+class LibraryStatus:
+    """What the install made of one library.
+
+    `path` is None when it was not built; `reason` and `fix` then say why and what to do. They are also set
+    when the library was built without its CUDA kernels (`cuda` False).
+    """
+
+    name: str
+    path: Path | None
+    cuda: bool
+    reason: str | None
+    fix: str | None
+
+
+def library(name: str) -> Path:
+    """Path of a built library: `onnxruntime` (custom ops) or `tensorrt` (plugins).
+
+    Raises `LibraryNotBuilt` with the reason and the fix, `ValueError` for another name.
+    """
+    found = status(name)
+    if found.path is None:
+        raise LibraryNotBuilt(f"the {name} ops library was not built: {found.reason}; {found.fix}")
+    return found.path
+
+
+def status(name: str) -> LibraryStatus:
+    """The state of one library, without raising for one that was not built; `ValueError` for another name."""
+    if name not in LIBRARIES:
+        raise ValueError(f"no ops library {name!r}: choose one of {', '.join(LIBRARIES)}")
+    path = _HERE / f"libfingergen_{name}.so"
+    try:
+        entry = json.loads(_REPORT.read_text(encoding="utf-8"))[name]
+    except (OSError, ValueError, KeyError):
+        entry = {"reason": "this install ran no build", "fix": "run `pip install .` again in the source tree"}
+    return LibraryStatus(
+        name=name,
+        path=path if path.is_file() else None,
+        cuda=path.is_file() and bool(entry.get("cuda")),
+        reason=entry.get("reason"),
+        fix=entry.get("fix"),
+    )

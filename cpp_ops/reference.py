@@ -1,0 +1,62 @@
+"""NumPy twins of the custom ops: slow, plain, and what every binding is tested against.
+
+Sums run in float64 and are rounded once, to the dtype of `x`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["fused_leaky_relu", "upfirdn2d"]
+
+
+def fused_leaky_relu(
+    x: NDArray[np.floating], bias: NDArray[np.floating], negative_slope: float = 0.2, scale: float = 2**0.5
+) -> NDArray[np.floating]:
+    """`scale * leaky_relu(x + bias)`, the bias along axis 1.
+
+    x: (N, C, …) float; bias: (C,). Returns the shape and dtype of x. `ValueError` when the shapes do not fit.
+    """
+    if x.ndim < 2 or bias.shape != x.shape[1:2]:
+        raise ValueError(f"want x (N, C, …) and bias (C,), got {x.shape} and {bias.shape}")
+    biased = x.astype(np.float64) + bias.astype(np.float64).reshape(-1, *[1] * (x.ndim - 2))
+    return (scale * np.where(biased < 0, biased * negative_slope, biased)).astype(x.dtype)
+
+
+def upfirdn2d(
+    x: NDArray[np.floating],
+    kernel: NDArray[np.floating],
+    up: int = 1,
+    down: int = 1,
+    pad: Sequence[int] = (0, 0, 0, 0),
+) -> NDArray[np.floating]:
+    """Upsample by zeros, pad, filter, keep every `down`-th sample.
+
+    `up - 1` zeros follow each sample; `pad` is [x0, x1, y0, y1] (left, right, top, bottom; negative crops);
+    the filter is a true 2-D convolution (the kernel turned by 180° against correlation), no implicit border.
+
+    x: (N, C, H, W) float; kernel: (kH, kW). Returns (N, C, H', W') in the dtype of x with
+    H' = (H * up + y0 + y1 - kH) // down + 1, W' alike. `ValueError` when an argument is out of range or
+    nothing is left to filter.
+    """
+    if x.ndim != 4 or kernel.ndim != 2 or kernel.size == 0:
+        raise ValueError(f"want x (N, C, H, W) and kernel (kH, kW), got {x.shape} and {kernel.shape}")
+    if up < 1 or down < 1 or len(pad) != 4:
+        raise ValueError(f"want up >= 1, down >= 1 and four pads, got up={up}, down={down}, pad={tuple(pad)}")
+    n, c, h, w = x.shape
+    kh, kw = kernel.shape
+    x0, x1, y0, y1 = pad
+    if h * up + y0 + y1 < kh or w * up + x0 + x1 < kw:
+        raise ValueError(f"x {x.shape} is too small for kernel {kernel.shape}, up={up}, pad={tuple(pad)}")
+
+    spread = np.zeros((n, c, h * up, w * up))
+    spread[:, :, ::up, ::up] = x
+    grown = np.pad(spread, ((0, 0), (0, 0), (max(y0, 0), max(y1, 0)), (max(x0, 0), max(x1, 0))))
+    rows, columns = grown.shape[2:]
+    padded = grown[:, :, max(-y0, 0) : rows - max(-y1, 0), max(-x0, 0) : columns - max(-x1, 0)]
+
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(2, 3))[:, :, ::down, ::down]
+    turned = kernel[::-1, ::-1].astype(np.float64)
+    filtered: NDArray[np.floating] = np.einsum("nchwij,ij->nchw", windows, turned)
+    return filtered.astype(x.dtype)

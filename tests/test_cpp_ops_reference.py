@@ -1,0 +1,69 @@
+"""The NumPy twins against independent implementations (SciPy, plain loops)."""
+
+import numpy as np
+import pytest
+from fingergen import cpp_ops
+from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import convolve2d
+
+
+def test_fused_leaky_relu_is_the_formula():
+    x = np.array([[[-2.0, 3.0], [0.5, -0.5]]], dtype=np.float32)  # (1, 2, 2)
+    bias = np.array([1.0, -1.0], dtype=np.float32)
+    expected = np.sqrt(2) * np.array([[[-0.2, 4.0], [-0.1, -0.3]]])
+    np.testing.assert_allclose(fused_leaky_relu(x, bias), expected, rtol=1e-6)
+    np.testing.assert_allclose(fused_leaky_relu(x, bias, negative_slope=1.0, scale=1.0)[0, 0], [-1, 4])
+    assert fused_leaky_relu(x.astype(np.float16), bias).dtype == np.float16
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    up=st.integers(1, 4),
+    down=st.integers(1, 4),
+    pad=st.tuples(*[st.integers(-3, 5)] * 4),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    taps=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+)
+def test_upfirdn2d_against_scipy(up, down, pad, size, taps):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, *size))
+    kernel = rng.standard_normal(taps)
+    x0, x1, y0, y1 = pad
+    height, width = size[0] * up + y0 + y1, size[1] * up + x0 + x1
+    if height < taps[0] or width < taps[1]:
+        with pytest.raises(ValueError, match="too small"):
+            upfirdn2d(x, kernel, up, down, pad)
+        return
+    result = upfirdn2d(x, kernel, up, down, pad)
+    for image, plane in zip(x.reshape(-1, *size), result.reshape(-1, *result.shape[2:]), strict=True):
+        padded = np.zeros((height, width))
+        for i in range(size[0]):
+            for j in range(size[1]):
+                if 0 <= i * up + y0 < height and 0 <= j * up + x0 < width:
+                    padded[i * up + y0, j * up + x0] = image[i, j]
+        np.testing.assert_allclose(plane, convolve2d(padded, kernel, "valid")[::down, ::down], atol=1e-12)
+
+
+def test_upfirdn2d_empty_batch_and_bad_arguments():
+    kernel = np.ones((2, 2), np.float32)
+    assert upfirdn2d(np.zeros((0, 3, 4, 5), np.float32), kernel, up=2).shape == (0, 3, 7, 9)
+    with pytest.raises(ValueError, match="up >= 1"):
+        upfirdn2d(np.zeros((1, 1, 4, 4)), kernel, up=0)
+    with pytest.raises(ValueError, match="kernel"):
+        upfirdn2d(np.zeros((4, 4)), kernel)
+    with pytest.raises(ValueError, match="bias"):
+        fused_leaky_relu(np.zeros((1, 3, 2)), np.zeros(2))
+
+
+def test_library_names_a_file_or_says_what_to_do():
+    for name in cpp_ops.LIBRARIES:
+        found = cpp_ops.status(name)
+        if found.path is not None:
+            assert cpp_ops.library(name) == found.path
+        else:
+            with pytest.raises(cpp_ops.LibraryNotBuilt, match=f"{name}.*not built: .+; .+"):
+                cpp_ops.library(name)
+    with pytest.raises(ValueError, match="openvino"):
+        cpp_ops.library("openvino")
