@@ -1,0 +1,85 @@
+"""StyleGAN2 discriminator, residual architecture with minibatch standard deviation."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .generator import channel_widths, check_resolution
+from .layers import EqualConv, EqualLinear, Fir, FusedLeakyReLU
+
+
+def _conv(in_channels: int, out_channels: int, size: int) -> nn.Sequential:
+    return nn.Sequential(
+        EqualConv(in_channels, out_channels, size, padding=size // 2), FusedLeakyReLU(out_channels)
+    )
+
+
+class ResidualBlock(nn.Module):
+    """(N, I, H, W) → (N, O, H/2, W/2)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, in_channels, 3)
+        self.conv2 = nn.Sequential(
+            Fir(pad=(2, 2)), EqualConv(in_channels, out_channels, 3, stride=2), FusedLeakyReLU(out_channels)
+        )
+        # The published form blurs at full size, then strides; only the kept samples are computed here.
+        self.skip = nn.Sequential(Fir(pad=(1, 1), down=2), EqualConv(in_channels, out_channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.conv2(self.conv1(x)) + self.skip(x)) * math.sqrt(0.5)
+
+
+def minibatch_std(x: Tensor, group_size: int) -> Tensor:
+    """Appends one channel: the standard deviation over groups of samples, averaged over features and pixels.
+
+    A group has `group_size` samples, or the next smaller number that divides the batch; sample i is in a group with
+    i + N/group, i + 2N/group, … as in the published code.
+    """
+    n, channels, height, width = x.shape
+    group = next(size for size in range(min(group_size, n), 0, -1) if n % size == 0)
+    spread = x.view(group, n // group, channels, height, width).var(dim=0, unbiased=False).add(1e-8).sqrt()
+    spread = spread.mean(dim=(1, 2, 3)).repeat(group)  # [N]
+    return torch.cat([x, spread.view(n, 1, 1, 1).expand(n, 1, height, width)], dim=1)
+
+
+class Discriminator(nn.Module):
+    """Image (N, channels, R, R) → logit (N, 1): positive for real. `widths` as in `Generator`."""
+
+    def __init__(
+        self,
+        resolution: int = 256,
+        channels: int = 1,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        widths: Mapping[int, int] | None = None,
+        minibatch_std_group: int = 4,
+    ) -> None:
+        super().__init__()
+        check_resolution(resolution)
+        self.resolution = resolution
+        self.channels = channels
+        self.widths = dict(widths or channel_widths(resolution, channel_base, channel_max))
+        self.minibatch_std_group = minibatch_std_group
+
+        blocks: list[nn.Module] = [_conv(channels, self.widths[resolution], 1)]
+        res = resolution
+        while res > 4:
+            blocks.append(ResidualBlock(self.widths[res], self.widths[res // 2]))
+            res //= 2
+        self.convs = nn.Sequential(*blocks)
+        width = self.widths[4]
+        self.final_conv = _conv(width + 1, width, 3)
+        self.final_linear = nn.Sequential(EqualLinear(width * 16, width, activate=True), EqualLinear(width, 1))
+
+    def architecture(self) -> dict[str, Any]:
+        """Plain values that rebuild this network: `Discriminator(**architecture)`."""
+        names = ("resolution", "channels", "widths", "minibatch_std_group")
+        return {name: getattr(self, name) for name in names}
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.final_conv(minibatch_std(self.convs(image), self.minibatch_std_group))
+        return self.final_linear(x.flatten(1))

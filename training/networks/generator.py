@@ -1,0 +1,177 @@
+"""StyleGAN2 generator, skip architecture (Karras et al., arXiv:1912.04958, figure 7)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .layers import EqualLinear, Fir, FusedLeakyReLU, ModulatedConv, PixelNorm
+
+
+def channel_widths(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
+    """Feature channels at every resolution 4, 8, … `resolution`: min(channel_max, channel_base / res)."""
+    return {4 << i: min(channel_max, channel_base // (4 << i)) for i in range(int(math.log2(resolution)) - 1)}
+
+
+def check_resolution(resolution: int) -> None:
+    if resolution < 8 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two, at least 8, not {resolution}")
+
+
+class ConstantInput(nn.Module):
+    """The learned 4×4 input, the same for every sample."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+
+
+class NoiseInjection(nn.Module):
+    """Adds a noise image (1 | N, 1, H, W) to all channels with a learned strength."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        return x + self.weight * noise
+
+
+class StyledConv(nn.Module):
+    """Modulated 3×3 convolution, noise, bias and activation."""
+
+    def __init__(self, in_channels: int, out_channels: int, style_dim: int, up: bool = False) -> None:
+        super().__init__()
+        self.conv = ModulatedConv(in_channels, out_channels, 3, style_dim, up=up)
+        self.noise = NoiseInjection()
+        self.activate = FusedLeakyReLU(out_channels)
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
+        return self.activate(self.noise(self.conv(x, style), noise))
+
+
+class ToRGB(nn.Module):
+    """Feature maps → image channels, added to the upsampled image of the level below."""
+
+    def __init__(self, in_channels: int, out_channels: int, style_dim: int, first: bool = False) -> None:
+        super().__init__()
+        if not first:
+            self.upsample = Fir(pad=(2, 1), up=2, gain=4.0)
+        self.conv = ModulatedConv(in_channels, out_channels, 1, style_dim, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
+
+    def forward(self, x: Tensor, style: Tensor, image: Tensor | None = None) -> Tensor:
+        out = self.conv(x, style) + self.bias
+        return out if image is None else out + self.upsample(image)
+
+
+class Generator(nn.Module):
+    """Latent → image. The defaults are the SynFing release (256×256, one channel).
+
+    `channels` are image channels; `widths` (resolution → feature channels) overrides `channel_base`/`channel_max`.
+    Images are unclipped float32, nominally in [-1, 1]: white background +1, ridges -1.
+    """
+
+    noises: nn.Module
+
+    def __init__(
+        self,
+        resolution: int = 256,
+        channels: int = 1,
+        style_dim: int = 512,
+        n_mlp: int = 8,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        widths: Mapping[int, int] | None = None,
+        lr_mlp: float = 0.01,
+    ) -> None:
+        super().__init__()
+        check_resolution(resolution)
+        self.resolution = resolution
+        self.channels = channels
+        self.style_dim = style_dim
+        self.n_mlp = n_mlp
+        self.lr_mlp = lr_mlp
+        self.widths = dict(widths or channel_widths(resolution, channel_base, channel_max))
+        self.num_ws = 2 * int(math.log2(resolution)) - 2
+
+        mapping = [EqualLinear(style_dim, style_dim, lr_mul=lr_mlp, activate=True) for _ in range(n_mlp)]
+        self.style = nn.Sequential(PixelNorm(), *mapping)
+        width = self.widths[4]
+        self.input = ConstantInput(width)
+        self.conv1 = StyledConv(width, width, style_dim)
+        self.to_rgb1 = ToRGB(width, channels, style_dim, first=True)
+        self.convs = nn.ModuleList()
+        self.to_rgbs = nn.ModuleList()
+        res = 4
+        while res < resolution:
+            res *= 2
+            below, width = width, self.widths[res]
+            self.convs.append(StyledConv(below, width, style_dim, up=True))
+            self.convs.append(StyledConv(width, width, style_dim))
+            self.to_rgbs.append(ToRGB(width, channels, style_dim))
+        self.noises = nn.Module()
+        for i, noise in enumerate(self.random_noise(1)):
+            self.noises.register_buffer(f"noise_{i}", noise)
+
+    def architecture(self) -> dict[str, Any]:
+        """Plain values that rebuild this network: `Generator(**architecture)`."""
+        names = ("resolution", "channels", "style_dim", "n_mlp", "widths", "lr_mlp")
+        return {name: getattr(self, name) for name in names}
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z (N, style_dim), standard normal → image (N, channels, resolution, resolution)."""
+        return self.synthesize(self.map(z))
+
+    def map(self, z: Tensor) -> Tensor:
+        """Mapping network: z → w, both (N, style_dim)."""
+        return self.style(z)
+
+    def synthesize(self, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """w (N, style_dim) or (N, num_ws, style_dim) → image (N, channels, resolution, resolution).
+
+        `noise`: one tensor (1 | N, 1, H, W) a layer, shapes as `noise_shapes()`; None takes the stored buffers.
+        """
+        if w.ndim == 2:
+            w = w.unsqueeze(1).expand(-1, self.num_ws, -1)
+        noise = self.stored_noise() if noise is None else noise
+        x = self.input.input.expand(w.shape[0], -1, -1, -1)
+        x = self.conv1(x, w[:, 0], noise[0])
+        image = self.to_rgb1(x, w[:, 1])
+        for level, to_rgb in enumerate(self.to_rgbs):
+            i = 2 * level + 1  # the last style of the level below is also the first of this one
+            x = self.convs[i - 1](x, w[:, i], noise[i])
+            x = self.convs[i](x, w[:, i + 1], noise[i + 1])
+            image = to_rgb(x, w[:, i + 2], image)
+        return image
+
+    def noise_shapes(self) -> list[tuple[int, int, int, int]]:
+        """Shape (1, 1, H, W) of every layer's noise: one at 4×4, then two a resolution."""
+        sizes = [4 << (i + 1) // 2 for i in range(self.num_ws - 1)]
+        return [(1, 1, size, size) for size in sizes]
+
+    def stored_noise(self) -> list[Tensor]:
+        """The noise buffers of the state dict (noise mode `const`)."""
+        return [getattr(self.noises, f"noise_{i}") for i in range(self.num_ws - 1)]
+
+    def random_noise(self, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Fresh standard normal noise for `n` images (noise mode `random`), on the network's device."""
+        device = self.input.input.device
+        return [torch.randn(n, *shape[1:], device=device, generator=generator) for shape in self.noise_shapes()]
+
+    def zero_noise(self) -> list[Tensor]:
+        """Noise mode `none`."""
+        return [torch.zeros(shape, device=self.input.input.device) for shape in self.noise_shapes()]
+
+    @torch.no_grad()
+    def mean_w(self, n: int = 4096, generator: torch.Generator | None = None) -> Tensor:
+        """Mean (style_dim,) of `n` mapped latents, the centre of truncation."""
+        z = torch.randn(n, self.style_dim, device=self.input.input.device, generator=generator)
+        return self.map(z).mean(dim=0)
+
+    @staticmethod
+    def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
+        """w_avg + psi · (w - w_avg)."""
+        return torch.lerp(w_avg.expand_as(w), w, psi)
