@@ -1,5 +1,20 @@
 """Errors that a command line shows as one line."""
 
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+if TYPE_CHECKING:  # click is imported by command lines only, so that `import fingergen.runtime` stays quick
+    import click
+
+    Command = TypeVar("Command", bound=click.Command)
+
+TRACEBACK_VARIABLE = "FINGERGEN_TRACEBACK"
+
 
 class FingerGenError(Exception):
     """A failure with a message for the user; command lines print it and exit with 1."""
@@ -11,3 +26,67 @@ class BadInput(FingerGenError):
     """Input that the user can mend: the message names the file, the field and the fix; exit code 2."""
 
     exit_code = 2
+
+
+def command_line_errors(command: Command) -> Command:
+    """Give a program's outermost click command errors of one line on stderr instead of tracebacks.
+
+    Put it above `@click.group()` or `@click.command()`. Exit codes: 2 for `BadInput` and wrong usage, 130 for
+    Ctrl-C, 1 for all else. `FINGERGEN_TRACEBACK=1` in the environment prints tracebacks too. With
+    `standalone_mode=False` the command raises as click has it.
+    """
+    run = command.main
+
+    def main(
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return run(args, prog_name, complete_var, standalone_mode=False, **extra)
+        program = prog_name or os.path.basename(sys.argv[0])
+        try:
+            code = run(args, program, complete_var, standalone_mode=False, **extra)
+        except Exception as error:
+            _fail(program, error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    command.main = main  # type: ignore[method-assign]
+    return command
+
+
+def _fail(program: str, error: Exception) -> NoReturn:
+    import click
+
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        sys.exit(error.exit_code)
+    if os.environ.get(TRACEBACK_VARIABLE):
+        traceback.print_exception(error)
+    if isinstance(error, click.Abort):  # what click makes of Ctrl-C
+        print(f"{program}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    message, code = _message(error)
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _message(error: Exception) -> tuple[str, int]:
+    """The line to show for an error, and the exit code."""
+    import click
+
+    if isinstance(error, click.UsageError):
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        return error.format_message() + hint, error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, FingerGenError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}", 1
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}" if str(error) else "out of memory", 1
+    return f"{type(error).__name__}: {error} (set {TRACEBACK_VARIABLE}=1 to see where)", 1

@@ -1,0 +1,68 @@
+"""A seed names a finger: the numbers drawn for it depend on the seed alone.
+
+Philox is counter-based and keyed: the same key gives the same stream on every machine, and a batch of seeds
+is nothing but its seeds one by one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BadInput
+
+SEEDS = 2**64
+"""Seeds are integers in [0, SEEDS)."""
+
+
+def check_seed(seed: int) -> int:
+    """`seed` as a Python int; `BadInput` unless it is an integer in [0, 2**64)."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise BadInput(f"seed {seed!r}: not an integer") from None
+    if not 0 <= number < SEEDS:
+        raise BadInput(f"seed {number}: outside [0, 2**64)")
+    return number
+
+
+def z(seed: int, style_dim: int) -> NDArray[np.float32]:
+    """Latent of a seed: float32 (style_dim,), standard normal."""
+    return _generator(check_seed(seed)).standard_normal(style_dim).astype(np.float32)
+
+
+def noise(seed: int, shapes: Iterable[tuple[int, ...]]) -> list[NDArray[np.float32]]:
+    """Noise buffers of a seed, one float32 array a shape, standard normal.
+
+    The key is seed + 2**64, so that noise is independent of every seed's latent.
+    """
+    generator = _generator(check_seed(seed) + SEEDS)
+    return [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def parse_seeds(text: str) -> Sequence[int]:
+    """Seeds of a command line: `7`, `0-99` (both ends included) or `0-9,20,30-39`, in the order written."""
+    ranges = [_parse_range(part) for part in text.split(",")]
+    return ranges[0] if len(ranges) == 1 else list(itertools.chain.from_iterable(ranges))
+
+
+def _parse_range(text: str) -> range:
+    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
+    if match is None:
+        raise BadInput(f"seeds {text!r}: write 7, 0-99 or 0-9,20,30-39")
+    first = check_seed(int(match[1]))
+    last = check_seed(int(match[2])) if match[2] else first
+    if last < first:
+        raise BadInput(f"seeds {text!r}: the range ends before it starts")
+    if last - first >= 2**32:
+        raise BadInput(f"seeds {text!r}: more than 2**32 seeds in one run")
+    return range(first, last + 1)
+
+
+def _generator(key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=key))

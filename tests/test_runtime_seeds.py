@@ -1,0 +1,51 @@
+"""Seeds: the rule of the design, and what a command line may write."""
+
+import numpy as np
+import pytest
+from fingergen.runtime import seeds
+from fingergen.runtime.errors import BadInput
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**64 - 1])
+def test_latents_follow_the_rule(seed: int):
+    expected = np.random.Generator(np.random.Philox(key=seed)).standard_normal(512).astype(np.float32)
+    z = seeds.z(seed, 512)
+    assert z.dtype == np.float32 and np.array_equal(z, expected)
+
+
+def test_a_seed_may_be_a_numpy_integer():
+    assert np.array_equal(seeds.z(np.uint64(2**64 - 1), 4), seeds.z(2**64 - 1, 4))
+
+
+def test_known_values():
+    """A change of NumPy's stream would rename every finger: it must be noticed."""
+    assert seeds.z(0, 3).tolist() == pytest.approx([0.15929547, -1.77418852, 1.32651186], abs=1e-7)
+    assert seeds.z(7, 3).tolist() == pytest.approx([-1.74969447, 0.57454413, 0.61428338], abs=1e-7)
+
+
+def test_noise_has_its_own_key_and_shapes():
+    first, second = seeds.noise(7, [(1, 1, 4, 4), (1, 1, 8, 8)])
+    assert first.shape == (1, 1, 4, 4) and second.shape == (1, 1, 8, 8) and second.dtype == np.float32
+    assert not np.array_equal(first.ravel(), seeds.z(7, 16))
+    assert not np.array_equal(first, seeds.noise(8, [(1, 1, 4, 4)])[0])
+    assert np.array_equal(first, seeds.noise(7, [(1, 1, 4, 4)])[0])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, "7", None])
+def test_not_a_seed(seed):
+    with pytest.raises(BadInput, match="seed"):
+        seeds.z(seed, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("7", [7]), ("0-3", [0, 1, 2, 3]), ("5,0-1, 9", [5, 0, 1, 9]), (f"{2**64 - 1}", [2**64 - 1])],
+)
+def test_parse_seeds(text: str, expected: list[int]):
+    assert list(seeds.parse_seeds(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "1-", "1,,2", f"{2**64}", f"0-{2**60}", "1.5"])
+def test_seeds_that_cannot_be_parsed(text: str):
+    with pytest.raises(BadInput, match="seed"):
+        seeds.parse_seeds(text)
