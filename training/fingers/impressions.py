@@ -1,0 +1,135 @@
+"""Impressions: masters seen through skin and sensor, many at once, with the ground truth of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .capture import Capture, draw_capture, in_window, place, place_minutiae
+from .finger import FULL_PRINT, Finger
+from .minutiae import Minutiae
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """What an impression truly shows. Pixels of the image from its top left, y down."""
+
+    minutiae: Minutiae
+    cores: NDArray[np.float32]  # (K, 2)
+    deltas: NDArray[np.float32]  # (K, 2)
+
+
+def impressions(
+    fingers: Sequence[Finger],
+    numbers: Sequence[int],
+    window: tuple[int, int] = FULL_PRINT,
+    device: torch.device | str = "cpu",
+) -> tuple[Tensor, list[GroundTruth]]:
+    """Impression `numbers[i]` of `fingers[i]`: uint8 (N, H, W) on `device`, ridges dark, and its truth.
+
+    The masters must be of one size. A finger and a number give the same image in any batch.
+    """
+    captures = [draw_capture(f, n, window) for f, n in zip(fingers, numbers, strict=True)]
+    masters = torch.from_numpy(np.stack([finger.ridges for finger in fingers])).to(device)
+    with torch.inference_mode():
+        images = _render(masters, captures, window)
+    truths = [_truth(f, c, window) for f, c in zip(fingers, captures, strict=True)]
+    return images, truths
+
+
+def _truth(finger: Finger, capture: Capture, window: tuple[int, int]) -> GroundTruth:
+    cores, deltas = (place(capture, points, window) for points in (finger.cores, finger.deltas))
+    return GroundTruth(
+        place_minutiae(capture, finger.minutiae, window),
+        cores[in_window(cores, window)],
+        deltas[in_window(deltas, window)],
+    )
+
+
+def _render(masters: Tensor, captures: list[Capture], window: tuple[int, int]) -> Tensor:
+    device = masters.device
+
+    def column(name: str, index: int) -> Tensor:  # [N, 1, 1]
+        values = np.stack([getattr(capture, name)[..., index] for capture in captures])
+        return torch.from_numpy(values).to(device)[:, None, None]
+
+    x, y = _skin_points(captures, window, device)
+    edge_noise, blotches, unevenness = _noise_fields(captures, window, device)
+    pressure, variation, dryness, blotchy, sharpness = (column("skin", i) for i in range(5))
+    paper, ink_level, gamma, grain_level = (column("sensor", i) for i in range(4))
+
+    height, width = masters.shape[1:]
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
+    ridges = F.grid_sample(masters[:, None].float() / 127.5 - 1.0, grid, align_corners=False)[:, 0]
+
+    contact = _contact_depth([column("contact", i) for i in range(6)], x, y, unevenness)
+    relief = ridges + pressure + variation * unevenness + (0.12 + 0.7 * dryness) * edge_noise
+    relief = relief + blotchy * blotches - 0.9 * torch.exp(-contact.clamp(min=0.0) / 9.0)
+    relief = relief - 2.5 * _line_depth(captures, x, y)
+    ink = torch.sigmoid(sharpness * relief) * torch.sigmoid(contact / 2.0)
+
+    grain = torch.from_numpy(np.stack([capture.grain for capture in captures])).to(device)
+    grey = paper - (paper - ink_level) * ink * (1.0 + 0.08 * unevenness)
+    grey = grey.clamp(min=0.0) ** gamma + grain_level * grain * (0.3 + ink)
+    return (255.0 * grey.clamp(0.0, 1.0)).round().to(torch.uint8)
+
+
+def _skin_points(
+    captures: list[Capture], window: tuple[int, int], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Where in the master each window pixel looks: x, y [N, H, W]."""
+
+    def column(values: list[float]) -> Tensor:  # [N, 1, 1]
+        return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+
+    px = torch.arange(window[0], dtype=torch.float32, device=device) - (window[0] - 1) / 2
+    py = torch.arange(window[1], dtype=torch.float32, device=device) - (window[1] - 1) / 2
+    u = px[None, None, :] - column([c.shift[0] for c in captures])
+    v = py[None, :, None] - column([c.shift[1] for c in captures])
+    cos = column([np.cos(c.rotation) for c in captures])
+    sin = column([np.sin(c.rotation) for c in captures])
+    qx, qy = cos * u - sin * v, sin * u + cos * v
+    x = qx + column([c.middle[0] for c in captures])
+    y = qy + column([c.middle[1] for c in captures])
+    for k in range(captures[0].waves.shape[0]):
+        kx, ky, phase, ax, ay = (column([c.waves[k, i] for c in captures]) for i in range(5))
+        wave = torch.sin(kx * qx + ky * qy + phase)
+        x, y = x + ax * wave, y + ay * wave
+    return x, y
+
+
+def _noise_fields(captures: list[Capture], window: tuple[int, int], device: torch.device) -> list[Tensor]:
+    fields = []
+    for level in range(3):
+        cells = torch.from_numpy(np.stack([c.fields[level] for c in captures])).to(device)[:, None]
+        mode = "bilinear" if level == 0 else "bicubic"
+        fields.append(F.interpolate(cells, size=window[::-1], mode=mode, align_corners=True)[:, 0])
+    return fields
+
+
+def _contact_depth(contact: list[Tensor], x: Tensor, y: Tensor, wobble: Tensor) -> Tensor:
+    """Rough distance in pixels to the edge of contact, positive inside [N, H, W]."""
+    cx, cy, wide, above, below, rough = contact
+    dy = y - cy
+    tall = torch.where(dy < 0, above, below)
+    radius = (((x - cx) / wide).abs() ** 2.4 + (dy / tall).abs() ** 2.4) ** (1 / 2.4)
+    return (1.0 - radius) * wide + rough * wobble
+
+
+def _line_depth(captures: list[Capture], x: Tensor, y: Tensor) -> Tensor:
+    """Creases and cuts, 1 in the middle of a line and 0 away from it [N, H, W]."""
+    depth = torch.zeros_like(x)
+    for i, capture in enumerate(captures):
+        for cx, cy, angle, length, width in capture.lines[capture.lines[:, 3] > 0].tolist():
+            c, s = np.cos(angle), np.sin(angle)
+            along = c * (x[i] - cx) - s * (y[i] - cy)
+            across = s * (x[i] - cx) + c * (y[i] - cy) - along**2 / (8.0 * length)
+            line = torch.exp(-((across / width) ** 2)) * torch.sigmoid((length - along.abs()) / 4.0)
+            depth[i] = torch.maximum(depth[i], line)
+    return depth
