@@ -1,0 +1,106 @@
+"""Minutiae-to-vec encoder as an ONNX graph: minutiae map → w."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import onnx
+from fingergen.training.networks import Encoder
+from fingergen.training.networks.encoder import ResidualUnit, SqueezeExcite
+from torch import Tensor, nn
+
+from .graph import Graph
+from .weights import Float64, array, linear, normalised
+
+ResidualLayers = tuple[nn.BatchNorm2d, nn.Conv2d, nn.PReLU, nn.Conv2d, nn.BatchNorm2d, SqueezeExcite]
+BATCH_NORM_INPUTS = ("weight", "bias", "running_mean", "running_var")  # in the order of the ONNX operator
+
+
+def encoder_model(
+    encoder: Encoder, latent_avg: Tensor | None, input_size: int, num_ws: int
+) -> onnx.ModelProto:
+    """`map` float32 (batch, 3, input_size, input_size) in [0, 1] → `w` float32 (batch, style_dim), or
+    (batch, num_ws, style_dim) where the encoder or `latent_avg` has one for every style input.
+
+    `latent_avg` (style_dim,) or (num_ws, style_dim) is added to the encoder's output; None adds nothing.
+    """
+    graph = Graph("encoder", "Minutiae-to-vec encoder (IR-SE): minutiae map to style")
+    size: list[int | str] = ["batch", encoder.input_channels, input_size, input_size]
+    x = graph.input("map", size, "minutiae map in [0, 1]: one channel a minutia type, then cores and deltas")
+    conv, norm, slope = cast(tuple[nn.Conv2d, nn.BatchNorm2d, nn.PReLU], tuple(encoder.input_layer))
+    with graph.scope("input_layer"):
+        x = _prelu(graph, _conv(graph, x, conv, norm), slope)
+    for i, unit in enumerate(encoder.body):
+        with graph.scope(f"body.{i}"):
+            x = _residual_unit(graph, x, cast(ResidualUnit, unit))
+    x = graph.add("Flatten", graph.add("GlobalAveragePool", x, name="mean"), name="features")
+    weight, bias, w_plus = _output_layer(encoder, latent_avg, num_ws)
+    with graph.scope("linear"):
+        x = graph.add("Gemm", x, graph.constant("weight", weight.T), graph.constant("bias", bias))
+        if w_plus:
+            shape = graph.constant("shape", [-1, num_ws, encoder.style_dim])
+            x = graph.add("Reshape", x, shape, name="w_plus")
+    styles = [num_ws, encoder.style_dim] if w_plus else [encoder.style_dim]
+    graph.output("w", x, ["batch", *styles], "style" + (" for every style input" if w_plus else ""))
+    return graph.model()
+
+
+def gives_w_plus(encoder: Encoder, latent_avg: Tensor | None) -> bool:
+    """Whether encoder and average together give a style for every style input."""
+    return encoder.num_ws is not None or (latent_avg is not None and latent_avg.ndim == 2)
+
+
+def _output_layer(encoder: Encoder, latent_avg: Tensor | None, num_ws: int) -> tuple[Float64, Float64, bool]:
+    """Weight [out, in] and bias (out) of the last layer, the average latent in the bias; whether it is W+."""
+    weight, bias = linear(encoder.linear)
+    w_plus = gives_w_plus(encoder, latent_avg)
+    if w_plus and encoder.num_ws is None:
+        weight, bias = np.tile(weight, (num_ws, 1)), np.tile(bias, num_ws)
+    if latent_avg is not None:
+        bias = bias + np.broadcast_to(array(latent_avg), (num_ws if w_plus else 1, encoder.style_dim)).ravel()
+    return weight, bias, w_plus
+
+
+def _residual_unit(graph: Graph, x: str, unit: ResidualUnit) -> str:
+    first_norm, first_conv, slope, second_conv, second_norm, gate = cast(
+        ResidualLayers, tuple(unit.res_layer)
+    )
+    with graph.scope("res_layer"):
+        y = _batch_norm(graph, x, first_norm)
+        y = _prelu(graph, _conv(graph, y, first_conv), slope)
+        y = _conv(graph, y, second_conv, second_norm)
+        y = _squeeze_excite(graph, y, gate)
+    with graph.scope("shortcut_layer"):
+        if isinstance(unit.shortcut_layer, nn.Sequential):
+            conv, norm = cast(tuple[nn.Conv2d, nn.BatchNorm2d], tuple(unit.shortcut_layer))
+            x = _conv(graph, x, conv, norm)
+        elif (stride := cast(int, unit.shortcut_layer.stride)) != 1:
+            x = graph.add("MaxPool", x, kernel_shape=[1, 1], strides=[stride] * 2)
+    return graph.add("Add", y, x, name="sum")
+
+
+def _squeeze_excite(graph: Graph, x: str, gate: SqueezeExcite) -> str:
+    with graph.scope("squeeze_excite"):
+        y = graph.add("GlobalAveragePool", x, name="mean")
+        y = graph.add("Relu", graph.add("Conv", y, graph.constant("fc1", array(gate.fc1.weight))))
+        y = graph.add("Sigmoid", graph.add("Conv", y, graph.constant("fc2", array(gate.fc2.weight))))
+        return graph.add("Mul", x, y, name="gated")
+
+
+def _conv(graph: Graph, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> str:
+    """A convolution without bias, and the batch normalisation after it folded into it."""
+    inputs = [array(conv.weight)] if norm is None else normalised(conv, norm)
+    names = [graph.constant(name, value) for name, value in zip(("weight", "bias"), inputs, strict=False)]
+    padding = cast(tuple[int, int], conv.padding)
+    return graph.add("Conv", x, *names, strides=conv.stride, pads=padding * 2)
+
+
+def _batch_norm(graph: Graph, x: str, norm: nn.BatchNorm2d) -> str:
+    """A batch normalisation before a convolution, which zero padding in between keeps from being folded."""
+    names = [graph.constant(key, array(norm.state_dict()[key])) for key in BATCH_NORM_INPUTS]
+    return graph.add("BatchNormalization", x, *names, epsilon=norm.eps)
+
+
+def _prelu(graph: Graph, x: str, layer: nn.PReLU) -> str:
+    return graph.add("PRelu", x, graph.constant("slope", array(layer.weight)[:, None, None]))

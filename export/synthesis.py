@@ -1,0 +1,108 @@
+"""Synthesis network as an ONNX graph: a style for every layer, and noise → image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import onnx
+from fingergen.training.networks import Generator
+from fingergen.training.networks.generator import StyledConv, ToRGB
+from fingergen.training.networks.layers import Fir, ModulatedConv
+
+from .graph import Graph
+from .ops import Ops
+from .weights import array, linear, modulated
+
+EPSILON = 1e-8  # of the demodulation
+
+
+def synthesis_model(generator: Generator, ops: Ops) -> onnx.ModelProto:
+    """`w` float32 (batch, num_ws, style_dim) and `noise_i` float32 (noise_batch, 1, H, W) → `image` float32
+    (batch, channels, resolution, resolution); noise_batch is 1, for noise that all images share, or batch.
+    """
+    graph = Graph("synthesis", "StyleGAN2 synthesis network: styles and noise to an image in [-1, 1]")
+    styles: list[int | str] = ["batch", generator.num_ws, generator.style_dim]
+    w = graph.input("w", styles, "a style for every style input")
+    noise = [
+        graph.input(f"noise_{i}", ["noise_batch", *shape[1:]], "noise; noise_batch is 1 or batch")
+        for i, shape in enumerate(generator.noise_shapes())
+    ]
+    writer = _Writer(graph, ops, w)
+    x = graph.constant("input.input", array(generator.input.input))
+    with graph.scope("conv1"):
+        x = writer.styled_conv(generator.conv1, x, 0, noise[0])
+    with graph.scope("to_rgb1"):
+        image = writer.to_rgb(generator.to_rgb1, x, 1, None)
+    for level, to_rgb in enumerate(generator.to_rgbs):
+        i = 2 * level + 1  # the last style of the level below is also the first of this one
+        for conv, style in ((i - 1, i), (i, i + 1)):
+            with graph.scope(f"convs.{conv}"):
+                x = writer.styled_conv(cast(StyledConv, generator.convs[conv]), x, style, noise[style])
+        with graph.scope(f"to_rgbs.{level}"):
+            image = writer.to_rgb(cast(ToRGB, to_rgb), x, i + 2, image)
+    size: list[int | str] = ["batch", generator.channels, generator.resolution, generator.resolution]
+    graph.output("image", image, size, "image, nominally in [-1, 1]: background +1, ridges -1; not clipped")
+    return graph.model()
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the network's layers; each method mirrors the PyTorch module of its name."""
+
+    graph: Graph
+    ops: Ops
+    w: str
+
+    def styled_conv(self, layer: StyledConv, x: str, style: int, noise: str) -> str:
+        graph = self.graph
+        x = self.modulated_conv(layer.conv, x, style)
+        strength = graph.constant("noise_strength", array(layer.noise.weight))
+        x = graph.add("Add", x, graph.add("Mul", noise, strength, name="noise"), name="noisy")
+        return self.ops.fused_leaky_relu(graph, x, array(layer.activate.bias))
+
+    def to_rgb(self, layer: ToRGB, x: str, style: int, below: str | None) -> str:
+        graph = self.graph
+        x = self.modulated_conv(layer.conv, x, style)
+        x = graph.add("Add", x, graph.constant("bias", array(layer.bias)), name="biased")
+        if below is None:
+            return x
+        return graph.add("Add", x, self.fir(layer.upsample, below, layer.bias.shape[1]), name="image")
+
+    def modulated_conv(self, conv: ModulatedConv, x: str, style: int) -> str:
+        """Input channels times the style's scales, a convolution with constant weights, output channels times
+        1/‖weight · scales‖."""
+        graph = self.graph
+        weight = modulated(conv)  # [O, I, k, k]
+        scale_in = self.scale_in(conv, style)  # (batch, I)
+        x = graph.add("Mul", x, self.per_channel(scale_in), name="scaled_in")
+        if conv.up:
+            flipped = graph.constant("weight", weight.swapaxes(0, 1))  # [I, O, k, k], as ONNX has it
+            x = graph.add("ConvTranspose", x, flipped, strides=[2, 2])
+            x = self.fir(conv.blur, x, weight.shape[0])
+        else:
+            x = graph.add("Conv", x, graph.constant("weight", weight), pads=[conv.padding] * 4)
+        if not conv.demodulate:
+            return x
+        power = graph.constant("power", (weight**2).sum(axis=(2, 3)).T)  # [I, O]
+        squared = graph.add("Mul", scale_in, scale_in, name="scale_in_squared")
+        norm = graph.add("MatMul", squared, power, name="norm_squared")
+        norm = graph.add("Add", norm, graph.constant("epsilon", EPSILON), name="norm_squared_shifted")
+        norm = graph.add("Sqrt", norm, name="norm")
+        return graph.add("Div", x, self.per_channel(norm), name="demodulated")
+
+    def scale_in(self, conv: ModulatedConv, style: int) -> str:
+        """The style's scale of every input channel, (batch, I)."""
+        graph = self.graph
+        weight, bias = linear(conv.modulation)
+        w = graph.add("Gather", self.w, graph.constant("style_index", style), name="style", axis=1)
+        parameters = graph.constant("modulation", weight.T), graph.constant("modulation_bias", bias)
+        return graph.add("Gemm", w, *parameters, name="scale_in")
+
+    def per_channel(self, values: str) -> str:
+        """(batch, C) → (batch, C, 1, 1)."""
+        axes = self.graph.constant("pixel_axes", [2, 3])
+        return self.graph.add("Unsqueeze", values, axes, name=f"{values.rpartition('/')[2]}_per_channel")
+
+    def fir(self, layer: Fir, x: str, channels: int) -> str:
+        return self.ops.upfirdn2d(self.graph, x, channels, array(layer.kernel), layer.up, layer.pad)

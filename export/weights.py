@@ -1,0 +1,36 @@
+"""Weights of the PyTorch layers as arrays, with everything constant folded in.
+
+Folding is done in float64; the builders round once, when they store the result.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from fingergen.training.networks.layers import EqualLinear, ModulatedConv
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Float64 = NDArray[np.float64]
+
+
+def array(tensor: Tensor) -> Float64:
+    """The tensor's values in float64."""
+    return tensor.detach().cpu().numpy().astype(np.float64)
+
+
+def linear(layer: EqualLinear) -> tuple[Float64, Float64]:
+    """Weight [out, in] and bias (out) of a fully connected layer, learning-rate factors folded in."""
+    return array(layer.weight) * layer.scale, array(layer.bias) * layer.lr_mul
+
+
+def modulated(conv: ModulatedConv) -> Float64:
+    """The shared weight [O, I, k, k] of a modulated convolution, its equalising factor folded in."""
+    return array(conv.weight)[0] * conv.scale
+
+
+def normalised(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Float64, Float64]:
+    """Weight [O, I, k, k] and bias (O) of a convolution without bias and the batch normalisation after it."""
+    statistics = norm.state_dict()
+    gain = array(norm.weight) / np.sqrt(array(statistics["running_var"]) + norm.eps)
+    offset = array(norm.bias) - array(statistics["running_mean"]) * gain
+    return array(conv.weight) * gain[:, None, None, None], offset
