@@ -19,7 +19,7 @@ from .streams import impression_stream
 Array = NDArray[np.float32]
 
 _LINES = 6  # creases and cuts a capture can show
-_SMOOTH = (2, 12, 45)  # cell size in pixels of the three noise fields: ridge edge, blotches, pressure
+_CELLS = (12, 45)  # cell size in pixels of the smooth noise fields: blotches, uneven pressure
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,9 @@ class Capture:
     lines: Array  # (_LINES, 5): x, y, angle, half length, half width; in the master; unused ones are narrow
     skin: Array  # (5,): pressure, pressure variation, dryness, blotches, edge sharpness
     sensor: Array  # (4,): paper, ink, gamma, grain; grey levels 0 to 1
-    fields: tuple[Array, ...]  # three noise fields, fine to coarse, each (rows, columns)
-    grain: Array  # (H, W)
+    fields: tuple[Array, ...]  # noise cells of blotches and uneven pressure, each (rows, columns)
+    texture: Array  # (H + 2, W + 2), white noise: the roughness of ridge edges
+    grain: Array  # (H, W), white noise: the sensor's
 
 
 def draw_capture(finger: Finger, impression: int, window: tuple[int, int]) -> Capture:
@@ -55,8 +56,9 @@ def draw_capture(finger: Finger, impression: int, window: tuple[int, int]) -> Ca
         sensor=_sensor(rng),
         fields=tuple(
             rng.standard_normal((height // cell + 2, width // cell + 2), dtype=np.float32)
-            for cell in _SMOOTH
+            for cell in _CELLS
         ),
+        texture=rng.standard_normal((height + 2, width + 2), dtype=np.float32),
         grain=rng.standard_normal((height, width), dtype=np.float32),
     )
 
@@ -128,19 +130,19 @@ def _contact(rng: Generator, finger: Finger) -> Array:
             rng.normal(178.0, 12.0),
             rng.normal(215.0, 14.0),
             rng.normal(225.0, 20.0),
-            rng.uniform(2.0, 6.0),
+            rng.uniform(1.0, 3.5),
         ],
         np.float32,
     )
 
 
 def _lines(rng: Generator, finger: Finger) -> Array:
-    count = int(rng.choice(3, p=[0.7, 0.22, 0.08]))
+    count = int(rng.choice(3, p=[0.85, 0.12, 0.03]))
     width, height = finger.ridges.shape[::-1]
     cuts = [
         rng.uniform(0, width, count),
         rng.uniform(0, height, count),
-        rng.uniform(0.0, np.pi, count),
+        rng.uniform(0.0, 2 * np.pi, count),
         rng.uniform(10, 70, count),
         rng.uniform(0.7, 1.4, count),
     ]

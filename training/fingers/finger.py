@@ -87,7 +87,7 @@ def _grow_window(
     y, x = _grid(x0 - _EDGE + 0.5, y0 - _EDGE + 0.5, noise.shape[1], noise.shape[0], step=2.0)
     angle = orientation(pattern, x, y)
     period = ridge_period(pattern, x, y) / 2
-    ridges = upsample(grow(torch.from_numpy(noise)[None], angle[None], period[None]))[0]
+    ridges = torch.tanh(2.0 * upsample(grow(torch.from_numpy(noise)[None], angle[None], period[None]))[0])
     inner = slice(_EDGE, -_EDGE)
     y, x = _grid(x0, y0, width, height, step=1.0)
     return ridges[inner, inner].numpy(), orientation(pattern, x, y).numpy()
@@ -114,11 +114,11 @@ def _pores(rng: Generator, thin: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 def _creases(rng: Generator) -> NDArray[np.float32]:
     """Rows x, y, angle, half length, half width in finger coordinates."""
-    count = int(rng.choice(4, p=[0.55, 0.25, 0.15, 0.05]))
+    count = int(rng.choice(4, p=[0.7, 0.2, 0.08, 0.02]))
     columns = [
         rng.uniform(-160, 160, count),
         rng.uniform(-200, 200, count),
-        rng.normal(0.0, 0.6, count),
+        rng.normal(0.0, 0.6, count) + np.pi * rng.integers(0, 2, count),
         rng.uniform(15, 90, count),
         rng.uniform(1.0, 2.2, count),
     ]

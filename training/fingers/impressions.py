@@ -60,7 +60,9 @@ def _render(masters: Tensor, captures: list[Capture], window: tuple[int, int]) -
         return torch.from_numpy(values).to(device)[:, None, None]
 
     x, y = _skin_points(captures, window, device)
-    edge_noise, blotches, unevenness = _noise_fields(captures, window, device)
+    blotches, unevenness = (_smooth_noise(captures, level, window, device) for level in range(2))
+    texture = _stack([capture.texture for capture in captures], device)
+    roughness = _blur(_blur(texture, 1), 2) / 0.375  # 0.375: what the blur leaves of the deviation
     pressure, variation, dryness, blotchy, sharpness = (column("skin", i) for i in range(5))
     paper, ink_level, gamma, grain_level = (column("sensor", i) for i in range(4))
 
@@ -69,12 +71,12 @@ def _render(masters: Tensor, captures: list[Capture], window: tuple[int, int]) -
     ridges = F.grid_sample(masters[:, None].float() / 127.5 - 1.0, grid, align_corners=False)[:, 0]
 
     contact = _contact_depth([column("contact", i) for i in range(6)], x, y, unevenness)
-    relief = ridges + pressure + variation * unevenness + (0.12 + 0.7 * dryness) * edge_noise
+    relief = ridges + pressure + variation * unevenness + (0.12 + 0.7 * dryness) * roughness
     relief = relief + blotchy * blotches - 0.9 * torch.exp(-contact.clamp(min=0.0) / 9.0)
     relief = relief - 2.5 * _line_depth(captures, x, y)
     ink = torch.sigmoid(sharpness * relief) * torch.sigmoid(contact / 2.0)
 
-    grain = torch.from_numpy(np.stack([capture.grain for capture in captures])).to(device)
+    grain = _stack([capture.grain for capture in captures], device)
     grey = paper - (paper - ink_level) * ink * (1.0 + 0.08 * unevenness)
     grey = grey.clamp(min=0.0) ** gamma + grain_level * grain * (0.3 + ink)
     return (255.0 * grey.clamp(0.0, 1.0)).round().to(torch.uint8)
@@ -104,13 +106,21 @@ def _skin_points(
     return x, y
 
 
-def _noise_fields(captures: list[Capture], window: tuple[int, int], device: torch.device) -> list[Tensor]:
-    fields = []
-    for level in range(3):
-        cells = torch.from_numpy(np.stack([c.fields[level] for c in captures])).to(device)[:, None]
-        mode = "bilinear" if level == 0 else "bicubic"
-        fields.append(F.interpolate(cells, size=window[::-1], mode=mode, align_corners=True)[:, 0])
-    return fields
+def _smooth_noise(
+    captures: list[Capture], level: int, window: tuple[int, int], device: torch.device
+) -> Tensor:
+    cells = _stack([capture.fields[level] for capture in captures], device)[:, None]
+    return F.interpolate(cells, size=window[::-1], mode="bicubic", align_corners=True)[:, 0]
+
+
+def _blur(image: Tensor, dim: int) -> Tensor:
+    """The binomial filter [1, 2, 1] / 4 along `dim`, two samples shorter."""
+    size = image.shape[dim] - 2
+    return (image.narrow(dim, 0, size) + image.narrow(dim, 2, size)) / 4 + image.narrow(dim, 1, size) / 2
+
+
+def _stack(arrays: list[NDArray[np.float32]], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.stack(arrays)).to(device)
 
 
 def _contact_depth(contact: list[Tensor], x: Tensor, y: Tensor, wobble: Tensor) -> Tensor:
@@ -129,7 +139,7 @@ def _line_depth(captures: list[Capture], x: Tensor, y: Tensor) -> Tensor:
         for cx, cy, angle, length, width in capture.lines[capture.lines[:, 3] > 0].tolist():
             c, s = np.cos(angle), np.sin(angle)
             along = c * (x[i] - cx) - s * (y[i] - cy)
-            across = s * (x[i] - cx) + c * (y[i] - cy) - along**2 / (8.0 * length)
+            across = s * (x[i] - cx) + c * (y[i] - cy) - along**2 / (20.0 * length)
             line = torch.exp(-((across / width) ** 2)) * torch.sigmoid((length - along.abs()) / 4.0)
             depth[i] = torch.maximum(depth[i], line)
     return depth
