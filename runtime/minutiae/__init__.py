@@ -1,0 +1,16 @@
+"""Minutiae templates: read them, write them, draw them as the maps that the encoder reads."""
+
+from .files import FORMATS, read_template, write_template
+from .maps import minutiae_map
+from .template import Minutia, MinutiaType, Point, Template
+
+__all__ = [
+    "FORMATS",
+    "Minutia",
+    "MinutiaType",
+    "Point",
+    "Template",
+    "minutiae_map",
+    "read_template",
+    "write_template",
+]

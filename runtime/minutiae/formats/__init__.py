@@ -1,0 +1,1 @@
+"""The file formats of minutiae templates, a module each."""
