@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .generator import channel_widths, check_resolution
+from .generator import feature_widths
 from .layers import EqualConv, EqualLinear, Fir, FusedLeakyReLU
+from .ops import fast_layout
 
 
 def _conv(in_channels: int, out_channels: int, size: int) -> nn.Sequential:
@@ -36,8 +37,8 @@ class ResidualBlock(nn.Module):
 def minibatch_std(x: Tensor, group_size: int) -> Tensor:
     """Appends one channel: the standard deviation over groups of samples, averaged over features and pixels.
 
-    A group has `group_size` samples, or the next smaller number that divides the batch; sample i is in a group with
-    i + N/group, i + 2N/group, … as in the published code.
+    A group has `group_size` samples, or the next smaller number that divides the batch; sample i is grouped
+    with i + N/group, i + 2N/group, … as in the published code.
     """
     n, channels, height, width = x.shape
     group = next(size for size in range(min(group_size, n), 0, -1) if n % size == 0)
@@ -59,10 +60,9 @@ class Discriminator(nn.Module):
         minibatch_std_group: int = 4,
     ) -> None:
         super().__init__()
-        check_resolution(resolution)
         self.resolution = resolution
         self.channels = channels
-        self.widths = dict(widths or channel_widths(resolution, channel_base, channel_max))
+        self.widths = feature_widths(resolution, channel_base, channel_max, widths)
         self.minibatch_std_group = minibatch_std_group
 
         blocks: list[nn.Module] = [_conv(channels, self.widths[resolution], 1)]
@@ -73,7 +73,9 @@ class Discriminator(nn.Module):
         self.convs = nn.Sequential(*blocks)
         width = self.widths[4]
         self.final_conv = _conv(width + 1, width, 3)
-        self.final_linear = nn.Sequential(EqualLinear(width * 16, width, activate=True), EqualLinear(width, 1))
+        self.final_linear = nn.Sequential(
+            EqualLinear(width * 16, width, activate=True), EqualLinear(width, 1)
+        )
 
     def architecture(self) -> dict[str, Any]:
         """Plain values that rebuild this network: `Discriminator(**architecture)`."""
@@ -81,5 +83,6 @@ class Discriminator(nn.Module):
         return {name: getattr(self, name) for name in names}
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.final_conv(minibatch_std(self.convs(image), self.minibatch_std_group))
+        x = self.convs[1:](fast_layout(self.convs[0](image)))
+        x = self.final_conv(minibatch_std(x, self.minibatch_std_group))
         return self.final_linear(x.flatten(1))

@@ -1,4 +1,4 @@
-"""Minutiae-to-vec encoder: an improved residual trunk with squeeze and excitation (IR-SE) and one linear layer.
+"""Minutiae-to-vec encoder: improved residual trunk with squeeze and excitation (IR-SE), then a linear layer.
 
 Trunk: the IR-SE of ArcFace (Deng et al., arXiv:1801.07698, section 3.2.2) with squeeze and excitation
 (Hu et al., arXiv:1709.01507); encoders of this shape into a StyleGAN2 latent: pSp (arXiv:2008.00951).
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .generator import Generator
 from .layers import EqualLinear
+from .ops import fast_layout
 
 # Residual units of the four stages.
 DEPTHS: dict[str, tuple[int, ...]] = {
@@ -63,10 +64,11 @@ class ResidualUnit(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Minutiae map (N, 3, H, W), float in [0, 1] → w (N, style_dim), or (N, num_ws, style_dim) if `num_ws` is given.
+    """Minutiae map (N, 3, H, W), float in [0, 1] → w (N, style_dim), or (N, num_ws, style_dim).
 
-    `depth`: a name in `DEPTHS` or the residual units of each stage; stage s has width · 2**s channels and the first
-    unit of each stage halves the image. Any H, W from 16 up.
+    `num_ws`: one w for each style input (W+); None: one w for all of them.
+    `depth`: a name in `DEPTHS` or the residual units of each stage; stage s has width · 2**s channels and the
+    first unit of each stage halves the image. Any H, W from 16 up.
     """
 
     def __init__(
@@ -101,15 +103,15 @@ class Encoder(nn.Module):
         return {name: getattr(self, name) for name in names}
 
     def forward(self, maps: Tensor) -> Tensor:
-        w = self.linear(self.body(self.input_layer(maps)).mean(dim=(2, 3)))
+        w = self.linear(self.body(self.input_layer(fast_layout(maps))).mean(dim=(2, 3)))
         return w if self.num_ws is None else w.unflatten(1, (self.num_ws, self.style_dim))
 
 
 class Reconstructor(nn.Module):
     """Minutiae map → w → image: the two networks of a reconstruction checkpoint.
 
-    `latent_avg` (style_dim,) or (num_ws, style_dim) is added to the encoder's output; None adds nothing. It is stored
-    beside the state dict, not in it.
+    `latent_avg` (style_dim,) or (num_ws, style_dim) is added to the encoder's output; None adds nothing. It
+    is stored beside the state dict, not in it.
     """
 
     latent_avg: Tensor | None

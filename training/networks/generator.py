@@ -8,20 +8,30 @@ import torch
 from torch import Tensor, nn
 
 from .layers import EqualLinear, Fir, FusedLeakyReLU, ModulatedConv, PixelNorm
+from .ops import fast_layout
 
 
-def channel_widths(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
-    """Feature channels at every resolution 4, 8, … `resolution`: min(channel_max, channel_base / res)."""
-    return {4 << i: min(channel_max, channel_base // (4 << i)) for i in range(int(math.log2(resolution)) - 1)}
+def feature_widths(
+    resolution: int, channel_base: int, channel_max: int, widths: Mapping[int, int] | None
+) -> dict[int, int]:
+    """Feature channels at every resolution 4, 8, … `resolution`.
 
-
-def check_resolution(resolution: int) -> None:
+    `widths` where given (keys may be strings, as JSON makes them), else min(channel_max, channel_base / res).
+    `ValueError` when the resolution is no power of two from 8 up or has no width.
+    """
     if resolution < 8 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two, at least 8, not {resolution}")
+    resolutions = [4 << i for i in range(int(math.log2(resolution)) - 1)]
+    if widths is None:
+        return {res: min(channel_max, channel_base // res) for res in resolutions}
+    given = {int(res): width for res, width in widths.items()}
+    if missing := [res for res in resolutions if res not in given]:
+        raise ValueError(f"widths lacks the resolutions {missing}")
+    return {res: given[res] for res in resolutions}
 
 
 class ConstantInput(nn.Module):
-    """The learned 4×4 input, the same for every sample."""
+    """The learned 4x4 input, the same for every sample."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -40,7 +50,7 @@ class NoiseInjection(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """Modulated 3×3 convolution, noise, bias and activation."""
+    """Modulated 3x3 convolution, noise, bias and activation."""
 
     def __init__(self, in_channels: int, out_channels: int, style_dim: int, up: bool = False) -> None:
         super().__init__()
@@ -68,9 +78,10 @@ class ToRGB(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latent → image. The defaults are the SynFing release (256×256, one channel).
+    """Latent → image. The defaults are the SynFing release (256x256, one channel).
 
-    `channels` are image channels; `widths` (resolution → feature channels) overrides `channel_base`/`channel_max`.
+    `channels` are image channels; `widths` (resolution → feature channels) overrides `channel_base` and
+    `channel_max`: min(channel_max, channel_base / resolution).
     Images are unclipped float32, nominally in [-1, 1]: white background +1, ridges -1.
     """
 
@@ -88,13 +99,12 @@ class Generator(nn.Module):
         lr_mlp: float = 0.01,
     ) -> None:
         super().__init__()
-        check_resolution(resolution)
         self.resolution = resolution
         self.channels = channels
         self.style_dim = style_dim
         self.n_mlp = n_mlp
         self.lr_mlp = lr_mlp
-        self.widths = dict(widths or channel_widths(resolution, channel_base, channel_max))
+        self.widths = feature_widths(resolution, channel_base, channel_max, widths)
         self.num_ws = 2 * int(math.log2(resolution)) - 2
 
         mapping = [EqualLinear(style_dim, style_dim, lr_mul=lr_mlp, activate=True) for _ in range(n_mlp)]
@@ -132,12 +142,12 @@ class Generator(nn.Module):
     def synthesize(self, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """w (N, style_dim) or (N, num_ws, style_dim) → image (N, channels, resolution, resolution).
 
-        `noise`: one tensor (1 | N, 1, H, W) a layer, shapes as `noise_shapes()`; None takes the stored buffers.
+        `noise`: one tensor (1 | N, 1, H, W) a layer, sizes as `noise_shapes()`; None: the stored buffers.
         """
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.num_ws, -1)
         noise = self.stored_noise() if noise is None else noise
-        x = self.input.input.expand(w.shape[0], -1, -1, -1)
+        x = fast_layout(self.input.input.expand(w.shape[0], -1, -1, -1))
         x = self.conv1(x, w[:, 0], noise[0])
         image = self.to_rgb1(x, w[:, 1])
         for level, to_rgb in enumerate(self.to_rgbs):
@@ -148,7 +158,7 @@ class Generator(nn.Module):
         return image
 
     def noise_shapes(self) -> list[tuple[int, int, int, int]]:
-        """Shape (1, 1, H, W) of every layer's noise: one at 4×4, then two a resolution."""
+        """Shape (1, 1, H, W) of every layer's noise: one at 4x4, then two a resolution."""
         sizes = [4 << (i + 1) // 2 for i in range(self.num_ws - 1)]
         return [(1, 1, size, size) for size in sizes]
 
@@ -159,7 +169,9 @@ class Generator(nn.Module):
     def random_noise(self, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """Fresh standard normal noise for `n` images (noise mode `random`), on the network's device."""
         device = self.input.input.device
-        return [torch.randn(n, *shape[1:], device=device, generator=generator) for shape in self.noise_shapes()]
+        return [
+            torch.randn(n, *shape[1:], device=device, generator=generator) for shape in self.noise_shapes()
+        ]
 
     def zero_noise(self) -> list[Tensor]:
         """Noise mode `none`."""

@@ -39,7 +39,12 @@ class EqualLinear(nn.Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias_init: float = 0.0, lr_mul: float = 1.0, activate: bool = False
+        self,
+        in_features: int,
+        out_features: int,
+        bias_init: float = 0.0,
+        lr_mul: float = 1.0,
+        activate: bool = False,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
@@ -57,7 +62,9 @@ class EqualLinear(nn.Module):
 class EqualConv(nn.Module):
     """Convolution without bias, with equalised learning rate: weight [O, I, k, k]."""
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, stride: int = 1, padding: int = 0) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, size: int, stride: int = 1, padding: int = 0
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, size, size))
         self.scale = 1 / math.sqrt(in_channels * size**2)
@@ -89,9 +96,9 @@ class PixelNorm(nn.Module):
 class ModulatedConv(nn.Module):
     """Modulated convolution, optionally demodulated and upsampling by 2.
 
-    The published form makes a weight per sample, w'[n] = w · s[n] / ‖w · s[n]‖. A convolution is linear, so the same
-    value is: scale the input channels by s, convolve with the one shared weight, scale the output channels by
-    1/‖w · s‖. No per-sample weight is ever made, and any batch runs as one ordinary convolution.
+    The published form makes a weight per sample, w'[n] = w · s[n] / ‖w · s[n]‖. A convolution is linear, so
+    the same value is: scale the input channels by s, convolve with the one shared weight, scale the output
+    channels by 1/‖w · s‖. No per-sample weight is ever made: any batch runs as one ordinary convolution.
     """
 
     def __init__(
