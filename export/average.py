@@ -1,0 +1,25 @@
+"""The average w, centre of truncation."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from fingergen.runtime import seeds
+from fingergen.training.networks import Generator
+from numpy.typing import NDArray
+
+SEEDS = 10_000
+CHUNK = 1_000
+
+
+@torch.inference_mode()
+def average_w(generator: Generator, count: int = SEEDS) -> NDArray[np.float32]:
+    """Mean (style_dim,) of w over the seeds 0 … count - 1, so that every export of a checkpoint has the same.
+
+    An average stored in a checkpoint is not used: it depends on how often and with what it was updated.
+    """
+    total = np.zeros(generator.style_dim)
+    for first in range(0, count, CHUNK):
+        z = np.stack([seeds.z(seed, generator.style_dim) for seed in range(first, min(first + CHUNK, count))])
+        total += generator.map(torch.from_numpy(z)).numpy().sum(axis=0, dtype=np.float64)
+    return (total / count).astype(np.float32)

@@ -1,0 +1,131 @@
+"""Every graph against PyTorch, at export: an export whose graphs compute something else fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime  # type: ignore[import-untyped]
+import torch
+from fingergen.runtime import seeds
+from fingergen.runtime.errors import FingerGenError
+from fingergen.training.networks import Generator, Reconstructor
+from numpy.typing import NDArray
+
+RELATIVE_TOLERANCE = 1e-4
+BATCHES = (1, 3, 8)
+# Batch, styles, noise. Seeds go on counting from case to case, so that no image comes twice.
+SYNTHESIS_CASES = (
+    (1, "w", "const"),
+    (1, "w_plus", "random"),
+    (3, "w", "random"),
+    (3, "w_plus", "none"),
+    (8, "w_plus", "const"),
+)
+
+Array = NDArray[np.float32]
+Case = tuple[dict[str, Array], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest difference of a graph's output from PyTorch's, in ONNX Runtime on the CPU.
+
+    `tolerance` is RELATIVE_TOLERANCE times `scale`, the largest magnitude in PyTorch's output.
+    """
+
+    max_abs_error: float
+    tolerance: float
+    scale: float
+    batches: tuple[int, ...]
+    seeds: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"reference": f"PyTorch {torch.__version__}"}
+
+
+def check_mapping(model: onnx.ModelProto, generator: Generator) -> Parity:
+    """The mapping graph against `generator.map`; `FingerGenError` outside tolerance."""
+
+    def cases() -> Iterable[Case]:
+        for z in _latents(generator.style_dim, BATCHES):
+            yield {"z": z}, generator.map(torch.from_numpy(z))
+
+    return _compare("mapping.onnx", model, cases())
+
+
+def check_synthesis(name: str, model: onnx.ModelProto, generator: Generator) -> Parity:
+    """The synthesis graph in file `name` against `generator.synthesize`: one style for all layers and a style
+    for each; stored, no and random noise; `FingerGenError` outside tolerance.
+    """
+    shapes = generator.noise_shapes()
+
+    def cases() -> Iterable[Case]:
+        seed = 0
+        for batch, styles, noise_mode in SYNTHESIS_CASES:
+            per_image = generator.num_ws if styles == "w_plus" else 1
+            (z,) = _latents(generator.style_dim, (batch * per_image,), seed)
+            w = generator.map(torch.from_numpy(z)).reshape(batch, per_image, -1)
+            w = w.expand(-1, generator.num_ws, -1)
+            if noise_mode == "const":
+                noise = generator.stored_noise()
+            elif noise_mode == "none":
+                noise = generator.zero_noise()
+            else:
+                drawn = zip(*(seeds.noise(seed + i, shapes) for i in range(batch)), strict=True)
+                noise = [torch.from_numpy(np.concatenate(layer)) for layer in drawn]
+            inputs = {"w": w.numpy()} | {f"noise_{i}": layer.numpy() for i, layer in enumerate(noise)}
+            yield inputs, generator.synthesize(w, noise)
+            seed += batch * per_image
+
+    return _compare(name, model, cases())
+
+
+def check_encoder(model: onnx.ModelProto, reconstructor: Reconstructor, input_size: int) -> Parity:
+    """The encoder graph against `reconstructor.encode` on random maps; `FingerGenError` outside tolerance."""
+    shape = (reconstructor.encoder.input_channels, input_size, input_size)
+
+    def cases() -> Iterable[Case]:
+        for seed, batch in enumerate(BATCHES):
+            generator = np.random.Generator(np.random.Philox(key=seed))
+            maps = generator.random((batch, *shape), dtype=np.float32)
+            yield {"map": maps}, reconstructor.encode(torch.from_numpy(maps))
+
+    return _compare("encoder.onnx", model, cases())
+
+
+def _latents(style_dim: int, batches: Iterable[int], first_seed: int = 0) -> Iterable[Array]:
+    """Batches of z, each of the seeds that follow the batch before."""
+    for batch in batches:
+        yield np.stack([seeds.z(seed, style_dim) for seed in range(first_seed, first_seed + batch)])
+        first_seed += batch
+
+
+def _compare(name: str, model: onnx.ModelProto, cases: Iterable[Case]) -> Parity:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: unused shape arithmetic of the functions is no news
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    error, scale, batches = 0.0, 0.0, []
+    with torch.inference_mode():
+        for inputs, expected in cases:
+            (output,) = session.run(None, inputs)
+            reference = expected.numpy()
+            if output.shape != reference.shape:
+                raise FingerGenError(f"{name}: gives {output.shape}, PyTorch {reference.shape}")
+            if not np.isfinite(reference).all():
+                raise FingerGenError(f"{name}: the checkpoint's network gives values that are not finite")
+            difference = np.abs(output - reference).max()
+            error = max(error, float(difference) if np.isfinite(difference) else np.inf)
+            scale = max(scale, float(np.abs(reference).max()))
+            batches.append(len(reference))
+    tolerance = RELATIVE_TOLERANCE * scale
+    if error > tolerance:
+        raise FingerGenError(
+            f"{name}: differs from PyTorch by {error:.3g}, tolerance {tolerance:.3g}; nothing was written"
+        )
+    return Parity(error, tolerance, scale, tuple(sorted(set(batches))), sum(batches))

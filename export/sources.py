@@ -1,0 +1,99 @@
+"""The networks to export, from one or two checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from fingergen.runtime.errors import BadInput
+from fingergen.training.checkpoints import GeneratorCheckpoint, ReconstructionCheckpoint, load_checkpoint
+from fingergen.training.networks import Generator, Reconstructor
+
+PUBLISHED_PPI = 250.0  # SynFing's 256 px images, which it resizes to 512 px of 500 ppi
+SHARED = ("resolution", "channels", "style_dim", "num_ws")  # what generator and decoder must have in common
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a bundle is made from.
+
+    `decoder`: the reconstruction checkpoint's generator, None if its synthesis network is `generator`'s.
+    `ppi`: of the networks' images; `map_size`: pixels a side of the encoder's input. `checkpoints`: for the
+    manifest's provenance, an entry a file.
+    """
+
+    generator: Generator
+    reconstructor: Reconstructor | None
+    decoder: Generator | None
+    ppi: float
+    map_size: int
+    checkpoints: tuple[dict[str, Any], ...]
+
+
+def read_source(paths: Sequence[Path]) -> Source:
+    """Read a generator checkpoint, a reconstruction checkpoint, or one of each in any order.
+
+    `BadInput` if they do not go together.
+    """
+    loaded = [(path, load_checkpoint(path)) for path in paths]
+    generators = [(path, each) for path, each in loaded if isinstance(each, GeneratorCheckpoint)]
+    reconstructions = [(path, each) for path, each in loaded if isinstance(each, ReconstructionCheckpoint)]
+    for kind, found in (("generator", generators), ("reconstruction", reconstructions)):
+        if len(found) > 1:
+            raise BadInput(f"{found[1][0]}: a second {kind} checkpoint; a bundle takes one of each kind")
+    reconstruction = reconstructions[0][1] if reconstructions else None
+    reconstructor = reconstruction.reconstructor().eval() if reconstruction else None
+    decoder = None
+    if generators:
+        generator = generators[0][1].g_ema.eval()
+        if reconstructor is not None:
+            _check_pair(generator, reconstructor.decoder, reconstructions[0][0])
+            if not _same_synthesis(generator, reconstructor.decoder):
+                decoder = reconstructor.decoder
+    else:
+        assert reconstructor is not None
+        generator = reconstructor.decoder
+    config = {key: value for _, each in loaded for key, value in each.config.items()}
+    return Source(
+        generator,
+        reconstructor,
+        decoder,
+        float(config.get("ppi", PUBLISHED_PPI)),
+        int(config.get("map_size", generator.resolution)),
+        tuple(_provenance(path, each) for path, each in loaded),
+    )
+
+
+def _check_pair(generator: Generator, decoder: Generator, path: Path) -> None:
+    for name in SHARED:
+        expected, found = getattr(generator, name), getattr(decoder, name)
+        if expected != found:
+            raise BadInput(
+                f"{path}: decoder {name}: {found}, the generator's is {expected}; export them as two bundles"
+            )
+
+
+def _same_synthesis(generator: Generator, decoder: Generator) -> bool:
+    """Whether both give the same image for the same w; their mapping networks (`style.*`) may differ."""
+    if generator.widths != decoder.widths:
+        return False
+    weights = decoder.state_dict()
+    return all(
+        torch.equal(value, weights[key])
+        for key, value in generator.state_dict().items()
+        if not key.startswith("style.")
+    )
+
+
+def _provenance(path: Path, checkpoint: GeneratorCheckpoint | ReconstructionCheckpoint) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    role = "generator" if isinstance(checkpoint, GeneratorCheckpoint) else "reconstruction"
+    entry = {"file": path.name, "role": role, "sha256": sha256, "format": checkpoint.source_format}
+    if checkpoint.images_seen is not None:
+        entry["images_seen"] = checkpoint.images_seen
+    return entry
