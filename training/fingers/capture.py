@@ -12,12 +12,18 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .finger import Finger
-from .minutiae import Minutiae
+from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
+
+from .finger import PPI, Finger
+from .minutiae import BIFURCATION, ENDING
 from .streams import impression_stream
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
+OUTLINE = 2.4  # exponent of the outline of contact: between an ellipse (2) and a rectangle
+
+_TYPES = {ENDING: MinutiaType.ENDING, BIFURCATION: MinutiaType.BIFURCATION}
+_CLEAR = 6.0  # pixels inside the edge of contact at which a minutia can be seen
 _LINES = 6  # creases and cuts a capture can show
 _CELLS = (12, 45)  # cell size in pixels of the smooth noise fields: blotches, uneven pressure
 
@@ -55,8 +61,7 @@ def draw_capture(finger: Finger, impression: int, window: tuple[int, int]) -> Ca
         skin=_skin(rng),
         sensor=_sensor(rng),
         fields=tuple(
-            rng.standard_normal((height // cell + 2, width // cell + 2), dtype=np.float32)
-            for cell in _CELLS
+            rng.standard_normal((height // cell + 2, width // cell + 2), dtype=np.float32) for cell in _CELLS
         ),
         texture=rng.standard_normal((height + 2, width + 2), dtype=np.float32),
         grain=rng.standard_normal((height, width), dtype=np.float32),
@@ -80,28 +85,40 @@ def place(capture: Capture, points: Array, window: tuple[int, int]) -> Array:
     return (turned + capture.shift + (np.array(window) - 1.0) / 2).astype(np.float32)
 
 
-def place_minutiae(capture: Capture, minutiae: Minutiae, window: tuple[int, int]) -> Minutiae:
-    """Those minutiae that lie in the window and in the contact region, in window pixels."""
-    seen = inside(capture.contact, minutiae.xy) > 6.0
-    xy, angle, kind = minutiae.xy[seen], minutiae.angle[seen], minutiae.kind[seen]
-    ahead = xy + 3.0 * np.stack([np.cos(angle), -np.sin(angle)], axis=1)
-    placed, ahead = place(capture, xy, window), place(capture, ahead.astype(np.float32), window)
-    step = ahead - placed
-    angle = np.mod(np.arctan2(-step[:, 1], step[:, 0]), np.float32(2 * np.pi))
-    here = in_window(placed, window)
-    return Minutiae(placed[here], angle[here], kind[here])
+def visible_truth(capture: Capture, finger: Finger, window: tuple[int, int]) -> Template:
+    """The template of the impression: what lies in the window and is touched by the sensor."""
+    xy, angle, kind = finger.minutiae
+    heading = np.stack([np.cos(angle), -np.sin(angle)], axis=1)
+    placed = place(capture, xy, window)
+    # Carried along with the skin, so that rotation and distortion turn it as they turn the ridge.
+    step = place(capture, xy + 3.0 * heading, window) - placed
+    degrees = np.degrees(np.arctan2(-step[:, 1], step[:, 0]))
+    shown = _in_window(placed, window) & (_depth(capture.contact, finger, xy) > _CLEAR)
+    minutiae = (
+        Minutia(float(x), float(y), float(a), _TYPES[int(k)])
+        for (x, y), a, k in zip(placed[shown], degrees[shown], kind[shown], strict=True)
+    )
+    cores, deltas = (_points(capture, finger, points, window) for points in (finger.cores, finger.deltas))
+    return Template(*window, PPI, tuple(minutiae), cores, deltas)
 
 
-def in_window(points: Array, window: tuple[int, int]) -> NDArray[np.bool_]:
-    return ((points >= 0) & (points <= np.array(window) - 1)).all(axis=-1)
+def _points(capture: Capture, finger: Finger, points: Array, window: tuple[int, int]) -> tuple[Point, ...]:
+    placed = place(capture, points, window)
+    shown = _in_window(placed, window) & (_depth(capture.contact, finger, points) > _CLEAR)
+    return tuple(Point(float(x), float(y)) for x, y in placed[shown])
 
 
-def inside(contact: Array, points: Array) -> Array:
+def _in_window(points: Array, window: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.all((points >= 0) & (points <= np.array(window) - 1), axis=-1)
+
+
+def _depth(contact: Array, finger: Finger, points: Array) -> Array:
     """Rough distance in pixels from master points (M, 2) to the edge of contact, positive inside: (M,)."""
     x, y = points[:, 0] - contact[0], points[:, 1] - contact[1]
     tall = np.where(y < 0, contact[3], contact[4])
-    radius = (np.abs(x / contact[2]) ** 2.4 + np.abs(y / tall) ** 2.4) ** (1 / 2.4)
-    return (1.0 - radius) * contact[2]
+    radius = (np.abs(x / contact[2]) ** OUTLINE + np.abs(y / tall) ** OUTLINE) ** (1 / OUTLINE)
+    border = np.minimum(points, np.array(finger.ridges.shape[::-1]) - 1 - points).min(axis=1)
+    return np.minimum((1.0 - radius) * contact[2], border)
 
 
 def _shift(rng: Generator, rotation: float, master: Array, window: tuple[int, int]) -> Array:
@@ -118,7 +135,8 @@ def _displacement(rng: Generator, count: int = 3) -> Array:
     direction, phase = rng.uniform(0.0, 2 * np.pi, (2, count))
     k = 2 * np.pi / rng.uniform(220.0, 600.0, count)
     amplitude = rng.normal(0.0, 2.0, (2, count))
-    return np.stack([k * np.cos(direction), k * np.sin(direction), phase, *amplitude], axis=1).astype(np.float32)
+    columns = [k * np.cos(direction), k * np.sin(direction), phase, *amplitude]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _contact(rng: Generator, finger: Finger) -> Array:
@@ -161,5 +179,5 @@ def _skin(rng: Generator) -> Array:
 
 
 def _sensor(rng: Generator) -> Array:
-    values = [rng.uniform(0.93, 1.0), rng.uniform(0.02, 0.3), rng.uniform(0.8, 1.25), rng.uniform(0.006, 0.025)]
-    return np.array(values, np.float32)
+    low, high = np.transpose([(0.93, 1.0), (0.02, 0.3), (0.8, 1.25), (0.006, 0.025)])
+    return rng.uniform(low, high).astype(np.float32)

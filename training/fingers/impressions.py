@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,18 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .capture import Capture, draw_capture, in_window, place, place_minutiae
+from fingergen.runtime.minutiae import Template
+
+from .capture import OUTLINE, Capture, draw_capture, visible_truth
 from .finger import FULL_PRINT, Finger
-from .minutiae import Minutiae
-
-
-@dataclass(frozen=True, eq=False)
-class GroundTruth:
-    """What an impression truly shows. Pixels of the image from its top left, y down."""
-
-    minutiae: Minutiae
-    cores: NDArray[np.float32]  # (K, 2)
-    deltas: NDArray[np.float32]  # (K, 2)
 
 
 def impressions(
@@ -30,26 +21,18 @@ def impressions(
     numbers: Sequence[int],
     window: tuple[int, int] = FULL_PRINT,
     device: torch.device | str = "cpu",
-) -> tuple[Tensor, list[GroundTruth]]:
-    """Impression `numbers[i]` of `fingers[i]`: uint8 (N, H, W) on `device`, ridges dark, and its truth.
+) -> tuple[Tensor, list[Template]]:
+    """Impression `numbers[i]` of `fingers[i]`, with its ground truth.
 
-    The masters must be of one size. A finger and a number give the same image in any batch.
+    window: (width, height) in pixels at 500 ppi, that the fingers were made for. numbers: from 0, up to 2^32.
+    Returns uint8 (N, H, W) on `device`, ridges dark on white, and a template an image. A finger and a
+    number give the same impression in any batch.
     """
     captures = [draw_capture(f, n, window) for f, n in zip(fingers, numbers, strict=True)]
     masters = torch.from_numpy(np.stack([finger.ridges for finger in fingers])).to(device)
     with torch.inference_mode():
         images = _render(masters, captures, window)
-    truths = [_truth(f, c, window) for f, c in zip(fingers, captures, strict=True)]
-    return images, truths
-
-
-def _truth(finger: Finger, capture: Capture, window: tuple[int, int]) -> GroundTruth:
-    cores, deltas = (place(capture, points, window) for points in (finger.cores, finger.deltas))
-    return GroundTruth(
-        place_minutiae(capture, finger.minutiae, window),
-        cores[in_window(cores, window)],
-        deltas[in_window(deltas, window)],
-    )
+    return images, [visible_truth(c, f, window) for c, f in zip(captures, fingers, strict=True)]
 
 
 def _render(masters: Tensor, captures: list[Capture], window: tuple[int, int]) -> Tensor:
@@ -71,6 +54,8 @@ def _render(masters: Tensor, captures: list[Capture], window: tuple[int, int]) -
     ridges = F.grid_sample(masters[:, None].float() / 127.5 - 1.0, grid, align_corners=False)[:, 0]
 
     contact = _contact_depth([column("contact", i) for i in range(6)], x, y, unevenness)
+    border = torch.minimum(torch.minimum(x, width - 1 - x), torch.minimum(y, height - 1 - y))
+    contact = torch.minimum(contact, border)
     relief = ridges + pressure + variation * unevenness + (0.12 + 0.7 * dryness) * roughness
     relief = relief + blotchy * blotches - 0.9 * torch.exp(-contact.clamp(min=0.0) / 9.0)
     relief = relief - 2.5 * _line_depth(captures, x, y)
@@ -128,7 +113,7 @@ def _contact_depth(contact: list[Tensor], x: Tensor, y: Tensor, wobble: Tensor) 
     cx, cy, wide, above, below, rough = contact
     dy = y - cy
     tall = torch.where(dy < 0, above, below)
-    radius = (((x - cx) / wide).abs() ** 2.4 + (dy / tall).abs() ** 2.4) ** (1 / 2.4)
+    radius = (((x - cx) / wide).abs() ** OUTLINE + (dy / tall).abs() ** OUTLINE) ** (1 / OUTLINE)
     return (1.0 - radius) * wide + rough * wobble
 
 

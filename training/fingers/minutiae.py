@@ -1,7 +1,7 @@
 """Ground-truth minutiae: read from a clean ridge map by thinning and crossing numbers.
 
 The crossing number is Rutovitz's ("Pattern recognition", J. Royal Stat. Soc. A 129, 1966): 1 at the end of
-a thinned ridge, 3 where it forks. Directions follow ISO/IEC 19794-2 (2005), clause 6.4.3: an ending points
+a thinned ridge, 3 where it forks. Directions follow ISO/IEC 19794-2: an ending points
 back along its ridge, a bifurcation into the valley between its two branches.
 """
 
@@ -52,7 +52,7 @@ def read_minutiae(
     keep = ~near_border & ~_paired(np.stack([xs, ys], axis=1))
     ys, xs, kinds = ys[keep], xs[keep], kinds[keep]
 
-    pixels = memoryview(np.ascontiguousarray(padded).reshape(-1))
+    pixels = padded.tobytes()
     field = orientation[ys - 1, xs - 1]
     angles = np.empty(len(xs), np.float32)
     for i, (y, x, kind) in enumerate(zip(ys.tolist(), xs.tolist(), kinds.tolist(), strict=True)):
@@ -70,7 +70,7 @@ def _paired(xy: NDArray[np.int64]) -> NDArray[np.bool_]:
     return (distance < _PAIR).any(axis=1)
 
 
-def _branches(pixels: memoryview, width: int, y: int, x: int) -> list[float]:
+def _branches(pixels: bytes, width: int, y: int, x: int) -> list[float]:
     """Directions (radians, y up) of the thinned ridges that leave (y, x)."""
     steps = [dy * width + dx for dy, dx in _RING]
     start = y * width + x

@@ -207,9 +207,7 @@ def _middle(rng: Generator) -> tuple[float, float]:
     return rng.normal(0.0, 12.0), rng.normal(-25.0, 15.0)
 
 
-def _waves(
-    rng: Generator, count: int, shortest: float, longest: float, amplitude: float
-) -> tuple[Wave, ...]:
+def _waves(rng: Generator, count: int, shortest: float, longest: float, amplitude: float) -> tuple[Wave, ...]:
     direction = rng.uniform(0.0, 2 * np.pi, count)
     k = 2 * np.pi / rng.uniform(shortest, longest, count)
     phase = rng.uniform(0.0, 2 * np.pi, count)

@@ -30,7 +30,7 @@ def grow(noise: Tensor, angle: Tensor, period: Tensor, rounds: int = 30) -> Tens
 
 
 def upsample(ridges: Tensor) -> Tensor:
-    """Twice the size, band-limited (zeros appended to the spectrum): (N, H, W) → (N, 2H, 2W), H and W even."""
+    """Twice the size by appending zeros to the spectrum: (N, H, W) → (N, 2H, 2W), H and W even."""
     height, width = ridges.shape[-2:]
     spectrum = torch.fft.rfft2(ridges)
     half = height // 2
@@ -57,10 +57,13 @@ def _kernels(angle: Tensor, period: Tensor) -> tuple[Tensor, list[tuple[int, int
         a = dy * along[0] - dx * along[1]
         envelopes.append(torch.exp(-0.5 * ((a / width) ** 2 + (b / length) ** 2)))
         waves.append(torch.cos(k * a))
-    envelope_sum = 1.0 + 2.0 * sum(envelopes)
-    wave_sum = 1.0 + 2.0 * sum(e * w for e, w in zip(envelopes, waves, strict=True))
-    mean = wave_sum / envelope_sum  # taken off, so that the kernel answers 0 to a flat image
-    gain = (1.0 - mean) + 2.0 * sum(e * (w - mean) * w for e, w in zip(envelopes, waves, strict=True))
+    total, wave_total, square_total = (torch.ones_like(angle) for _ in range(3))
+    for e, w in zip(envelopes, waves, strict=True):
+        total += 2.0 * e
+        wave_total += 2.0 * e * w
+        square_total += 2.0 * e * w * w
+    mean = wave_total / total  # taken off, so that the kernel answers 0 to a flat image
+    gain = square_total - mean * wave_total  # and 1 to a wave of its own period
     pairs = [
         (dx, dy, e * (w - mean) / gain) for (dx, dy), e, w in zip(offsets, envelopes, waves, strict=True)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import write_atomically
 
 from .finger import Finger, make_finger
 from .minutiae import Minutiae
@@ -22,22 +23,17 @@ _KINDS = list(PatternClass)
 def write_masters(
     folder: Path, seeds: range, window: tuple[int, int], shard_size: int = 100
 ) -> Iterator[Path]:
-    """Make the fingers of `seeds` (step 1) and yield each finished shard; shards already there are kept."""
+    """Make the fingers of `seeds` (step 1) for `window`, and yield each finished shard.
+
+    Shards that are there already are kept: the same call goes on where it was interrupted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for start in range(seeds.start, seeds.stop, shard_size):
         chunk = range(start, min(start + shard_size, seeds.stop))
-        path = folder / f"masters_{chunk.start:08d}_{len(chunk):04d}.npz"
+        path = folder / f"masters_{window[0]}x{window[1]}_{chunk.start:08d}_{len(chunk):04d}.npz"
         if not path.exists():
             write_shard(path, [make_finger(seed, window) for seed in chunk])
         yield path
-
-
-def read_masters(folder: Path) -> list[Finger]:
-    """All fingers of a folder's shards, in order of seed."""
-    paths = sorted(folder.glob("masters_*.npz"))
-    if not paths:
-        raise BadInput(f"{folder}: no masters_*.npz shards here; make them with write_masters")
-    return [finger for path in paths for finger in read_shard(path)]
 
 
 def write_shard(path: Path, fingers: Sequence[Finger]) -> None:
@@ -48,20 +44,20 @@ def write_shard(path: Path, fingers: Sequence[Finger]) -> None:
         "origins": np.array([finger.origin for finger in fingers], np.float32),
         "ridges": np.stack([finger.ridges for finger in fingers]),
     }
-    for name, parts in {
+    ragged: dict[str, list[NDArray]] = {
         "xy": [finger.minutiae.xy for finger in fingers],
         "angle": [finger.minutiae.angle for finger in fingers],
         "kind": [finger.minutiae.kind for finger in fingers],
         "cores": [finger.cores for finger in fingers],
         "deltas": [finger.deltas for finger in fingers],
         "creases": [finger.creases for finger in fingers],
-    }.items():
+    }
+    for name, parts in ragged.items():
         arrays[name] = np.concatenate(parts)
         arrays[f"{name}_lengths"] = np.array([len(part) for part in parts], np.int32)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes **kwds for allow_pickle
-    os.replace(temporary, path)
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]  # mypy takes the arrays for allow_pickle
+    write_atomically(path, content.getvalue())
 
 
 def read_shard(path: Path) -> list[Finger]:
@@ -69,7 +65,8 @@ def read_shard(path: Path) -> list[Finger]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        columns = {name: _split(arrays, name) for name in ("xy", "angle", "kind", "cores", "deltas", "creases")}
+        ragged = ("xy", "angle", "kind", "cores", "deltas", "creases")
+        columns = {name: _split(arrays, name) for name in ragged}
         return [
             Finger(
                 seed=int(seed),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.random import Generator, Philox
 
 # A Philox key has 128 bits: the seed is the lower half, the purpose the upper. 0 and 1 are the latent
