@@ -1,0 +1,37 @@
+"""Checkpoints: read ours, the SynFing release's and rosinality's; write ours. No code in a file is run."""
+
+from pathlib import Path
+
+from fingergen.runtime.errors import BadInput
+
+from .files import read
+from .generator import GeneratorCheckpoint, generator_checkpoint, load_generator, save_generator
+from .reconstruction import (
+    ReconstructionCheckpoint,
+    load_reconstruction,
+    reconstruction_checkpoint,
+    save_reconstruction,
+)
+
+__all__ = [
+    "GeneratorCheckpoint",
+    "ReconstructionCheckpoint",
+    "load_checkpoint",
+    "load_generator",
+    "load_reconstruction",
+    "save_generator",
+    "save_reconstruction",
+]
+
+
+def load_checkpoint(path: Path) -> GeneratorCheckpoint | ReconstructionCheckpoint:
+    """Read a checkpoint of either kind, as its content says; `BadInput` for a file that is none."""
+    content = read(path)
+    if "state_dict" in content:
+        return reconstruction_checkpoint(path, content)
+    if "g_ema" in content:
+        return generator_checkpoint(path, content)
+    found = ", ".join(repr(key) for key in list(content)[:8]) or "nothing"
+    raise BadInput(
+        f"{path}: has neither 'g_ema' (a generator) nor 'state_dict' (a reconstruction), but {found}"
+    )

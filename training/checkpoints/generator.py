@@ -1,0 +1,133 @@
+"""Generator checkpoints: ours, the SynFing release's and rosinality's StyleGAN2.
+
+All are dictionaries with the state dicts `g`, `d`, `g_ema`, the optimisers' states `g_optim`, `d_optim`,
+`args` (argparse.Namespace) and `ada_aug_p`; all but `g_ema` may be missing. A converted rosinality file has
+`latent_avg`.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fingergen.runtime.errors import BadInput
+
+from ..networks import Discriminator, Generator
+from .description import KEY, Description, mapping_rate, read_description
+from .files import read, write
+from .shapes import (
+    StateDict,
+    average_latent,
+    build,
+    check,
+    discriminator_architecture,
+    generator_architecture,
+)
+
+
+@dataclass
+class GeneratorCheckpoint:
+    """A generator and whatever else the file holds to go on training it; None where it holds nothing."""
+
+    g_ema: Generator  # the averaged weights, in evaluation mode, on the CPU
+    g: Mapping[str, Tensor] | None = None  # state dict of a network shaped as g_ema
+    d: Mapping[str, Tensor] | None = None  # state dict of a Discriminator
+    g_optim: dict[str, Any] | None = None
+    d_optim: dict[str, Any] | None = None
+    ada_p: float | None = None
+    latent_avg: Tensor | None = None  # (style_dim,)
+    images_seen: int | None = None
+    config: dict[str, Any] = field(default_factory=dict)  # of the training
+    extra: dict[str, Any] = field(default_factory=dict)  # further state of our trainer
+    source_format: str = "fingergen"  # or "synfing" (one image channel), "rosinality"
+
+
+def generator_checkpoint(path: Path, content: Mapping[str, Any]) -> GeneratorCheckpoint:
+    """The checkpoint in `content`, the dictionary in the file `path`; `BadInput` names the key at fault."""
+    if "g_ema" not in content:
+        raise BadInput(f"{path}: lacks the key 'g_ema', the generator's state dict")
+    description = read_description(path, content)
+    state = StateDict(f"{path}: g_ema", content["g_ema"])
+    architecture = generator_architecture(state) | mapping_rate(path, description, "generator")
+    checkpoint = GeneratorCheckpoint(
+        g_ema=build(Generator, architecture, state),
+        g_optim=_dictionary(path, content, "g_optim"),
+        d_optim=_dictionary(path, content, "d_optim"),
+        ada_p=_number(path, content, "ada_aug_p"),
+        extra=_dictionary(path, content, "extra") or {},
+    )
+    if content.get("g") is not None:
+        g = StateDict(f"{path}: g", content["g"])
+        check(Generator, architecture, g)
+        checkpoint.g = g.tensors
+    if content.get("d") is not None:
+        d = StateDict(f"{path}: d", content["d"])
+        check(Discriminator, discriminator_architecture(d), d)
+        checkpoint.d = d.tensors
+    if content.get("latent_avg") is not None:
+        checkpoint.latent_avg = average_latent(
+            f"{path}: latent_avg", content["latent_avg"], checkpoint.g_ema
+        )[0]
+    if description:
+        checkpoint.images_seen, checkpoint.config = description.images_seen, description.config
+    else:
+        checkpoint.source_format = "synfing" if checkpoint.g_ema.channels == 1 else "rosinality"
+        if isinstance(args := content.get("args"), argparse.Namespace):
+            checkpoint.config = vars(args)
+    return checkpoint
+
+
+def load_generator(path: Path) -> GeneratorCheckpoint:
+    """Read a generator checkpoint; `BadInput`, one line, for a file that is none."""
+    return generator_checkpoint(path, read(path))
+
+
+def save_generator(
+    path: Path,
+    *,
+    g_ema: Generator,
+    g: Generator | None = None,
+    d: Discriminator | None = None,
+    g_optim: Optimizer | None = None,
+    d_optim: Optimizer | None = None,
+    ada_p: float = 0.0,
+    images_seen: int = 0,
+    config: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint of ours, which is also one of the SynFing release's.
+
+    `config`: plain values (what JSON can hold); `extra`: tensors and plain values that the trainer needs.
+    """
+    networks = {"generator": g_ema.architecture()}
+    if d is not None:
+        networks["discriminator"] = d.architecture()
+    states = {"g": g, "d": d, "g_ema": g_ema, "g_optim": g_optim, "d_optim": d_optim}
+    content: dict[str, Any] = {
+        key: holder.state_dict() for key, holder in states.items() if holder is not None
+    }
+    content["args"] = argparse.Namespace(size=g_ema.resolution, latent=g_ema.style_dim, n_mlp=g_ema.n_mlp)
+    content["ada_aug_p"] = ada_p
+    content["extra"] = dict(extra or {})
+    content[KEY] = Description(networks, images_seen, dict(config or {})).to_plain()
+    write(path, content)
+
+
+def _dictionary(path: Path, content: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    value = content.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise BadInput(f"{path}: '{key}' is no dict but {type(value).__name__}")
+    return value
+
+
+def _number(path: Path, content: Mapping[str, Any], key: str) -> float | None:
+    value = content.get(key)
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if value is not None and not isinstance(value, int | float):
+        raise BadInput(f"{path}: '{key}' is no number but {type(value).__name__}")
+    return value

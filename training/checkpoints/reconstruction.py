@@ -1,0 +1,106 @@
+"""Reconstruction checkpoints: ours and the SynFing release's (the layout of pSp).
+
+A dictionary with one `state_dict` for the keys `encoder.…` and `decoder.…`, `opts` (plain options of the
+training) and, where the encoder works relative to it, the average latent `latent_avg`.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fingergen.runtime.errors import BadInput
+
+from ..networks import Encoder, Generator, Reconstructor
+from .description import KEY, Description, mapping_rate, read_description
+from .files import read, write
+from .shapes import StateDict, average_latent, build, encoder_architecture, generator_architecture
+
+
+@dataclass
+class ReconstructionCheckpoint:
+    """An encoder and its decoder, in evaluation mode, on the CPU."""
+
+    encoder: Encoder
+    decoder: Generator
+    latent_avg: Tensor | None = (
+        None  # (style_dim,) or (num_ws, style_dim), to be added; None: nothing is added
+    )
+    opts: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] | None = None
+    images_seen: int | None = None
+    config: dict[str, Any] = field(default_factory=dict)  # of our training
+    source_format: str = "fingergen"  # or "synfing"
+
+    def reconstructor(self) -> Reconstructor:
+        """Both networks as one module: minutiae map → image."""
+        return Reconstructor(self.encoder, self.decoder, self.latent_avg)
+
+
+def reconstruction_checkpoint(path: Path, content: Mapping[str, Any]) -> ReconstructionCheckpoint:
+    """The checkpoint in `content`, the dictionary in the file `path`; `BadInput` names the key at fault."""
+    if "state_dict" not in content:
+        raise BadInput(f"{path}: lacks the key 'state_dict' (encoder and decoder)")
+    description = read_description(path, content)
+    opts = content.get("opts") or {}
+    opts = vars(opts) if isinstance(opts, argparse.Namespace) else opts
+    if not isinstance(opts, dict):
+        raise BadInput(f"{path}: 'opts' is no dict but {type(opts).__name__}")
+
+    both = StateDict(f"{path}: state_dict", content["state_dict"])
+    if strange := [key for key in both.tensors if not key.startswith(("encoder.", "decoder."))]:
+        raise BadInput(f"{both.where}: '{strange[0]}' belongs to neither 'encoder.' nor 'decoder.'")
+    state = both.part("decoder.")
+    architecture = generator_architecture(state) | mapping_rate(path, description, "decoder")
+    decoder = build(Generator, architecture, state)
+    state = both.part("encoder.")
+    encoder = build(Encoder, encoder_architecture(state, decoder.style_dim), state)
+    if encoder.num_ws not in (None, decoder.num_ws):
+        raise BadInput(
+            f"{state.where}: 'linear.weight' gives {encoder.num_ws} styles, expected 1 or {decoder.num_ws}"
+        )
+
+    checkpoint = ReconstructionCheckpoint(encoder, decoder, opts=opts)
+    # Encoders trained without `start_from_latent_avg` may still carry the average; it is not theirs to add.
+    if content.get("latent_avg") is not None and opts.get("start_from_latent_avg", True):
+        average = average_latent(f"{path}: latent_avg", content["latent_avg"], decoder)
+        checkpoint.latent_avg = average[0] if len(average) == 1 else average
+    if description:
+        checkpoint.optimizer = content.get("optimizer")
+        checkpoint.images_seen, checkpoint.config = description.images_seen, description.config
+    else:
+        checkpoint.source_format = "synfing"
+    return checkpoint
+
+
+def load_reconstruction(path: Path) -> ReconstructionCheckpoint:
+    """Read a reconstruction checkpoint; `BadInput`, one line, for a file that is none."""
+    return reconstruction_checkpoint(path, read(path))
+
+
+def save_reconstruction(
+    path: Path,
+    *,
+    encoder: Encoder,
+    decoder: Generator,
+    latent_avg: Tensor | None = None,
+    optimizer: Optimizer | None = None,
+    images_seen: int = 0,
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint of ours, also one of the SynFing release's; `config`: what JSON can hold."""
+    networks = {"encoder": encoder.architecture(), "decoder": decoder.architecture()}
+    content: dict[str, Any] = {
+        "state_dict": Reconstructor(encoder, decoder).state_dict(),
+        "opts": {"start_from_latent_avg": latent_avg is not None, "output_size": decoder.resolution},
+        KEY: Description(networks, images_seen, dict(config or {})).to_plain(),
+    }
+    if latent_avg is not None:
+        content["latent_avg"] = latent_avg
+    if optimizer is not None:
+        content["optimizer"] = optimizer.state_dict()
+    write(path, content)
