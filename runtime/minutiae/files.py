@@ -37,7 +37,7 @@ def read_template(
     """Read a minutiae template.
 
     format: a name in FORMATS; None: found by the file's first bytes, then by its extension.
-    width, height (pixels), ppi: of the image, for a file that does not tell them, as "xyt" and "synfing" never
+    width, height (pixels), ppi: of the image, for a file that does not tell them: "xyt" and "synfing" never
     do (None: 512 x 512 at 500 ppi). What the file tells goes first.
     view: which finger view of the file, from 0.
 

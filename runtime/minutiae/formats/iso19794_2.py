@@ -128,7 +128,11 @@ def decode_2011(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
 def _view_2011(record: Octets, certified: bool, defaults: Defaults) -> Template:
     length = record.number(4, "representation length")
     if length < 4:
-        raise record.wrong(4, f"representation length is {length}, with its own 4 bytes it is 4 or more")
+        raise record.wrong(
+            4,
+            f"representation length is {length}, with its own 4 bytes it is 4 or more: the file is damaged, "
+            "or of ANSI/INCITS 378-2009, which has the same version number and is not read",
+        )
     view = record.part(length - 4, "representation")
     view.raw(14, "capture time and device")
     view.raw(5 * view.number(1, "number of quality blocks"), "quality blocks")
