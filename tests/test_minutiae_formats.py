@@ -398,8 +398,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-# PyPI afis as an independent judge. It reads the 2005 layout, taking resolution as it stands and minutia quality
-# as 0 to 255; it writes the 2011 layout.
+# PyPI afis as an independent judge. It reads the 2005 layout, resolution as it stands, quality as 0 to 255;
+# it writes the 2011 layout.
 
 
 def afis_rows(template: Template) -> np.ndarray:

@@ -61,7 +61,7 @@ def test_random_text(name: str, text: str):
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_spliced_samples(name: str, data: st.DataObject):
-    """A stretch of the file replaced by one of any file, or by any bytes: lengths and counts contradict it."""
+    """A stretch of the file replaced by one of any file or by any bytes; lengths and counts contradict it."""
     whole = sample(name)
     cuts = st.integers(0, len(whole))
     first, last = sorted((data.draw(cuts), data.draw(cuts)))
