@@ -1,1 +1,12 @@
-"""Deploy: load a bundle and run it (synthesis, reconstruction, edits) without PyTorch."""
+"""Deploy: load a bundle and run it (synthesis, reconstruction, edits) without PyTorch.
+
+import fingergen.runtime as fgr
+
+model = fgr.load()                                              # the packaged demo bundle
+images = model.synthesize(seeds=range(16), truncation=0.7)      # uint8 (16, H, W)
+"""
+
+from .errors import BadInput, FingerGenError
+from .model import Model, load
+
+__all__ = ["BadInput", "FingerGenError", "Model", "load"]

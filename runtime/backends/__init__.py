@@ -1,0 +1,88 @@
+"""Backends run a bundle's graphs; everything else of the runtime is the same NumPy for all of them.
+
+A backend is a module of this package with `unavailable(bundle)` and `open_backend(bundle, workers)`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import Bundle
+from ..errors import BadInput
+
+BACKENDS = ("onnxruntime",)
+"""Names of the backends, the one that `auto` prefers first."""
+
+Floats = NDArray[np.float32]
+
+
+class Backend(Protocol):
+    """Runs the graphs of one bundle on float32 arrays.
+
+    N is any batch size; what comes out for an image does not depend on the rest of its batch. A noise buffer
+    is (1, 1, H, W), shared by the batch, or (N, 1, H, W); shapes are `Architecture.noise_shapes`.
+    """
+
+    name: str
+    description: str  # one line for people: library, version, device, whether our custom ops run
+    batch: int  # images in a call that keep it busy
+
+    def map(self, z: Floats) -> Floats:
+        """z (N, style_dim) → w (N, style_dim)."""
+
+    def synthesize(self, w: Floats, noise: Sequence[Floats]) -> Floats:
+        """w (N, num_ws, style_dim) → images (N, C, R, R), nominally in [-1, 1]."""
+
+    def encode(self, maps: Floats) -> Floats:
+        """Minutiae maps (N, 3, S, S) in [0, 1] → w (N, style_dim) or (N, num_ws, style_dim)."""
+
+    def decode(self, w: Floats, noise: Sequence[Floats]) -> Floats:
+        """As `synthesize`, for w that comes from `encode`: the decoder graph, where the bundle has one."""
+
+    def close(self) -> None:
+        """Free what the backend holds; it cannot be used afterwards."""
+
+
+def unavailable(name: str, bundle: Bundle) -> str | None:
+    """Why backend `name` cannot run `bundle` on this machine, and the fix; None where it can."""
+    return _module(name).unavailable(bundle)
+
+
+def open_backend(name: str, bundle: Bundle, workers: int | None = None) -> Backend:
+    """The backend `name` (or `auto`: the first that is available) for `bundle`.
+
+    workers: threads of a backend that computes on the CPU; None: one a core that this process may use.
+    """
+    if workers is None:
+        workers = usable_cores()
+    if workers < 1:
+        raise BadInput(f"workers: {workers}; at least 1")
+    reasons = {}
+    for candidate in BACKENDS if name == "auto" else (name,):
+        module = _module(candidate)
+        reason = module.unavailable(bundle)
+        if reason is None:
+            return module.open_backend(bundle, workers)
+        reasons[candidate] = reason
+    raise BadInput("; ".join(f"backend {key}: {reason}" for key, reason in reasons.items()))
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def _module(name: str) -> ModuleType:
+    if name not in BACKENDS:
+        raise BadInput(f"backend {name!r}: choose auto, {' or '.join(BACKENDS)}")
+    return import_module(f".{name}", __name__)

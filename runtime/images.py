@@ -1,0 +1,112 @@
+"""Images: from network output to files that say their resolution and that they are synthetic."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, TiffImagePlugin
+
+from .errors import BadInput
+from .files import write_atomically
+
+FORMATS = {"png": ".png", "tiff": ".tiff", "bmp": ".bmp"}
+"""Image formats and the file extension each is written with."""
+
+BACKGROUND = 255
+Pixels = NDArray[np.uint8]
+Provenance = Mapping[str, str]
+
+
+def to_pixels(raw: NDArray[np.float32]) -> Pixels:
+    """Network output (N, C, H, W), nominally in [-1, 1] → uint8 (N, H, W) or (N, H, W, 3).
+
+    Rounded to the nearest of 256 levels, clipped.
+    """
+    levels = np.rint((raw + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
+    return levels[:, 0] if raw.shape[1] == 1 else levels.transpose(0, 2, 3, 1)
+
+
+def resize(image: Pixels, size: int) -> Pixels:
+    """An image (H, W) or (H, W, 3) resized to `size` pixels a side.
+
+    Bicubic, by Pillow, which computes 8-bit images in integers: the same bits on every machine.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def save_image(path: str | Path, image: Pixels, ppi: float, provenance: Provenance) -> None:
+    """Write an image (H, W) or (H, W, 3) as PNG, TIFF or BMP, whichever the extension of `path` says.
+
+    The resolution goes into pHYs, the TIFF resolution tags or the BMP header. The provenance goes into PNG
+    text chunks or, as JSON, into TIFF's ImageDescription; BMP has no place for text, so a file beside it,
+    `PATH.json`, holds it. `BadInput` for another extension.
+    """
+    path = Path(path)
+    content = encode_image(image, path.suffix, ppi, provenance)
+    if path.suffix.lower() == ".bmp":
+        note = json.dumps(dict(provenance), indent=2) + "\n"
+        write_atomically(path.with_name(path.name + ".json"), note.encode())
+    write_atomically(path, content)
+
+
+def encode_image(image: Pixels, suffix: str, ppi: float, provenance: Provenance) -> bytes:
+    """The bytes of an image file with extension `suffix`; see `save_image`."""
+    stream = io.BytesIO()
+    picture = Image.fromarray(image)
+    software = f"FingerGen {provenance['fingergen']}"
+    match suffix.lower():
+        case ".png":
+            text = PngImagePlugin.PngInfo()
+            for key, value in {"Software": software, **provenance}.items():
+                text.add_text(key, value)
+            picture.save(stream, "PNG", dpi=(ppi, ppi), pnginfo=text)
+        case ".tif" | ".tiff":
+            tags = TiffImagePlugin.ImageFileDirectory_v2()
+            tags[270] = json.dumps(dict(provenance))  # ImageDescription
+            tags[305] = software  # Software
+            picture.save(stream, "TIFF", dpi=(ppi, ppi), tiffinfo=tags)
+        case ".bmp":
+            picture.save(stream, "BMP", dpi=(ppi, ppi))
+        case _:
+            raise BadInput(f"image format {suffix!r}: write .png, .tiff or .bmp")
+    return stream.getvalue()
+
+
+def contact_sheet(
+    images: Sequence[Pixels],
+    columns: int | None = None,
+    padding: int = 8,
+    labels: Sequence[str] | None = None,
+) -> Pixels:
+    """Images of one shape on a white sheet, row by row, each with its label below.
+
+    columns: None makes the sheet about as wide as high. Returns uint8 (H, W) or (H, W, 3).
+    """
+    if not images:
+        raise BadInput("contact sheet: no images")
+    height, width = images[0].shape[:2]
+    columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
+    rows = math.ceil(len(images) / columns)
+    font_size = max(10, height // 16)
+    step_x, step_y = width + padding, height + padding + (font_size + padding // 2 if labels else 0)
+    sheet = Image.new(
+        "L" if images[0].ndim == 2 else "RGB",
+        (columns * step_x + padding, rows * step_y + padding),
+        BACKGROUND if images[0].ndim == 2 else (BACKGROUND,) * 3,
+    )
+    for number, image in enumerate(images):
+        x, y = padding + number % columns * step_x, padding + number // columns * step_y
+        sheet.paste(Image.fromarray(image), (x, y))
+        if labels:
+            middle_top = (x + width / 2, y + height + padding // 2)
+            font = ImageFont.load_default(font_size)
+            ImageDraw.Draw(sheet).text(middle_top, labels[number], font=font, fill=0, anchor="mt")
+    return np.asarray(sheet)

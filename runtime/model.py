@@ -1,0 +1,282 @@
+"""The Python face of the runtime: a bundle that makes fingerprints."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import latents
+from .backends import Backend, open_backend
+from .bundle import Bundle, read_bundle
+from .encoder_maps import Map, Source, encoder_maps, to_encoder_input
+from .errors import BadInput
+from .images import Pixels, resize, to_pixels
+from .seeds import noise as draw_noise
+from .seeds import z as draw_z
+
+Floats = NDArray[np.float32]
+NoiseMode = Literal["const", "random", "none"]
+NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
+DEMO = Path(__file__).with_name("demo")
+
+
+def load(bundle: str | Path | None = None, backend: str = "auto", workers: int | None = None) -> Model:
+    """Load a bundle directory (None: the packaged demo bundle).
+
+    backend: `auto`, or one of `backends.BACKENDS`. workers: CPU threads; None: one a core. `BadInput` where
+    the bundle is not whole or the backend cannot run it here.
+    """
+    opened = open_bundle(bundle)
+    return Model(opened, open_backend(backend, opened, workers))
+
+
+def open_bundle(bundle: str | Path | None = None) -> Bundle:
+    """Read and verify a bundle directory (None: the packaged demo bundle)."""
+    if bundle is None and not DEMO.is_dir():
+        raise BadInput("this install has no packaged demo bundle; name a bundle directory")
+    return read_bundle(DEMO if bundle is None else bundle)
+
+
+class Model:
+    """A loaded bundle. An image is the same in any batch, order or thread count.
+
+    Arguments that several methods have:
+
+    - `seeds`: integers in [0, 2**64), one an image.
+    - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`) or `none`.
+    - `truncation`: ψ of w_avg + ψ (w - w_avg).
+    - `layers`: indices of style inputs, in [0, num_ws); None: all.
+    - `decoder`: w comes from `encode`, so the bundle's decoder makes the images, where it has one of its own.
+    - `size`: pixels a side that images are resized to; None: the bundle's `output_size`.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self.bundle = bundle
+        self.backend = backend
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the backend; the model cannot be used afterwards."""
+        self.backend.close()
+
+    @property
+    def num_ws(self) -> int:
+        """Style inputs of the synthesis network."""
+        return self.bundle.manifest.architecture.num_ws
+
+    @property
+    def style_dim(self) -> int:
+        """Length of a latent."""
+        return self.bundle.manifest.architecture.style_dim
+
+    def ppi(self, size: int | None = None) -> float:
+        """Resolution of images of `size` pixels a side."""
+        image = self.bundle.manifest.image
+        return image.output_ppi if size is None else image.output_ppi * size / image.output_size
+
+    def provenance(self, operation: str, **details: Any) -> dict[str, str]:
+        """Text for `images.save_image` that says where an image comes from, without details that are None."""
+        return {
+            "synthetic": "yes",
+            "operation": operation,
+            **{key: str(value) for key, value in details.items() if value is not None},
+            "bundle": self.bundle.manifest.name,
+            "bundle_sha256": self.bundle.sha256,
+            "fingergen": version("fingergen"),
+        }
+
+    def z(self, seeds: Iterable[int]) -> Floats:
+        """Latents of seeds: float32 (N, style_dim), standard normal."""
+        drawn = [draw_z(seed, self.style_dim) for seed in seeds]
+        if not drawn:
+            raise BadInput("seeds: none given")
+        return np.stack(drawn)
+
+    def map(self, z: Floats) -> Floats:
+        """Mapping network: z (N, style_dim) → w float32 (N, style_dim)."""
+        z = np.asarray(z, np.float32)
+        if z.ndim != 2 or z.shape[1] != self.style_dim or not len(z):
+            raise BadInput(f"z: shape {z.shape}; must be (N, {self.style_dim}) with N at least 1")
+        return self.backend.map(z)
+
+    def mix(
+        self, w: Floats, other: Floats, layers: Iterable[int] | None = None, alpha: float = 1.0
+    ) -> Floats:
+        """Style mixing: (1 - alpha) w + alpha other on the chosen style inputs → float32 (N, num_ws,
+        style_dim).
+
+        w: (N, style_dim) or (N, num_ws, style_dim); other: the same, or with N = 1 for all.
+        """
+        w, other = self._styles(w), self._styles(other)
+        if len(other) not in (1, len(w)):
+            raise BadInput(f"style mixing: {len(other)} latents to mix into {len(w)}; give one, or one each")
+        return latents.mix(w, other, latents.check_layers(layers, self.num_ws), alpha)
+
+    def truncate(self, w: Floats, truncation: float) -> Floats:
+        """w_avg + ψ (w - w_avg) with ψ = truncation; w of any shape that ends in style_dim."""
+        return latents.truncate(np.asarray(w, np.float32), self.bundle.latents.w_avg, truncation)
+
+    def generate(
+        self, w: Floats, noise: NoiseMode = "const", seeds: Sequence[int] | None = None, decoder: bool = False
+    ) -> Floats:
+        """Synthesis: w (N, style_dim) or (N, num_ws, style_dim) → float32 (N, C, R, R), not clipped."""
+        w = self._styles(w)
+        run = self.backend.decode if decoder else self.backend.synthesize
+        return run(w, self._noise(noise, seeds, len(w), decoder))
+
+    def render(
+        self,
+        w: Floats,
+        noise: NoiseMode = "const",
+        seeds: Sequence[int] | None = None,
+        decoder: bool = False,
+        size: int | None = None,
+    ) -> Pixels:
+        """As `generate`, as uint8 images of `size`: (N, size, size), or (N, size, size, 3) in colour."""
+        side = self.bundle.manifest.image.output_size if size is None else size
+        if side < 1:
+            raise BadInput(f"size: {side}; at least 1 pixel")
+        return np.stack([resize(image, side) for image in to_pixels(self.generate(w, noise, seeds, decoder))])
+
+    def synthesize(
+        self,
+        seeds: Iterable[int],
+        truncation: float = 1.0,
+        noise: NoiseMode = "const",
+        mix_seeds: int | Iterable[int] | None = None,
+        mix_layers: Iterable[int] | None = None,
+        mix_alpha: float = 1.0,
+        size: int | None = None,
+    ) -> Pixels:
+        """Fingerprints of seeds → uint8 (N, size, size), or (N, size, size, 3) for three channels.
+
+        mix_seeds: seeds whose w is mixed in (see `mix`), one for all or one each.
+        """
+        images = self.stream(seeds, truncation, noise, mix_seeds, mix_layers, mix_alpha, size)
+        return np.stack(list(images))
+
+    def stream(
+        self,
+        seeds: Iterable[int],
+        truncation: float = 1.0,
+        noise: NoiseMode = "const",
+        mix_seeds: int | Iterable[int] | None = None,
+        mix_layers: Iterable[int] | None = None,
+        mix_alpha: float = 1.0,
+        size: int | None = None,
+        batch: int | None = None,
+    ) -> Iterator[Pixels]:
+        """As `synthesize`, but one image after the other, for any number of seeds: a batch is held at a time.
+
+        batch: images a call of the backend; None: what keeps it busy.
+        """
+        layers = latents.check_layers(mix_layers, self.num_ws)
+        pairs = _pairs(seeds, mix_seeds)
+        while now := list(itertools.islice(pairs, batch or self.backend.batch)):
+            chosen = [seed for seed, _ in now]
+            others = [other for _, other in now if other is not None]
+            w = self.map(self.z(chosen))
+            if others:
+                w = self.mix(w, self.map(self.z(others)), layers, mix_alpha)
+            yield from self.render(self.truncate(w, truncation), noise, chosen, size=size)
+
+    def encode(self, maps: Map) -> Floats:
+        """Minutiae maps uint8 (N, H, W, 3) → w float32 (N, style_dim) or (N, num_ws, style_dim).
+
+        Maps of another size than the encoder's input are resized. `BadInput` where the bundle has no encoder.
+        """
+        return self.backend.encode(to_encoder_input(self.encoder_maps(list(maps))))
+
+    def encoder_maps(self, sources: Source | Iterable[Source]) -> Map:
+        """Templates or maps, one or many → the encoder's maps, uint8 (N, S, S, 3)."""
+        manifest = self.bundle.manifest
+        if manifest.encoder is None:
+            raise BadInput(f"{self.bundle.path}: this bundle has no encoder; it cannot reconstruct")
+        return encoder_maps(sources, manifest.image, manifest.encoder.input_size)
+
+    def reconstruct(
+        self,
+        templates: Source | Iterable[Source],
+        noise: NoiseMode = "const",
+        seeds: Sequence[int] | None = None,
+        size: int | None = None,
+    ) -> Pixels:
+        """Fingerprints with the minutiae of templates (or of maps uint8 (H, W, 3)), one or many.
+
+        Returns uint8 (N, size, size), or (N, size, size, 3) for three channels.
+        """
+        return self.render(self.encode(self.encoder_maps(templates)), noise, seeds, decoder=True, size=size)
+
+    def edit(
+        self,
+        w: Floats,
+        index: int,
+        degree: float,
+        layers: Iterable[int] | None = None,
+        truncation: float = 1.0,
+        noise: NoiseMode = "const",
+        seeds: Sequence[int] | None = None,
+        decoder: bool = False,
+        size: int | None = None,
+    ) -> tuple[Pixels, Pixels, Pixels]:
+        """SeFa edit: images of w - degree · direction[index], of w and of w + degree · direction[index].
+
+        w: (N, style_dim) or (N, num_ws, style_dim). Truncation comes after the edit. Each of the three is as
+        `render` returns it. Source: Shen and Zhou, "Closed-Form Factorization of Latent Semantics in GANs"
+        (2021).
+        """
+        directions = self.bundle.latents.sefa_directions
+        if not 0 <= index < len(directions):
+            raise BadInput(f"index: {index}; this bundle has directions 0-{len(directions) - 1}")
+        w, chosen = self._styles(w), latents.check_layers(layers, self.num_ws)
+
+        def edited(by: float) -> Pixels:
+            moved = self.truncate(latents.move(w, directions[index], by, chosen), truncation)
+            return self.render(moved, noise, seeds, decoder, size)
+
+        return edited(-degree), edited(0.0), edited(degree)
+
+    def _styles(self, w: Floats) -> Floats:
+        return latents.per_layer(w, self.num_ws, self.style_dim)
+
+    def _noise(
+        self, mode: NoiseMode, seeds: Sequence[int] | None, images: int, decoder: bool
+    ) -> Sequence[Floats]:
+        """Noise buffers, each (1, 1, H, W) or (images, 1, H, W)."""
+        shapes = self.bundle.manifest.architecture.noise_shapes
+        if mode == "const":
+            own = self.bundle.latents.decoder_noise if decoder else None
+            return own or self.bundle.latents.noise
+        if mode == "none":
+            return [np.zeros(shape, np.float32) for shape in shapes]
+        if mode != "random":
+            raise BadInput(f"noise {mode!r}: choose {', '.join(NOISE_MODES)}")
+        if seeds is None or len(seeds) != images:
+            raise BadInput(f"noise random: give one seed an image ({images})")
+        drawn = [draw_noise(seed, shapes) for seed in seeds]
+        return [np.concatenate(buffers) for buffers in zip(*drawn, strict=True)]
+
+
+def _pairs(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterator[tuple[int, int | None]]:
+    """Each seed with the one that is mixed into it."""
+    if not isinstance(mix_seeds, Iterable):
+        yield from zip(seeds, itertools.repeat(mix_seeds))
+        return
+    try:
+        yield from zip(seeds, mix_seeds, strict=True)
+    except ValueError:
+        raise BadInput("mix_seeds: give one seed for all, or as many as there are seeds") from None
