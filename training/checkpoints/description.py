@@ -47,7 +47,8 @@ def mapping_rate(path: Path, description: Description | None, network: str) -> d
     """The argument `lr_mlp` of a generator, which no shape tells; foreign files have the default."""
     if description is None:
         return {}
-    rate = description.networks.get(network, {}).get("lr_mlp")
+    architecture = description.networks.get(network)
+    rate = architecture.get("lr_mlp") if isinstance(architecture, dict) else None
     if not isinstance(rate, float):
         raise BadInput(f"{path}: '{KEY}.networks.{network}.lr_mlp' is missing or no number")
     return {"lr_mlp": rate}

@@ -46,6 +46,14 @@ def _reason(error: Exception) -> str:
     return "is no PyTorch checkpoint, or not the whole of one; fetch or copy it again"
 
 
+def optional_dict(path: Path, content: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """`content[key]`, None if it is missing; `BadInput` if it is no dictionary."""
+    value = content.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise BadInput(f"{path}: '{key}' is no dict but {type(value).__name__}")
+    return value
+
+
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Save `content` as a PyTorch file; a reader sees the old file or the new one, never a part."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")

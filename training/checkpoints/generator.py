@@ -18,7 +18,7 @@ from fingergen.runtime.errors import BadInput
 
 from ..networks import Discriminator, Generator
 from .description import KEY, Description, mapping_rate, read_description
-from .files import read, write
+from .files import optional_dict, read, write
 from .shapes import (
     StateDict,
     average_latent,
@@ -55,10 +55,10 @@ def generator_checkpoint(path: Path, content: Mapping[str, Any]) -> GeneratorChe
     architecture = generator_architecture(state) | mapping_rate(path, description, "generator")
     checkpoint = GeneratorCheckpoint(
         g_ema=build(Generator, architecture, state),
-        g_optim=_dictionary(path, content, "g_optim"),
-        d_optim=_dictionary(path, content, "d_optim"),
+        g_optim=optional_dict(path, content, "g_optim"),
+        d_optim=optional_dict(path, content, "d_optim"),
         ada_p=_number(path, content, "ada_aug_p"),
-        extra=_dictionary(path, content, "extra") or {},
+        extra=optional_dict(path, content, "extra") or {},
     )
     if content.get("g") is not None:
         g = StateDict(f"{path}: g", content["g"])
@@ -115,13 +115,6 @@ def save_generator(
     content["extra"] = dict(extra or {})
     content[KEY] = Description(networks, images_seen, dict(config or {})).to_plain()
     write(path, content)
-
-
-def _dictionary(path: Path, content: Mapping[str, Any], key: str) -> dict[str, Any] | None:
-    value = content.get(key)
-    if value is not None and not isinstance(value, dict):
-        raise BadInput(f"{path}: '{key}' is no dict but {type(value).__name__}")
-    return value
 
 
 def _number(path: Path, content: Mapping[str, Any], key: str) -> float | None:

@@ -4,7 +4,6 @@ A dictionary with one `state_dict` for the keys `encoder.…` and `decoder.…`,
 training) and, where the encoder works relative to it, the average latent `latent_avg`.
 """
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from fingergen.runtime.errors import BadInput
 
 from ..networks import Encoder, Generator, Reconstructor
 from .description import KEY, Description, mapping_rate, read_description
-from .files import read, write
+from .files import optional_dict, read, write
 from .shapes import StateDict, average_latent, build, encoder_architecture, generator_architecture
 
 
@@ -46,11 +45,7 @@ def reconstruction_checkpoint(path: Path, content: Mapping[str, Any]) -> Reconst
     if "state_dict" not in content:
         raise BadInput(f"{path}: lacks the key 'state_dict' (encoder and decoder)")
     description = read_description(path, content)
-    opts = content.get("opts") or {}
-    opts = vars(opts) if isinstance(opts, argparse.Namespace) else opts
-    if not isinstance(opts, dict):
-        raise BadInput(f"{path}: 'opts' is no dict but {type(opts).__name__}")
-
+    opts = optional_dict(path, content, "opts") or {}
     both = StateDict(f"{path}: state_dict", content["state_dict"])
     if strange := [key for key in both.tensors if not key.startswith(("encoder.", "decoder."))]:
         raise BadInput(f"{both.where}: '{strange[0]}' belongs to neither 'encoder.' nor 'decoder.'")
@@ -70,7 +65,7 @@ def reconstruction_checkpoint(path: Path, content: Mapping[str, Any]) -> Reconst
         average = average_latent(f"{path}: latent_avg", content["latent_avg"], decoder)
         checkpoint.latent_avg = average[0] if len(average) == 1 else average
     if description:
-        checkpoint.optimizer = content.get("optimizer")
+        checkpoint.optimizer = optional_dict(path, content, "optimizer")
         checkpoint.images_seen, checkpoint.config = description.images_seen, description.config
     else:
         checkpoint.source_format = "synfing"

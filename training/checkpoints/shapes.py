@@ -11,6 +11,7 @@ from fingergen.runtime.errors import BadInput
 
 from ..networks import Discriminator, Encoder, Generator
 
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)
 Network = TypeVar("Network", Generator, Discriminator, Encoder)
 
 
@@ -44,21 +45,25 @@ class StateDict:
             )
         return shape
 
-    def count(self, key: str, start: int = 0) -> int:
-        """How many of `key` there are, its `{}` numbered from `start` on."""
-        n = start
-        while key.format(n) in self.tensors:
-            n += 1
-        return n - start
+    def count(self, prefix: str, start: int = 0) -> int:
+        """How many numbers from `start` on follow `prefix`; gaps count, so that `check` names what lacks."""
+        heads = {key.removeprefix(prefix).split(".")[0] for key in self.tensors if key.startswith(prefix)}
+        highest = max((int(head) for head in heads if head.isdecimal() and len(head) < 10), default=start - 1)
+        if highest > len(self.tensors):
+            raise BadInput(f"{self.where}: '{prefix}{highest}' in a file of {len(self.tensors)} tensors")
+        return highest + 1 - start
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    return tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    """Whether the values are all there, none sparse, quantised or one value spread over a huge shape."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in DTYPES:
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.itemsize
 
 
 def generator_architecture(state: StateDict) -> dict[str, Any]:
     """Arguments of `Generator`, but for `lr_mlp`, which leaves no trace in the shapes."""
-    levels = state.count("to_rgbs.{}.conv.weight")
+    levels = state.count("to_rgbs.")
     widths = {4: state.shape("input.input", 4)[1]}
     for level in range(levels):
         widths[8 << level] = state.shape(f"convs.{2 * level}.conv.weight", 5)[1]
@@ -66,14 +71,14 @@ def generator_architecture(state: StateDict) -> dict[str, Any]:
         "resolution": 4 << levels,
         "channels": state.shape("to_rgb1.bias", 4)[1],
         "style_dim": state.shape("conv1.conv.modulation.weight", 2)[1],
-        "n_mlp": state.count("style.{}.weight", start=1),  # style.0 is the normalisation of z
+        "n_mlp": state.count("style.", start=1),  # style.0 is the normalisation of z
         "widths": widths,
     }
 
 
 def discriminator_architecture(state: StateDict) -> dict[str, Any]:
     """Arguments of `Discriminator`, but for `minibatch_std_group`."""
-    blocks = state.count("convs.{}.conv1.0.weight", start=1)  # convs.0 is the 1x1 convolution of the image
+    blocks = state.count("convs.", start=1)  # convs.0 is the 1x1 convolution of the image
     resolution = 4 << blocks
     width, channels = state.shape("convs.0.0.weight", 4)[:2]
     widths = {resolution: width}
@@ -85,7 +90,7 @@ def discriminator_architecture(state: StateDict) -> dict[str, Any]:
 def encoder_architecture(state: StateDict, style_dim: int) -> dict[str, Any]:
     """Arguments of `Encoder` for a decoder with `style_dim`."""
     width, input_channels = state.shape("input_layer.0.weight", 4)[:2]
-    units = state.count("body.{}.res_layer.1.weight")
+    units = state.count("body.")
     channels = [state.shape(f"body.{unit}.res_layer.1.weight", 4)[0] for unit in range(units)]
     depth = [len(list(stage)) for _, stage in groupby(channels)]
     outputs = state.shape("linear.weight", 2)[0]
@@ -107,21 +112,21 @@ def check(network: type[Network], architecture: Mapping[str, Any], state: StateD
     try:
         with torch.device("meta"):
             module = network(**architecture)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise BadInput(f"{state.where}: is no {network.__name__}: {error}") from error
     expected = module.state_dict()
     if missing := [key for key in expected if key not in state.tensors]:
         raise BadInput(f"{state.where}: lacks the key '{missing[0]}'{_and_more(missing)}")
     if unexpected := [key for key in state.tensors if key not in expected]:
         raise BadInput(
-            f"{state.where}: '{unexpected[0]}' is not a key of a {network.__name__}{_and_more(unexpected)}"
+            f"{state.where}: '{unexpected[0]}' is no key of {network.__name__}{_and_more(unexpected)}"
         )
     for key, tensor in state.tensors.items():
         if tensor.shape != expected[key].shape:
             found, wanted = tuple(tensor.shape), tuple(expected[key].shape)
             raise BadInput(f"{state.where}: '{key}' has shape {found}, expected {wanted}")
-        if tensor.is_complex() or not torch.isfinite(tensor).all():
-            raise BadInput(f"{state.where}: '{key}' holds values that are not finite real numbers")
+        if not torch.isfinite(tensor).all():
+            raise BadInput(f"{state.where}: '{key}' holds values that are not finite")
     return module
 
 
