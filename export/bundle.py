@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 from fingergen.runtime.bundle import Latents, write_bundle
+from fingergen.runtime.errors import BadInput
 from fingergen.runtime.manifest import Architecture, EncoderInput, Graphs, ImageSize, Manifest
 from fingergen.training.networks import Generator
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from .encoder import encoder_model, gives_w_plus
 from .graph import OPSET
 from .mapping import mapping_model
 from .ops import OPS
-from .parity import Parity, check_encoder, check_mapping, check_synthesis
+from .parity import Parity, Progress, check_encoder, check_mapping, check_synthesis, silent
 from .sources import Source, read_source
 from .synthesis import synthesis_model
 
@@ -51,14 +52,14 @@ def export_bundle(
     out: Path,
     options: Options,
     overwrite: bool = False,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Write the bundle `out` from a generator checkpoint, a reconstruction checkpoint or both.
 
     Every graph is compared with PyTorch before anything is written; `progress` is told each step. `BadInput`:
     a checkpoint cannot be used, or `out` exists without `overwrite`; `FingerGenError`: outside tolerance.
     """
-    progress("reading checkpoints")
+    progress(f"reading {', '.join(map(str, checkpoints))}")
     source = read_source(checkpoints)
     generator, ops = source.generator, OPS[options.ops]
     image = _image_size(source, options)
@@ -66,23 +67,20 @@ def export_bundle(
     models: dict[str, onnx.ModelProto] = {}
     parity: dict[str, Parity] = {}
 
-    progress("mapping network")
     models["mapping"] = mapping_model(generator, ops)
-    parity["mapping"] = check_mapping(models["mapping"], generator)
+    parity["mapping"] = check_mapping(models["mapping"], generator, progress)
     for graph, network in (("synthesis", generator), ("decoder", source.decoder)):
         if network is not None:
-            progress(f"{graph} network")
             models[graph] = synthesis_model(network, ops)
-            parity[graph] = check_synthesis(f"{graph}.onnx", models[graph], network)
+            parity[graph] = check_synthesis(f"{graph}.onnx", models[graph], network, progress)
     encoder_input = None
     if source.reconstructor is not None:
-        progress("encoder")
         encoder, latent_avg = source.reconstructor.encoder, source.reconstructor.latent_avg
         models["encoder"] = encoder_model(encoder, latent_avg, map_size, generator.num_ws)
-        parity["encoder"] = check_encoder(models["encoder"], source.reconstructor, map_size)
+        parity["encoder"] = check_encoder(models["encoder"], source.reconstructor, map_size, progress)
         encoder_input = EncoderInput(map_size, gives_w_plus(encoder, latent_avg))
 
-    progress("SeFa directions and average w")
+    progress("computing SeFa directions and average w")
     latents = _latents(source)
     files = {name: f"{name}.onnx" for name in models}
     manifest = Manifest(
@@ -95,7 +93,7 @@ def export_bundle(
         provenance=_provenance(source, options),
         parity={name: figures.to_json() for name, figures in parity.items()},
     )
-    progress("writing")
+    progress(f"writing {out}")
     contents = {files[name]: model.SerializeToString() for name, model in models.items()}
     return write_bundle(out, manifest, contents | {manifest.latents: latents.to_bytes()}, overwrite)
 
@@ -104,6 +102,8 @@ def _image_size(source: Source, options: Options) -> ImageSize:
     ppi = options.ppi or source.ppi
     resolution = source.generator.resolution
     size = options.output_size or round(resolution * (options.output_ppi or OUTPUT_PPI) / ppi)
+    if not 8 <= size <= 8192:  # as in the schema of bundles; told before the work, not after
+        raise BadInput(f"output size {size} px, from {resolution} px of {ppi:g} ppi; must be from 8 to 8192")
     return ImageSize(ppi, size, size / resolution * ppi)
 
 

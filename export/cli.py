@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def main(
         out,
         Options(name, **options),
         overwrite,
-        lambda step: click.echo(f"{step} …", err=True),
+        show_progress,
     )
     if as_json:
         click.echo(json.dumps(manifest.to_json(), indent=2))
@@ -95,3 +96,12 @@ def main(
         error = f"  max error {figures['max_abs_error']:.1e} of {figures['scale']:.3g}" if figures else ""
         click.echo(f"{file:15} {record.bytes / 1e6:8.1f} MB{error}")
     click.echo(f"bundle {manifest.name}: {out}")
+
+
+def show_progress(step: str, done: int = 0, total: int = 0) -> None:
+    """A line a step on stderr, which counts up on a terminal."""
+    if total == 0 or not sys.stderr.isatty():
+        if done == 0:
+            click.echo(f"{step} …", err=True)
+        return
+    click.echo(f"\r{step}: {done} of {total}", nl=done == total, err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -26,13 +26,20 @@ SYNTHESIS_CASES = (
     (8, "w_plus", "const"),
 )
 
+
+class Progress(Protocol):
+    """Is told a step, and how many of its `total` samples are done; no total: the step is not counted."""
+
+    def __call__(self, step: str, done: int = 0, total: int = 0) -> None: ...
+
+
 Array = NDArray[np.float32]
 Case = tuple[dict[str, Array], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest difference of a graph's output from PyTorch's, in ONNX Runtime on the CPU.
+    """Largest difference of a graph, in ONNX Runtime on the CPU, from PyTorch over `seeds` samples.
 
     `tolerance` is RELATIVE_TOLERANCE times `scale`, the largest magnitude in PyTorch's output.
     """
@@ -47,17 +54,23 @@ class Parity:
         return asdict(self) | {"reference": f"PyTorch {torch.__version__}"}
 
 
-def check_mapping(model: onnx.ModelProto, generator: Generator) -> Parity:
+def silent(step: str, done: int = 0, total: int = 0) -> None:
+    """A `Progress` that shows nothing."""
+
+
+def check_mapping(model: onnx.ModelProto, generator: Generator, progress: Progress = silent) -> Parity:
     """The mapping graph against `generator.map`; `FingerGenError` outside tolerance."""
 
     def cases() -> Iterable[Case]:
         for z in _latents(generator.style_dim, BATCHES):
             yield {"z": z}, generator.map(torch.from_numpy(z))
 
-    return _compare("mapping.onnx", model, cases())
+    return _compare("mapping.onnx", model, cases(), sum(BATCHES), progress)
 
 
-def check_synthesis(name: str, model: onnx.ModelProto, generator: Generator) -> Parity:
+def check_synthesis(
+    name: str, model: onnx.ModelProto, generator: Generator, progress: Progress = silent
+) -> Parity:
     """The synthesis graph in file `name` against `generator.synthesize`: one style for all layers and a style
     for each; stored, no and random noise; `FingerGenError` outside tolerance.
     """
@@ -81,10 +94,12 @@ def check_synthesis(name: str, model: onnx.ModelProto, generator: Generator) -> 
             yield inputs, generator.synthesize(w, noise)
             seed += batch * per_image
 
-    return _compare(name, model, cases())
+    return _compare(name, model, cases(), sum(batch for batch, *_ in SYNTHESIS_CASES), progress)
 
 
-def check_encoder(model: onnx.ModelProto, reconstructor: Reconstructor, input_size: int) -> Parity:
+def check_encoder(
+    model: onnx.ModelProto, reconstructor: Reconstructor, input_size: int, progress: Progress = silent
+) -> Parity:
     """The encoder graph against `reconstructor.encode` on random maps; `FingerGenError` outside tolerance."""
     shape = (reconstructor.encoder.input_channels, input_size, input_size)
 
@@ -94,7 +109,7 @@ def check_encoder(model: onnx.ModelProto, reconstructor: Reconstructor, input_si
             maps = generator.random((batch, *shape), dtype=np.float32)
             yield {"map": maps}, reconstructor.encode(torch.from_numpy(maps))
 
-    return _compare("encoder.onnx", model, cases())
+    return _compare("encoder.onnx", model, cases(), sum(BATCHES), progress)
 
 
 def _latents(style_dim: int, batches: Iterable[int], first_seed: int = 0) -> Iterable[Array]:
@@ -104,7 +119,11 @@ def _latents(style_dim: int, batches: Iterable[int], first_seed: int = 0) -> Ite
         first_seed += batch
 
 
-def _compare(name: str, model: onnx.ModelProto, cases: Iterable[Case]) -> Parity:
+def _compare(
+    name: str, model: onnx.ModelProto, cases: Iterable[Case], total: int, progress: Progress
+) -> Parity:
+    step = f"comparing {name} with PyTorch"
+    progress(step, 0, total)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: unused shape arithmetic of the functions is no news
     session = onnxruntime.InferenceSession(
@@ -123,6 +142,7 @@ def _compare(name: str, model: onnx.ModelProto, cases: Iterable[Case]) -> Parity
             error = max(error, float(difference) if np.isfinite(difference) else np.inf)
             scale = max(scale, float(np.abs(reference).max()))
             batches.append(len(reference))
+            progress(step, sum(batches), total)
     tolerance = RELATIVE_TOLERANCE * scale
     if error > tolerance:
         raise FingerGenError(

@@ -14,6 +14,7 @@ from fingergen.training.checkpoints import GeneratorCheckpoint, ReconstructionCh
 from fingergen.training.networks import Generator, Reconstructor
 
 PUBLISHED_PPI = 250.0  # SynFing's 256 px images, which it resizes to 512 px of 500 ppi
+Checkpoint = GeneratorCheckpoint | ReconstructionCheckpoint
 SHARED = ("resolution", "channels", "style_dim", "num_ws")  # what generator and decoder must have in common
 
 
@@ -39,7 +40,7 @@ def read_source(paths: Sequence[Path]) -> Source:
 
     `BadInput` if they do not go together.
     """
-    loaded = [(path, load_checkpoint(path)) for path in paths]
+    loaded: list[tuple[Path, Checkpoint]] = [(path, load_checkpoint(path)) for path in paths]
     generators = [(path, each) for path, each in loaded if isinstance(each, GeneratorCheckpoint)]
     reconstructions = [(path, each) for path, each in loaded if isinstance(each, ReconstructionCheckpoint)]
     for kind, found in (("generator", generators), ("reconstruction", reconstructions)):
@@ -57,15 +58,26 @@ def read_source(paths: Sequence[Path]) -> Source:
     else:
         assert reconstructor is not None
         generator = reconstructor.decoder
-    config = {key: value for _, each in loaded for key, value in each.config.items()}
+    ordered = generators + reconstructions
     return Source(
         generator,
         reconstructor,
         decoder,
-        float(config.get("ppi", PUBLISHED_PPI)),
-        int(config.get("map_size", generator.resolution)),
-        tuple(_provenance(path, each) for path, each in loaded),
+        _from_config(ordered, "ppi", PUBLISHED_PPI),
+        int(_from_config(reconstructions, "map_size", generator.resolution)),
+        tuple(_provenance(path, each) for path, each in ordered),
     )
+
+
+def _from_config(checkpoints: Sequence[tuple[Path, Checkpoint]], key: str, default: float) -> float:
+    """A number from the training configuration of the first checkpoint of ours that has it."""
+    for path, checkpoint in checkpoints:
+        if checkpoint.source_format == "fingergen" and key in checkpoint.config:
+            value = checkpoint.config[key]
+            if not isinstance(value, int | float) or not 1 <= value <= 10000:
+                raise BadInput(f"{path}: fingergen.config.{key}: {value!r}; must be a number from 1 to 10000")
+            return value
+    return default
 
 
 def _check_pair(generator: Generator, decoder: Generator, path: Path) -> None:
@@ -89,11 +101,14 @@ def _same_synthesis(generator: Generator, decoder: Generator) -> bool:
     )
 
 
-def _provenance(path: Path, checkpoint: GeneratorCheckpoint | ReconstructionCheckpoint) -> dict[str, Any]:
+def _provenance(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     role = "generator" if isinstance(checkpoint, GeneratorCheckpoint) else "reconstruction"
-    entry = {"file": path.name, "role": role, "sha256": sha256, "format": checkpoint.source_format}
+    entry: dict[str, Any] = {"file": path.name, "role": role, "sha256": sha256}
+    entry["format"] = checkpoint.source_format
     if checkpoint.images_seen is not None:
         entry["images_seen"] = checkpoint.images_seen
+    if checkpoint.source_format == "fingergen":  # foreign options name folders of whoever trained
+        entry["config"] = checkpoint.config
     return entry

@@ -1,0 +1,195 @@
+"""`fg-export`: checkpoints in, a bundle out, or one line and nothing."""
+
+import argparse
+import json
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from click.testing import CliRunner
+from fingergen.export import weights
+from fingergen.export.cli import main
+from fingergen.runtime.bundle import read_bundle
+from fingergen.training.checkpoints import save_generator, save_reconstruction
+from fingergen.training.networks import Encoder, Generator, Reconstructor
+
+from .test_export_graphs import close, feeds, randomise, small_generator
+
+
+def export(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="fg-export")
+
+
+def refused(result, *words, code=2):
+    """The export ended with one line on stderr that has `words`."""
+    lines = [line for line in result.stderr.splitlines() if not line.endswith("…")]
+    assert result.exit_code == code and len(lines) == 1, result.stderr
+    assert lines[0].startswith("fg-export: error: ") and all(word in lines[0] for word in words), lines[0]
+
+
+@pytest.fixture
+def generator():
+    return small_generator()
+
+
+@pytest.fixture
+def encoder():
+    return randomise(Encoder((1, 1), width=8, style_dim=24))
+
+
+@pytest.fixture
+def checkpoint(tmp_path, generator):
+    path = tmp_path / "generator.pt"
+    save_generator(path, g_ema=generator, images_seen=1000, config={"ppi": 125})
+    return path
+
+
+def reconstruction(tmp_path, encoder, decoder, **values):
+    path = tmp_path / "reconstruction.pt"
+    save_reconstruction(path, encoder=encoder, decoder=decoder, **values)
+    return path
+
+
+def test_generator_alone(tmp_path, generator, checkpoint):
+    result = export(checkpoint, "--out", tmp_path / "finger")
+    assert result.exit_code == 0, result.stderr
+    bundle = read_bundle(tmp_path / "finger")
+    manifest = bundle.manifest
+    assert {path.name for path in bundle.path.iterdir()} == {
+        "bundle.json",
+        "latents.npz",
+        "mapping.onnx",
+        "synthesis.onnx",
+    }
+    assert (manifest.name, manifest.encoder, manifest.engines) == ("finger", None, ())
+    assert manifest.architecture.noise_shapes == generator.noise_shapes()
+    assert (manifest.image.ppi, manifest.image.output_size, manifest.image.output_ppi) == (125, 64, 500)
+    (source,) = manifest.provenance["checkpoints"]
+    assert (source["file"], source["role"], source["images_seen"]) == ("generator.pt", "generator", 1000)
+    assert Generator(**manifest.provenance["networks"]["generator"] | {"widths": generator.widths})
+    for figures in manifest.parity.values():
+        assert figures["max_abs_error"] < figures["tolerance"]
+    for mine, theirs in zip(bundle.latents.noise, generator.stored_noise(), strict=True):
+        np.testing.assert_array_equal(mine, theirs.numpy())
+
+
+def test_both_checkpoints_with_one_decoder_share_the_graph(tmp_path, generator, encoder, checkpoint):
+    latent_avg = torch.randn(24)
+    second = reconstruction(tmp_path, encoder, generator, latent_avg=latent_avg, config={"map_size": 48})
+    result = export(second, checkpoint, "--out", tmp_path / "bundle", "--json")
+    assert result.exit_code == 0, result.stderr
+    manifest = json.loads(result.stdout)
+    assert manifest["graphs"]["decoder"] is None
+    assert manifest["encoder"] == {"input_size": 48, "w_plus": False}
+    maps = torch.rand(2, 3, 48, 48)
+    with torch.inference_mode():
+        expected = Reconstructor(encoder, generator, latent_avg).eval().encode(maps).numpy()
+    run = ort.InferenceSession(tmp_path / "bundle" / "encoder.onnx")
+    close(run.run(None, {"map": maps.numpy()})[0], expected)
+
+
+def test_a_decoder_that_differs_is_a_graph_of_its_own(tmp_path, generator, encoder, checkpoint):
+    decoder = randomise(small_generator(), seed=7)
+    second = reconstruction(tmp_path, encoder, decoder)
+    result = export(checkpoint, second, "--out", tmp_path / "bundle")
+    assert result.exit_code == 0, result.stderr
+    bundle = read_bundle(tmp_path / "bundle")
+    assert bundle.manifest.graphs.decoder == "decoder.onnx"
+    w = torch.randn(2, 6, 24)
+    for name, network, noise in (
+        ("synthesis.onnx", generator, bundle.latents.noise),
+        ("decoder.onnx", decoder, bundle.latents.decoder_noise),
+    ):
+        with torch.inference_mode():
+            expected = network.synthesize(w).numpy()
+        run = ort.InferenceSession(bundle.file(name))
+        close(run.run(None, feeds(w, [torch.from_numpy(buffer) for buffer in noise]))[0], expected)
+
+
+@pytest.mark.parametrize("key", ["style.1.weight", "noises.noise_1"])
+def test_only_what_synthesis_uses_makes_a_decoder_differ(tmp_path, encoder, checkpoint, key):
+    decoder = small_generator()
+    with torch.no_grad():
+        decoder.state_dict()[key].add_(1)
+    result = export(
+        checkpoint, reconstruction(tmp_path, encoder, decoder), "--out", tmp_path / "bundle", "--json"
+    )
+    assert (json.loads(result.stdout)["graphs"]["decoder"] is None) == key.startswith("style.")
+
+
+def test_reconstruction_alone_synthesises_with_its_decoder(tmp_path, generator, encoder):
+    path = reconstruction(tmp_path, encoder, generator, latent_avg=torch.randn(6, 24))
+    result = export(path, "--out", tmp_path / "bundle", "--ppi", 500, "--ops", "native", "--json")
+    assert result.exit_code == 0, result.stderr
+    manifest = json.loads(result.stdout)
+    assert manifest["encoder"] == {"input_size": 16, "w_plus": True}
+    assert manifest["image"] == {"ppi": 500, "output_size": 16, "output_ppi": 500}
+    assert [source["role"] for source in manifest["provenance"]["checkpoints"]] == ["reconstruction"]
+    for path in (tmp_path / "bundle").glob("*.onnx"):
+        assert not onnx.load(path).functions
+
+
+def test_published_format_with_three_channels(tmp_path):
+    generator = small_generator(channels=3)
+    content = {"g_ema": generator.state_dict(), "args": argparse.Namespace(size=16, ppi="x", path="/data")}
+    torch.save(content, tmp_path / "stylegan2.pt")
+    result = export(tmp_path / "stylegan2.pt", "--out", tmp_path / "bundle", "--output-size", 16, "--json")
+    assert result.exit_code == 0, result.stderr
+    manifest = json.loads(result.stdout)
+    assert manifest["architecture"]["channels"] == 3
+    assert manifest["image"] == {"ppi": 250, "output_size": 16, "output_ppi": 250}
+    assert "/data" not in result.stdout  # options of strangers stay out of what is handed on
+    run = ort.InferenceSession(tmp_path / "bundle" / "synthesis.onnx")
+    w = torch.randn(3, 6, 24)
+    with torch.inference_mode():
+        expected = generator.synthesize(w).numpy()
+    close(run.run(None, feeds(w, generator.stored_noise()))[0], expected)
+
+
+def test_an_export_outside_tolerance_writes_nothing(tmp_path, checkpoint, monkeypatch):
+    exact = weights.modulated
+    monkeypatch.setattr("fingergen.export.synthesis.modulated", lambda conv: exact(conv) + 0.01)
+    result = export(checkpoint, "--out", tmp_path / "out" / "bundle")
+    refused(result, "synthesis.onnx: differs from PyTorch by", "tolerance", code=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_existing_bundle_is_replaced_only_when_told(tmp_path, checkpoint):
+    out = tmp_path / "bundle"
+    assert export(checkpoint, "--out", out).exit_code == 0
+    refused(export(checkpoint, "--out", out), str(out), "--overwrite")
+    assert export(checkpoint, "--out", out, "--name", "second", "--overwrite").exit_code == 0
+    assert read_bundle(out).manifest.name == "second"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "generator.pt"]
+
+
+def test_checkpoints_that_do_not_go_together(tmp_path, encoder, checkpoint):
+    out = ("--out", tmp_path / "bundle")
+    refused(export(checkpoint, checkpoint, *out), "generator.pt", "second generator")
+    path = reconstruction(tmp_path, encoder, small_generator(resolution=8, widths={4: 6, 8: 5}))
+    refused(export(checkpoint, path, *out), "reconstruction.pt", "decoder resolution: 8", "16")
+    save_generator(checkpoint, g_ema=small_generator(), config={"ppi": -1})
+    refused(export(checkpoint, *out), "generator.pt", "config.ppi", "-1")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--output-size", 32, "--output-ppi", 500], ["--output-size", "--output-ppi", "one"]),
+        (["--name", "a b"], ["--name 'a b'"]),
+        (["--ppi", 0], ["--ppi"]),
+        (["--ppi", 1, "--output-ppi", 1000], ["16000 px", "8192"]),
+        (["--ops", "fast"], ["--ops", "native"]),
+    ],
+)
+def test_wrong_options(tmp_path, checkpoint, arguments, words):
+    refused(export(checkpoint, "--out", tmp_path / "bundle", *arguments), *words)
+
+
+def test_files_that_are_no_checkpoints(tmp_path):
+    refused(export(tmp_path / "absent.pt", "--out", tmp_path / "bundle"), "absent.pt")
+    (tmp_path / "text.pt").write_text("not a checkpoint")
+    refused(export(tmp_path / "text.pt", "--out", tmp_path / "bundle"), "text.pt")
