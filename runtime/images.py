@@ -57,6 +57,29 @@ def save_image(path: str | Path, image: Pixels, ppi: float, provenance: Provenan
     write_atomically(path, content)
 
 
+def read_image(path: str | Path) -> Pixels:
+    """The pixels of an image file, uint8 (H, W) if grey, else (H, W, 3); `BadInput` if unreadable."""
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path}: not an image that can be read: {error}") from None
+
+
+def read_provenance(path: str | Path) -> dict[str, str]:
+    """The provenance that `save_image` wrote with an image; empty where there is none."""
+    path = Path(path)
+    try:
+        with Image.open(path) as picture:
+            if picture.format == "PNG":
+                return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
+            note = path.with_name(path.name + ".json")
+            text = note.read_text() if picture.format == "BMP" else picture.getexif().get(270, "")
+        return dict(json.loads(text))
+    except (OSError, ValueError, TypeError, SyntaxError):
+        return {}
+
+
 def encode_image(image: Pixels, suffix: str, ppi: float, provenance: Provenance) -> bytes:
     """The bytes of an image file with extension `suffix`; see `save_image`."""
     stream = io.BytesIO()

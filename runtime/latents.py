@@ -27,7 +27,7 @@ def check_layers(layers: Iterable[int] | None, num_ws: int) -> list[int]:
     chosen = list(range(num_ws)) if layers is None else [int(layer) for layer in layers]
     wrong = [layer for layer in chosen if not 0 <= layer < num_ws]
     if wrong or not chosen:
-        raise BadInput(f"layers {wrong or chosen}: choose among 0-{num_ws - 1}")
+        raise BadInput(f"layers: {wrong[0] if wrong else 'none'} given; this bundle has 0-{num_ws - 1}")
     return chosen
 
 

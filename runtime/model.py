@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
@@ -90,10 +89,12 @@ class Model:
 
     def provenance(self, operation: str, **details: Any) -> dict[str, str]:
         """Text for `images.save_image` that says where an image comes from, without details that are None."""
+        from importlib.metadata import version  # here, so that importing the runtime stays quick
+
         return {
             "synthetic": "yes",
             "operation": operation,
-            **{key: str(value) for key, value in details.items() if value is not None},
+            **{key: _text(value) for key, value in details.items() if value is not None},
             "bundle": self.bundle.manifest.name,
             "bundle_sha256": self.bundle.sha256,
             "fingergen": version("fingergen"),
@@ -269,6 +270,12 @@ class Model:
             raise BadInput(f"noise random: give one seed an image ({images})")
         drawn = [draw_noise(seed, shapes) for seed in seeds]
         return [np.concatenate(buffers) for buffers in zip(*drawn, strict=True)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(str, value))
+    return str(value)
 
 
 def _pairs(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterator[tuple[int, int | None]]:

@@ -19,6 +19,9 @@ from .errors import BadInput
 SEEDS = 2**64
 """Seeds are integers in [0, SEEDS)."""
 
+MOST_SEEDS = 10**8
+"""The longest range of seeds that `parse_seeds` takes."""
+
 
 def check_seed(seed: int) -> int:
     """`seed` as a Python int; `BadInput` unless it is an integer in [0, 2**64)."""
@@ -47,20 +50,27 @@ def noise(seed: int, shapes: Iterable[tuple[int, ...]]) -> list[NDArray[np.float
 
 def parse_seeds(text: str) -> Sequence[int]:
     """Seeds of a command line: `7`, `0-99` (both ends included) or `0-9,20,30-39`, in the order written."""
-    ranges = [_parse_range(part) for part in text.split(",")]
+    return parse_ranges(text, "seeds")
+
+
+def parse_ranges(text: str, name: str) -> Sequence[int]:
+    """Numbers in [0, 2**64) written as `7`, `0-99` or `0-9,20`; `BadInput` says what `name` they are."""
+    ranges = [_parse_range(part, name) for part in text.split(",")]
     return ranges[0] if len(ranges) == 1 else list(itertools.chain.from_iterable(ranges))
 
 
-def _parse_range(text: str) -> range:
-    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
+def _parse_range(text: str, name: str) -> range:
+    match = re.fullmatch(r"\s*(\d{1,20})\s*(?:-\s*(\d{1,20})\s*)?", text, re.ASCII)
     if match is None:
-        raise BadInput(f"seeds {text!r}: write 7, 0-99 or 0-9,20,30-39")
-    first = check_seed(int(match[1]))
-    last = check_seed(int(match[2])) if match[2] else first
+        raise BadInput(f"{name} {text!r}: write 7, 0-99 or 0-9,20,30-39")
+    first = int(match[1])
+    last = int(match[2]) if match[2] else first
     if last < first:
-        raise BadInput(f"seeds {text!r}: the range ends before it starts")
-    if last - first >= 2**32:
-        raise BadInput(f"seeds {text!r}: more than 2**32 seeds in one run")
+        raise BadInput(f"{name} {text!r}: the range ends before it starts")
+    if last >= SEEDS:
+        raise BadInput(f"{name} {text!r}: {last} is outside [0, 2**64)")
+    if last - first >= MOST_SEEDS:
+        raise BadInput(f"{name} {text!r}: more than {MOST_SEEDS} numbers")
     return range(first, last + 1)
 
 

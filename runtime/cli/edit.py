@@ -1,0 +1,104 @@
+"""`fg-run edit`: SeFa edits of fingers that seeds or templates name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from ..images import Pixels
+from ..model import NoiseMode
+from .options import (
+    FILE,
+    LAYERS,
+    SEEDS,
+    Running,
+    TemplateReading,
+    Writing,
+    noise,
+    noise_seed,
+    running,
+    size,
+    template_reading,
+    writing,
+)
+from .output import Output, Planned, batches, named_after
+
+
+@click.command()
+@click.argument("templates", metavar="[TEMPLATE...]", nargs=-1, type=FILE)
+@click.option("--seeds", type=SEEDS, help="Seeds of the fingers, such as 7 or 0-9, instead of templates.")
+@click.option("--index", type=click.IntRange(0), required=True, help="SeFa direction; 0 changes images most.")
+@click.option("--degree", type=float, default=5.0, show_default=True, help="How far to go along it.")
+@click.option("--layers", type=LAYERS, help="Style inputs that are edited, such as 0-3.  [default: all]")
+@click.option("--truncation", type=float, default=1.0, show_default=True, help="As of synth; after the edit.")
+@template_reading
+@noise
+@noise_seed
+@size
+@writing
+@running
+def edit(
+    templates: Sequence[Path],
+    seeds: Sequence[int] | None,
+    index: int,
+    degree: float,
+    layers: Sequence[int] | None,
+    truncation: float,
+    reading: TemplateReading,
+    noise: NoiseMode,
+    noise_seed: int,
+    size: int | None,
+    writing: Writing,
+    running: Running,
+) -> None:
+    """Change one trait of fingers: images before, at and after w along a SeFa direction.
+
+    Writes NAME_minus, NAME_original and NAME_plus of each; a sheet shows the three in a row.
+
+    \b
+    Examples:
+      fg-run edit --seeds 0-3 --index 0 --grid edits.png
+      fg-run edit --seeds 7 --index 22 --degree 3 --layers 0-3 --truncation 0.7 --out edits
+      fg-run edit finger.xyt --index 1 --out edits
+    """
+    if bool(templates) == (seeds is not None):
+        raise click.UsageError("give --seeds or templates, not both")
+    files = named_after(templates)
+    named = files if seeds is None else {f"{seed:08d}": seed for seed in seeds}
+    with running.load() as model:
+        settings = {"index": index, "layers": layers, "truncation": truncation, "noise": noise, "size": size}
+        if seeds is None and noise == "random":
+            settings["noise_seed"] = noise_seed
+        output = Output(writing, model.provenance("edit", **settings), model.ppi(size), running.workers)
+        triples = {name: _planned(name, source, degree) for name, source in named.items()}
+        missing = [name for name, triple in triples.items() if any([output.is_missing(p) for p in triple])]
+
+        def styles(names: Sequence[str]) -> tuple[NDArray[np.float32], Sequence[int]]:
+            """w of some of the fingers, and the seeds of their noise."""
+            if seeds is None:
+                read = [reading.read(files[name]) for name in names]
+                return model.encode(model.encoder_maps(read)), [noise_seed] * len(names)
+            chosen = [int(name) for name in names]
+            return model.map(model.z(chosen)), chosen
+
+        def made() -> Iterator[tuple[Planned, Pixels]]:
+            for batch in batches(missing, model.backend.batch):
+                w, noise_seeds = styles(batch)
+                edited = model.edit(
+                    w, index, degree, layers, truncation, noise, noise_seeds, decoder=seeds is None, size=size
+                )
+                for name, images in zip(batch, zip(*edited, strict=True), strict=True):
+                    yield from zip(triples[name], images, strict=True)
+
+        planned = [plan for triple in triples.values() for plan in triple]
+        output.write(planned, made(), 3 * len(missing), sheet_columns=3)
+
+
+def _planned(name: str, source: int | Path, degree: float) -> list[Planned]:
+    own = {"template": source.name} if isinstance(source, Path) else {"seed": str(source)}
+    degrees = {"minus": -degree, "original": 0.0, "plus": degree}
+    return [Planned(f"{name}_{kind}", {**own, "degree": str(value)}) for kind, value in degrees.items()]

@@ -1,0 +1,69 @@
+"""`fg-run reconstruct`: minutiae templates to fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from ..images import Pixels
+from ..model import NoiseMode
+from .options import (
+    FILE,
+    Running,
+    TemplateReading,
+    Writing,
+    noise,
+    noise_seed,
+    running,
+    size,
+    template_reading,
+    writing,
+)
+from .output import Output, Planned, batches, named_after
+
+
+@click.command()
+@click.argument("templates", metavar="TEMPLATE...", nargs=-1, required=True, type=FILE)
+@template_reading
+@noise
+@noise_seed
+@size
+@writing
+@running
+def reconstruct(
+    templates: Sequence[Path],
+    reading: TemplateReading,
+    noise: NoiseMode,
+    noise_seed: int,
+    size: int | None,
+    writing: Writing,
+    running: Running,
+) -> None:
+    """Reconstruct fingerprints that have the minutiae of templates.
+
+    A TEMPLATE is a file in a format that FingerGen reads, or an image of a minutiae map of the bundle's field
+    of view. A template is brought to the bundle's resolution, its middle to the image's middle.
+
+    \b
+    Examples:
+      fg-run reconstruct finger.xyt --template-size 500 550 --out prints
+      fg-run reconstruct *.fmr --out prints --grid sheet.png
+      fg-run reconstruct map.png --out prints --format bmp
+    """
+    sources = named_after(templates)
+    seed = noise_seed if noise == "random" else None
+    with running.load() as model:
+        shared = model.provenance("reconstruct", noise=noise, noise_seed=seed, size=size)
+        output = Output(writing, shared, model.ppi(size), running.workers)
+        planned = [Planned(name, {"template": path.name}) for name, path in sources.items()]
+        missing = [plan for plan in planned if output.is_missing(plan)]
+
+        def made() -> Iterator[tuple[Planned, Pixels]]:
+            for batch in batches(missing, model.backend.batch):
+                read = [reading.read(sources[plan.name]) for plan in batch]
+                images = model.reconstruct(read, noise, [noise_seed] * len(read), size)
+                yield from zip(batch, images, strict=True)
+
+        output.write(planned, made(), len(missing))

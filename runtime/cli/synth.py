@@ -1,0 +1,79 @@
+"""`fg-run synth`: seeds to fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from ..model import NoiseMode
+from .options import LAYERS, SEED, SEEDS, Running, Writing, noise, running, size, writing
+from .output import Output, Planned
+
+
+@click.command()
+@click.option("--seeds", type=SEEDS, help="Seeds, such as 7, 0-99 or 0-9,20.")
+@click.option("--count", type=click.IntRange(1, 10**8), help="Number of seeds, from --seed on.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="First seed of --count.")
+@click.option(
+    "--truncation",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="1: as trained; nearer to 0: nearer to the average finger.",
+)
+@noise
+@click.option("--mix", type=SEED, help="Seed of a finger that is mixed into every image.")
+@click.option("--mix-layers", type=LAYERS, help="Style inputs that are mixed, such as 0-3.  [default: all]")
+@click.option("--alpha", type=float, default=1.0, show_default=True, help="Share of --mix, 0 to 1.")
+@size
+@writing
+@click.option("--batch", type=click.IntRange(1), help="Images a call of the backend.  [default: its best]")
+@running
+def synth(
+    seeds: Sequence[int] | None,
+    count: int | None,
+    seed: int,
+    truncation: float,
+    noise: NoiseMode,
+    mix: int | None,
+    mix_layers: Sequence[int] | None,
+    alpha: float,
+    size: int | None,
+    writing: Writing,
+    batch: int | None,
+    running: Running,
+) -> None:
+    """Synthesise fingerprints. A seed names a finger: it gives the same image in any batch, on any thread.
+
+    \b
+    Examples:
+      fg-run synth --seeds 0-15 --grid sheet.png
+      fg-run synth --count 1000 --out prints --truncation 0.7
+      fg-run synth --count 1000 --out prints --truncation 0.7 --resume
+      fg-run synth --seeds 7 --mix 8 --mix-layers 0-3 --alpha 0.5 --out mixed --format tiff
+    """
+    chosen = _chosen(seeds, count, seed)
+    if mix is None and mix_layers is not None:
+        raise click.UsageError("--mix-layers needs --mix SEED")
+    mixing = {} if mix is None else {"mix": mix, "mix_layers": mix_layers, "alpha": alpha}
+    with running.load() as model:
+        shared = model.provenance("synth", truncation=truncation, noise=noise, size=size, **mixing)
+        output = Output(writing, shared, model.ppi(size), running.workers)
+        planned = [Planned(f"{seed:08d}", {"seed": str(seed)}) for seed in chosen]
+        missing = [
+            (seed, plan) for seed, plan in zip(chosen, planned, strict=True) if output.is_missing(plan)
+        ]
+        todo = (seed for seed, _ in missing)
+        images = model.stream(todo, truncation, noise, mix, mix_layers, alpha, size, batch)
+        output.write(planned, zip((plan for _, plan in missing), images, strict=True), len(missing))
+
+
+def _chosen(seeds: Sequence[int] | None, count: int | None, first: int) -> Sequence[int]:
+    if seeds is not None and count is None:
+        return seeds
+    if seeds is not None or count is None:
+        raise click.UsageError("give --seeds or --count")
+    if first + count > 2**64:
+        raise click.UsageError("--count: the last seed would be above 2**64 - 1")
+    return range(first, first + count)
