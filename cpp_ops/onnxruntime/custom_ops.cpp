@@ -1,0 +1,320 @@
+// ONNX Runtime custom ops of domain "fingergen", version 1: RegisterCustomOps is what
+// SessionOptions.register_custom_ops_library looks for. The library links nothing of ONNX Runtime.
+#define ORT_API_MANUAL_INIT
+#include <onnxruntime_cxx_api.h>
+#undef ORT_API_MANUAL_INIT
+
+#include <algorithm>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "fused_leaky_relu/fused_leaky_relu.h"
+#include "upfirdn2d/upfirdn2d.h"
+
+namespace fingergen {
+namespace {
+
+// The oldest API that has all that is used here. The API only grows, so newer headers and runtimes serve it too.
+constexpr uint32_t kApiVersion = 18;
+static_assert(ORT_API_VERSION >= kApiVersion, "ONNX Runtime headers 1.18 or newer are needed");
+
+struct Cpu {
+  static constexpr const char* kProvider = nullptr;  // ONNX Runtime's default
+};
+
+struct Cuda {
+  static constexpr const char* kProvider = "CUDAExecutionProvider";
+};
+
+template <typename T>
+constexpr ONNXTensorElementDataType kElementType =
+    std::is_same_v<T, float> ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
+
+[[noreturn]] void fail(const std::string& op, const std::string& message) {
+  throw Ort::Exception("fingergen." + op + ": " + message, ORT_INVALID_ARGUMENT);
+}
+
+std::string text(const std::vector<int64_t>& shape) {
+  std::string result = "[";
+  for (size_t i = 0; i < shape.size(); ++i) result += (i ? ", " : "") + std::to_string(shape[i]);
+  return result + "]";
+}
+
+// Attributes of a node. ONNX Runtime checks neither their types nor their names for custom ops.
+class Attributes {
+ public:
+  Attributes(const char* op, const OrtKernelInfo* info) : op_(op), info_(info) {}
+
+  float get(const char* name, float otherwise) const {
+    float value = otherwise;
+    const Ort::Status status(Ort::GetApi().KernelInfoGetAttribute_float(info_, name, &value));
+    if (status.IsOK()) return value;
+    expect_absent(name, "a float");
+    return otherwise;
+  }
+
+  int64_t get(const char* name, int64_t otherwise) const {
+    int64_t value = otherwise;
+    const Ort::Status status(Ort::GetApi().KernelInfoGetAttribute_int64(info_, name, &value));
+    if (status.IsOK()) return value;
+    expect_absent(name, "an integer");
+    return otherwise;
+  }
+
+  std::vector<int64_t> get(const char* name, std::vector<int64_t> otherwise) const {
+    size_t size = 0;
+    std::vector<int64_t> value;
+    const Ort::Status sized(Ort::GetApi().KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size));
+    if (sized.IsOK()) {
+      value.resize(size);
+      Ort::ThrowOnError(Ort::GetApi().KernelInfoGetAttributeArray_int64(info_, name, value.data(), &size));
+      return value;
+    }
+    expect_absent(name, "a list of integers");
+    return otherwise;
+  }
+
+ private:
+  // A failed read means that the attribute is absent or of another type; only the first is fine.
+  void expect_absent(const char* name, const char* wanted) const {
+    const OrtApi& api = Ort::GetApi();
+    float real;
+    int64_t integer;
+    size_t size = 0;
+    const bool present = Ort::Status(api.KernelInfoGetAttribute_float(info_, name, &real)).IsOK() ||
+                         Ort::Status(api.KernelInfoGetAttribute_int64(info_, name, &integer)).IsOK() ||
+                         Ort::Status(api.KernelInfoGetAttribute_string(info_, name, nullptr, &size)).IsOK() ||
+                         Ort::Status(api.KernelInfoGetAttributeArray_float(info_, name, nullptr, &size)).IsOK() ||
+                         Ort::Status(api.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size)).IsOK();
+    if (present) fail(op_, std::string("attribute ") + name + " must be " + wanted);
+  }
+
+  const char* op_;
+  const OrtKernelInfo* info_;
+};
+
+ParallelFor on_threads_of(Ort::KernelContext& context) {
+  return [&context](int64_t count, const std::function<void(int64_t)>& chunk) {
+    using Chunk = const std::function<void(int64_t)>;
+    if (count == 1) return chunk(0);
+    context.ParallelFor([](void* data, size_t i) { (*static_cast<Chunk*>(data))(static_cast<int64_t>(i)); },
+                        static_cast<size_t>(count), 0, const_cast<void*>(static_cast<const void*>(&chunk)));
+  };
+}
+
+template <typename T>
+const T* data(const Ort::ConstValue& value) {
+  return static_cast<const T*>(value.GetTensorRawData());
+}
+
+int64_t product(const std::vector<int64_t>& shape, size_t from) {
+  int64_t result = 1;
+  for (size_t i = from; i < shape.size(); ++i) result *= shape[i];
+  return result;
+}
+
+template <typename Device, typename T>
+class FusedLeakyReLUKernel {
+ public:
+  static constexpr const char* kName = "FusedLeakyReLU";
+  static constexpr bool kInPlace = true;
+
+  explicit FusedLeakyReLUKernel(const OrtKernelInfo* info) {
+    const Attributes attributes(kName, info);
+    op_.negative_slope = attributes.get("negative_slope", op_.negative_slope);
+    op_.scale = attributes.get("scale", op_.scale);
+  }
+
+  void compute(Ort::KernelContext& context) const {
+    const Ort::ConstValue x = context.GetInput(0), bias = context.GetInput(1);
+    const std::vector<int64_t> shape = x.GetTensorTypeAndShapeInfo().GetShape();
+    const std::vector<int64_t> bias_shape = bias.GetTensorTypeAndShapeInfo().GetShape();
+    if (shape.size() < 2 || bias_shape.size() != 1 || bias_shape[0] != shape[1]) {
+      fail(kName, "wants x [N, C, ...] and bias [C], got " + text(shape) + " and " + text(bias_shape));
+    }
+    T* y = static_cast<T*>(context.GetOutput(0, shape).GetTensorMutableRawData());
+    const int64_t inner = product(shape, 2);
+    if (shape[0] * shape[1] * inner == 0) return;
+    if constexpr (std::is_same_v<Device, Cpu>) {
+      fused_leaky_relu_cpu(op_, data<T>(x), data<T>(bias), y, shape[0], shape[1], inner, on_threads_of(context));
+    } else {
+      const char* error = fused_leaky_relu_cuda(op_, data<T>(x), data<T>(bias), y, shape[0], shape[1], inner,
+                                                static_cast<CUstream_st*>(context.GetGPUComputeStream()));
+      if (error) fail(kName, error);
+    }
+  }
+
+  static Ort::Status infer(Ort::ShapeInferContext& context) {
+    return context.SetOutputShape(0, context.GetInputShape(0), kElementType<T>);
+  }
+
+ private:
+  FusedLeakyReLU op_;
+};
+
+template <typename Device, typename T>
+class UpFirDn2dKernel {
+ public:
+  static constexpr const char* kName = "UpFirDn2d";
+  static constexpr bool kInPlace = false;
+
+  explicit UpFirDn2dKernel(const OrtKernelInfo* info) {
+    const Attributes attributes(kName, info);
+    op_.up = attributes.get("up", op_.up);
+    op_.down = attributes.get("down", op_.down);
+    const std::vector<int64_t> pad = attributes.get("pad", std::vector<int64_t>{0, 0, 0, 0});
+    if (pad.size() != 4) fail(kName, "attribute pad must be [x0, x1, y0, y1], got " + text(pad));
+    op_.x0 = pad[0], op_.x1 = pad[1], op_.y0 = pad[2], op_.y1 = pad[3];
+    if (const char* problem = op_.invalid()) fail(kName, std::string("attribute ") + problem);
+  }
+
+  void compute(Ort::KernelContext& context) const {
+    const Ort::ConstValue x = context.GetInput(0), kernel = context.GetInput(1);
+    const std::vector<int64_t> shape = x.GetTensorTypeAndShapeInfo().GetShape();
+    const std::vector<int64_t> taps = kernel.GetTensorTypeAndShapeInfo().GetShape();
+    if (shape.size() != 4 || taps.size() != 2 || product(taps, 0) == 0) {
+      fail(kName, "wants x [N, C, H, W] and kernel [kH, kW], got " + text(shape) + " and " + text(taps));
+    }
+    const UpFirDn2dSize size{shape[0] * shape[1], shape[2], shape[3], taps[0], taps[1]};
+    const int64_t height = op_.out_height(shape[2], taps[0]), width = op_.out_width(shape[3], taps[1]);
+    if (height == 0 || width == 0) {
+      fail(kName, "x " + text(shape) + " is too small for kernel " + text(taps) + ", up and pad");
+    }
+    T* y = static_cast<T*>(context.GetOutput(0, {shape[0], shape[1], height, width}).GetTensorMutableRawData());
+    if (size.planes == 0) return;
+    if constexpr (std::is_same_v<Device, Cpu>) {
+      upfirdn2d_cpu(op_, size, data<T>(x), data<T>(kernel), y, on_threads_of(context));
+    } else {
+      const char* error = upfirdn2d_cuda(op_, size, data<T>(x), data<T>(kernel), y,
+                                         static_cast<CUstream_st*>(context.GetGPUComputeStream()));
+      if (error) fail(kName, error);
+    }
+  }
+
+  // Only the rank is known for sure here: heights and widths are computed with the tensors at hand.
+  static Ort::Status infer(Ort::ShapeInferContext&) { return Ort::Status(nullptr); }
+
+ private:
+  UpFirDn2d op_;
+};
+
+Ort::Status status_of_current_exception() {
+  try {
+    throw;
+  } catch (const Ort::Exception& error) {
+    return Ort::Status(error);
+  } catch (const std::exception& error) {
+    return Ort::Status(error.what(), ORT_FAIL);
+  }
+}
+
+// What ONNX Runtime calls; no exception passes from here into it.
+template <typename Kernel>
+struct Computes : Kernel {
+  using Kernel::Kernel;
+
+  OrtStatusPtr ComputeV2(OrtKernelContext* raw) const {
+    try {
+      Ort::KernelContext context(raw);
+      Kernel::compute(context);
+      return nullptr;
+    } catch (...) {
+      return status_of_current_exception().release();
+    }
+  }
+};
+
+template <template <typename, typename> class Kernel, typename Device, typename T>
+struct Op : Ort::CustomOpBase<Op<Kernel, Device, T>, Computes<Kernel<Device, T>>, true> {
+  using Computing = Computes<Kernel<Device, T>>;
+
+  Op() {
+    OrtCustomOp::version = kApiVersion;
+    OrtCustomOp::InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* raw) -> OrtStatusPtr {
+      try {
+        Ort::ShapeInferContext context(&Ort::GetApi(), raw);
+        return Computing::infer(context).release();
+      } catch (...) {
+        return status_of_current_exception().release();
+      }
+    };
+    if constexpr (Computing::kInPlace) {
+      // The first output may take the first input's memory.
+      OrtCustomOp::GetMayInplace = [](int** inputs, int** outputs) -> size_t {
+        *inputs = new int[1]{0};
+        *outputs = new int[1]{0};
+        return 1;
+      };
+      OrtCustomOp::ReleaseMayInplace = [](int* inputs, int* outputs) {
+        delete[] inputs;
+        delete[] outputs;
+      };
+    }
+  }
+
+  OrtStatusPtr CreateKernelV2(const OrtApi&, const OrtKernelInfo* info, void** kernel) const {
+    try {
+      *kernel = new Computing(info);
+      return nullptr;
+    } catch (...) {
+      return status_of_current_exception().release();
+    }
+  }
+
+  const char* GetName() const { return Computing::kName; }
+  const char* GetExecutionProviderType() const { return Device::kProvider; }
+  size_t GetInputTypeCount() const { return 2; }
+  ONNXTensorElementDataType GetInputType(size_t) const { return kElementType<T>; }
+  size_t GetOutputTypeCount() const { return 1; }
+  ONNXTensorElementDataType GetOutputType(size_t) const { return kElementType<T>; }
+};
+
+template <typename Device>
+struct Ops {
+  Op<FusedLeakyReLUKernel, Device, float> fused_leaky_relu_float;
+  Op<FusedLeakyReLUKernel, Device, Half> fused_leaky_relu_half;
+  Op<UpFirDn2dKernel, Device, float> upfirdn2d_float;
+  Op<UpFirDn2dKernel, Device, Half> upfirdn2d_half;
+
+  void add_to(Ort::CustomOpDomain& domain) const {
+    domain.Add(&fused_leaky_relu_float);
+    domain.Add(&fused_leaky_relu_half);
+    domain.Add(&upfirdn2d_float);
+    domain.Add(&upfirdn2d_half);
+  }
+};
+
+// The domain, alive as long as the library is loaded.
+struct Domain {
+  Ops<Cpu> cpu;
+#ifdef FINGERGEN_CUDA
+  Ops<Cuda> cuda;
+#endif
+  Ort::CustomOpDomain domain{"fingergen"};
+
+  Domain() {
+    cpu.add_to(domain);
+#ifdef FINGERGEN_CUDA
+    cuda.add_to(domain);
+#endif
+  }
+};
+
+}  // namespace
+}  // namespace fingergen
+
+extern "C" __attribute__((visibility("default"))) OrtStatus* ORT_API_CALL
+RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
+  const OrtApi* api = base->GetApi(fingergen::kApiVersion);
+  if (!api) {
+    return base->GetApi(1)->CreateStatus(ORT_NOT_IMPLEMENTED, "the fingergen ops need ONNX Runtime 1.18 or newer");
+  }
+  Ort::InitApi(api);
+  try {
+    static const fingergen::Domain domain;
+    return api->AddCustomOpDomain(options, domain.domain);
+  } catch (...) {
+    return fingergen::status_of_current_exception().release();
+  }
+}
