@@ -163,7 +163,7 @@ def test_parity_figures():
     mapping = parity.check_mapping(mapping_model(generator, OPS["custom"]), generator)
     assert (mapping.batches, mapping.seeds) == ((1, 3, 8), 12)
     synthesis = parity.check_synthesis("x", synthesis_model(generator, OPS["custom"]), generator)
-    assert (synthesis.batches, synthesis.seeds) == ((1, 3, 8), 16)
+    assert (synthesis.batches, synthesis.seeds) == ((1, 3, 8), 12)
     reconstructor = Reconstructor(randomise(Encoder((1, 1), width=8, style_dim=24)), generator).eval()
     encoder = parity.check_encoder(encoder_model(reconstructor.encoder, None, 32, 6), reconstructor, 32)
     for figures in (mapping, synthesis, encoder):
