@@ -1,0 +1,182 @@
+"""The generator trainer: its losses, its data, resuming, and that training moves towards the data."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from fingergen.runtime.errors import BadInput
+from fingergen.training.checkpoints import load_generator
+from fingergen.training.cli import main
+from fingergen.training.generator_trainer import GeneratorConfig, GeneratorTrainer
+from fingergen.training.losses import path_lengths, r1_penalty
+from fingergen.training.runs import Interruption
+from fingergen.training.sources import ImageFolder
+from PIL import Image
+
+CPU = torch.device("cpu")
+TINY = GeneratorConfig(
+    resolution=16,
+    style_dim=16,
+    n_mlp=2,
+    channel_base=128,
+    channel_max=16,
+    batch=8,
+    r1_weight=0.1,
+    ema_half_life=200,
+)
+torch.set_num_threads(1)  # tiny layers: threads would only wait for each other
+TINY_OPTIONS = (
+    "--resolution=16 --style-dim=16 --n-mlp=2 --channel-base=128 --channel-max=16 --batch=8".split()
+)
+
+
+@pytest.fixture
+def stripes(tmp_path: Path) -> Path:
+    """A folder of 64 images with horizontal stripes of random phase."""
+    folder = tmp_path / "stripes" / "images"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(64):
+        rows = 127.5 + 120 * np.sin(np.arange(16) * np.pi / 2 + rng.uniform(0, 2 * np.pi))
+        Image.fromarray(np.repeat(rows[:, None], 16, axis=1).astype(np.uint8)).save(
+            folder / f"{index:02d}.png"
+        )
+    return folder.parent
+
+
+def advance(trainer: GeneratorTrainer, images: int) -> list[dict[str, float]]:
+    return list(trainer.run(images, Interruption()))
+
+
+def test_r1_penalty_is_the_squared_gradient_norm():
+    images = torch.randn(3, 1, 4, 4, requires_grad=True)
+    weight = torch.randn(1, 4, 4)
+    penalty = r1_penalty((images * weight).sum(dim=(1, 2, 3)).unsqueeze(1), images)
+    torch.testing.assert_close(penalty, weight.square().sum())
+
+
+def test_path_lengths_of_a_linear_map():
+    """For an image that is c·w (one pixel a style component), Jᵀy = c·y, so the length is c·‖y‖."""
+    torch.manual_seed(5)
+    direction = torch.randn(2, 1, 8, 8) / 8
+    ws = torch.zeros(2, 1, 64, requires_grad=True)
+    torch.manual_seed(5)
+    lengths = path_lengths((3 * ws).view(2, 1, 8, 8), ws)
+    torch.testing.assert_close(lengths, 3 * direction.flatten(1).norm(dim=1))
+
+
+def test_training_moves_towards_the_data(stripes: Path):
+    """Rows of the data are constant: the variance along x, relative to all variance, must fall."""
+
+    def unevenness(trainer: GeneratorTrainer) -> float:
+        images = trainer.samples(32)
+        return (images.var(dim=3).mean() / images.var(dim=(2, 3)).mean()).item()
+
+    config = replace(TINY, learning_rate=0.01, path_weight=0.0)
+    trainer = GeneratorTrainer(config, ImageFolder(stripes, 16, 1), CPU)
+    before = unevenness(trainer)
+    advance(trainer, 4000)
+    after = unevenness(trainer)
+    assert before > 0.5
+    assert after < 0.25
+
+
+def test_resumed_run_ends_bit_equal(stripes: Path, tmp_path: Path):
+    source = ImageFolder(stripes, 16, 1)
+    whole = GeneratorTrainer(TINY, source, CPU)
+    advance(whole, 320)
+
+    first = GeneratorTrainer(TINY, source, CPU)
+    advance(first, 160)
+    first.save(tmp_path / "state.pt")
+    second = GeneratorTrainer(TINY, source, CPU)
+    second.load(tmp_path / "state.pt")
+    assert second.images_seen == 160
+    scalars = advance(second, 320)
+
+    assert len(scalars) == 20
+    for network in ("generator", "discriminator", "g_ema"):
+        for (key, a), b in zip(
+            getattr(whole, network).state_dict().items(),
+            getattr(second, network).state_dict().values(),
+            strict=True,
+        ):
+            assert torch.equal(a, b), f"{network}.{key}"
+
+
+def test_state_of_another_configuration_is_refused(stripes: Path, tmp_path: Path):
+    source = ImageFolder(stripes, 16, 1)
+    GeneratorTrainer(TINY, source, CPU).save(tmp_path / "state.pt")
+    other = GeneratorTrainer(replace(TINY, style_dim=8), source, CPU)
+    with pytest.raises(BadInput, match=r"state.pt: was trained with style_dim 16, not 8"):
+        other.load(tmp_path / "state.pt")
+
+
+def test_command_writes_a_run_and_continues_it(stripes: Path, tmp_path: Path):
+    command = [
+        "generator",
+        "--data",
+        str(stripes),
+        "--out",
+        str(tmp_path / "run"),
+        *TINY_OPTIONS,
+        "--device",
+        "cpu",
+    ]
+    assert CliRunner().invoke(main, [*command, "--images", "256", "--checkpoint-every", "128"]).exit_code == 0
+    result = CliRunner().invoke(main, [*command, "--images", "512", "--checkpoint-every", "128"])
+    assert result.exit_code == 0, result.output
+
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["images"] for row in rows] == [128, 256, 384, 512]
+    assert all(np.isfinite(list(row.values())).all() for row in rows)
+    sheets = sorted(path.name for path in (tmp_path / "run" / "samples").iterdir())
+    assert sheets == [f"samples_{images:09d}.png" for images in (128, 256, 384, 512)]
+    checkpoint = load_generator(tmp_path / "run" / "state.pt")
+    assert checkpoint.images_seen == 512
+    assert checkpoint.g_ema.resolution == 16
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resolution", "100"], "--resolution 100: must be a power of two"),
+        (["--batch", "6"], "--batch 6: must be 1 to 4 or a multiple of 4"),
+        (["--mixing", "2"], "--mixing 2.0: is a probability"),
+        (["--device", "cuda:77"], "--device cuda:77: not usable here"),
+    ],
+)
+def test_wrong_options_get_one_line(stripes: Path, tmp_path: Path, options: list[str], message: str):
+    result = CliRunner().invoke(
+        main, ["generator", "--data", str(stripes), "--out", str(tmp_path / "run"), *options]
+    )
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_image_folder(tmp_path: Path):
+    Image.fromarray(np.full((20, 10), 40, np.uint8)).save(tmp_path / "narrow.png")
+    source = ImageFolder(tmp_path, 10, 1)
+    batch = source.batch(np.random.default_rng(0), 3)
+    assert batch.shape == (3, 1, 10, 10)
+    assert batch.dtype == torch.uint8
+    assert batch[0, 0, 5, 5] == 40
+    assert batch[0, 0, 5, 0] == 255  # padded with white
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
+def test_unreadable_images_are_named(tmp_path: Path, content: bytes):
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(BadInput, match=r"broken.png: not a readable image"):
+        ImageFolder(tmp_path, 16, 1)
+
+
+def test_empty_folder_is_named(tmp_path: Path):
+    with pytest.raises(BadInput, match="holds no image"):
+        ImageFolder(tmp_path, 16, 1)
