@@ -29,9 +29,14 @@ TINY = GeneratorConfig(
     ema_half_life=200,
 )
 torch.set_num_threads(1)  # tiny layers: threads would only wait for each other
-TINY_OPTIONS = (
-    "--resolution=16 --style-dim=16 --n-mlp=2 --channel-base=128 --channel-max=16 --batch=8".split()
-)
+TINY_OPTIONS = [
+    "--resolution=16",
+    "--style-dim=16",
+    "--n-mlp=2",
+    "--channel-base=128",
+    "--channel-max=16",
+    "--batch=8",
+]
 
 
 @pytest.fixture

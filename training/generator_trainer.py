@@ -78,10 +78,10 @@ class GeneratorTrainer:
     def __init__(self, config: GeneratorConfig, source: ImageSource, device: torch.device):
         self.config, self.source, self.device = config, source, device
         torch.manual_seed(config.seed)
-        size = {"resolution": config.resolution, "channels": config.channels,
-                "channel_base": config.channel_base, "channel_max": config.channel_max}  # fmt: skip
-        self.generator = Generator(**size, style_dim=config.style_dim, n_mlp=config.n_mlp).to(device)
-        self.discriminator = Discriminator(**size).to(device)
+        shape = config.resolution, config.channels
+        width = config.channel_base, config.channel_max
+        self.generator = Generator(*shape, config.style_dim, config.n_mlp, *width).to(device)
+        self.discriminator = Discriminator(*shape, *width).to(device)
         self.g_ema = deepcopy(self.generator).eval().requires_grad_(False)
         self.g_optim = lazy_adam(self.generator, config, config.path_interval if config.path_weight else None)
         self.d_optim = lazy_adam(self.discriminator, config, config.r1_interval if config.r1_weight else None)
@@ -191,10 +191,16 @@ class GeneratorTrainer:
     def save(self, path: Path) -> None:
         """Write everything that `load` needs to go on."""
         save_generator(
-            path, g_ema=self.g_ema, g=self.generator, d=self.discriminator,
-            g_optim=self.g_optim, d_optim=self.d_optim, images_seen=self.images_seen, config=asdict(self.config),
+            path,
+            g_ema=self.g_ema,
+            g=self.generator,
+            d=self.discriminator,
+            g_optim=self.g_optim,
+            d_optim=self.d_optim,
+            images_seen=self.images_seen,
+            config=asdict(self.config),
             extra={"mean_path_length": self.mean_path_length.cpu()},
-        )  # fmt: skip
+        )
 
     def load(self, path: Path) -> None:
         """Continue from what `save` wrote; all options but the networks' shapes may have changed."""

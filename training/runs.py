@@ -105,9 +105,9 @@ def interruption() -> Iterator[Interruption]:
         signal.signal(number, previous[number])
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, request)
+        previous[int(number)] = signal.signal(number, request)
     try:
         yield state
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for code, handler in previous.items():
+            signal.signal(code, handler)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .fingers import impressions, read_shard, write_masters
 
 IMAGE_SUFFIXES = {".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg"}
-WHITE = {"L": 255, "RGB": (255, 255, 255)}
+WHITE: dict[str, int | tuple[int, ...]] = {"L": 255, "RGB": (255, 255, 255)}
 
 
 class ImageSource(Protocol):
