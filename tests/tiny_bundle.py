@@ -54,7 +54,13 @@ def write_tiny_bundle(
     manifest = Manifest(
         name=name,
         architecture=Architecture(
-            resolution=32, channels=channels, style_dim=32, num_ws=8, n_mlp=2, channel_base=256, channel_max=16
+            resolution=32,
+            channels=channels,
+            style_dim=32,
+            num_ws=8,
+            n_mlp=2,
+            channel_base=256,
+            channel_max=16,
         ),
         image=ImageSize(ppi=250, output_size=64, output_ppi=500),
         encoder=EncoderInput(MAP_SIZE, w_plus=False) if with_encoder else None,

@@ -87,9 +87,11 @@ class OnnxRuntime:
         session = self._session(graph)
 
         def run(i: int) -> Floats:
-            return session.run(None, {name: np.ascontiguousarray(value) for name, value in feeds(i).items()})[
-                0
-            ]
+            inputs = {name: np.ascontiguousarray(value) for name, value in feeds(i).items()}
+            try:
+                return session.run(None, inputs)[0]
+            except Exception as error:  # ONNX Runtime's errors have no common base class
+                raise FingerGenError(f"{self._bundle.path}: {graph} graph: {error}") from None
 
         return np.concatenate(list(self._pool.map(run, range(images))))
 
@@ -110,7 +112,7 @@ class OnnxRuntime:
         if self._ops:
             try:
                 options.register_custom_ops_library(str(self._ops))
-            except Exception as error:  # ONNX Runtime's errors have no common base class
+            except Exception as error:
                 raise FingerGenError(
                     f"{self._ops}: ONNX Runtime {onnxruntime.__version__} cannot load this custom-op library;"
                     f" install FingerGen again, or delete the file to run without it: {error}"

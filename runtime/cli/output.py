@@ -80,8 +80,8 @@ class Output:
         for key in sorted((found.keys() | wanted.keys()) - VERSIONS):
             if found.get(key) != wanted.get(key):
                 raise BadInput(
-                    f"{path}: its {key} is {found.get(key)}, here it is {wanted.get(key)}: --resume keeps only"
-                    " images that the same command made; give another --out, or --overwrite"
+                    f"{path}: its {key} is {found.get(key)}, here it is {wanted.get(key)}: --resume keeps"
+                    " only images that the same command made; give another --out, or --overwrite"
                 )
         return False
 
