@@ -1,0 +1,114 @@
+"""One benchmark: contenders x precisions x threads x batch sizes, all in the same rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from fingergen.runtime.errors import BadInput, FingerGenError
+
+from .contenders import Contender
+from .job import Floats, Job, Runner
+from .timing import Latency, Seconds, interleave, relative_speed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of the result: who, how, and images a call."""
+
+    contender: str
+    precision: str
+    threads: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """`relative_speed`: times as fast as the first setting of the same batch, by the median of the rounds.
+
+    `max_abs_error`: largest difference of the images, nominally in [-1, 1], from those of the first setting
+    of the same batch that has the bundle's weights; None for one that has not.
+    """
+
+    setting: Setting
+    description: str
+    latency_ms: Latency
+    images_per_second: float
+    relative_speed: float
+    max_abs_error: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`warm_up`: rounds before those that count; `seconds`: no round begins later than that."""
+
+    batches: Sequence[int]
+    threads: Sequence[int]
+    precisions: Sequence[str]
+    rounds: int
+    seconds: float
+    warm_up: int
+
+
+def measure(
+    job: Job,
+    contenders: Mapping[str, Contender],
+    plan: Plan,
+    after_round: Callable[[], object] = lambda: None,
+) -> tuple[list[Result], int]:
+    """Time every contender in each of the plan's settings → results, by batch, and the rounds that were made.
+
+    A contender takes part in the plan's precisions that it knows; `BadInput` where none knows any.
+    """
+    with ExitStack() as opened:
+        runners: dict[Setting, Runner] = {}
+        for name, contender in contenders.items():
+            for precision in (known for known in plan.precisions if known in contender.PRECISIONS):
+                for threads in plan.threads:
+                    runner = contender.open_runner(job, precision, threads)
+                    opened.callback(runner.close)
+                    for batch in plan.batches:
+                        runners[Setting(name, precision, threads, batch)] = runner
+        if not runners:
+            raise BadInput(f"{', '.join(contenders)}: none computes in {', '.join(plan.precisions)}")
+        settings = sorted(runners, key=lambda setting: plan.batches.index(setting.batch))
+        inputs = {batch: job.inputs(batch) for batch in plan.batches}
+        images = {setting: _first_images(setting, runners[setting], inputs) for setting in settings}
+        calls = [partial(runners[setting].run, inputs[setting.batch]) for setting in settings]
+        if plan.warm_up > 1:  # the first images were a round
+            interleave(calls, plan.warm_up - 1, plan.seconds)
+        seconds = interleave(calls, plan.rounds, plan.seconds, after_round)
+    columns = dict(zip(settings, seconds.T, strict=True))
+    results = []
+    for batch in plan.batches:
+        group = [setting for setting in settings if setting.batch == batch]
+        comparable = [setting for setting in group if runners[setting].comparable]
+        for setting in group:
+            error = None
+            if setting in comparable:
+                error = float(np.abs(images[setting] - images[comparable[0]]).max())
+            results.append(_result(setting, runners[setting], columns[setting], columns[group[0]], error))
+    return results, len(seconds)
+
+
+def _first_images(setting: Setting, runner: Runner, inputs: Mapping[int, Floats]) -> Floats:
+    images = runner.run(inputs[setting.batch])
+    if not np.isfinite(images).all():
+        raise FingerGenError(f"{setting.contender}, {setting.precision}: gives values that are not finite")
+    return images
+
+
+def _result(
+    setting: Setting, runner: Runner, seconds: Seconds, reference: Seconds, error: float | None
+) -> Result:
+    return Result(
+        setting,
+        runner.description,
+        Latency.of(seconds),
+        images_per_second=setting.batch * len(seconds) / float(seconds.sum()),
+        relative_speed=relative_speed(seconds, reference),
+        max_abs_error=error,
+    )
