@@ -10,31 +10,34 @@ from fingergen.training.networks import Encoder
 from fingergen.training.networks.encoder import ResidualUnit, SqueezeExcite
 from torch import Tensor, nn
 
-from .graph import Graph
-from .weights import Float64, array, linear, normalised
+from .graph import Graph, Precision
+from .weights import Float64, affine, array, linear, normalised
 
 ResidualLayers = tuple[nn.BatchNorm2d, nn.Conv2d, nn.PReLU, nn.Conv2d, nn.BatchNorm2d, SqueezeExcite]
-BATCH_NORM_INPUTS = ("weight", "bias", "running_mean", "running_var")  # in the order of the ONNX operator
 
 
 def encoder_model(
-    encoder: Encoder, latent_avg: Tensor | None, input_size: int, num_ws: int
+    encoder: Encoder, latent_avg: Tensor | None, input_size: int, num_ws: int, precision: Precision = "fp32"
 ) -> onnx.ModelProto:
     """`map` float32 (batch, 3, input_size, input_size) in [0, 1] → `w` float32 (batch, style_dim), or
     (batch, num_ws, style_dim) where the encoder or `latent_avg` has one for every style input.
 
     `latent_avg` (style_dim,) or (num_ws, style_dim) is added to the encoder's output; None adds nothing.
+    `precision` is that of feature maps and convolutions; means over the image, the gates made of them and the
+    last layer are float32 always.
     """
-    graph = Graph("encoder", "Minutiae-to-vec encoder (IR-SE): minutiae map to style")
+    graph = Graph("encoder", "Minutiae-to-vec encoder (IR-SE): minutiae map to style", precision)
     size: list[int | str] = ["batch", encoder.input_channels, input_size, input_size]
     x = graph.input("map", size, "minutiae map in [0, 1]: one channel a minutia type, then cores and deltas")
+    x = graph.activation(x)
     conv, norm, slope = cast(tuple[nn.Conv2d, nn.BatchNorm2d, nn.PReLU], tuple(encoder.input_layer))
     with graph.scope("input_layer"):
         x = _prelu(graph, _conv(graph, x, conv, norm), slope)
     for i, unit in enumerate(encoder.body):
         with graph.scope(f"body.{i}"):
             x = _residual_unit(graph, x, cast(ResidualUnit, unit))
-    x = graph.add("Flatten", graph.add("GlobalAveragePool", x, name="mean"), name="features")
+    mean = graph.add("GlobalAveragePool", graph.float32(x), name="mean")
+    x = graph.add("Flatten", mean, name="features")
     weight, bias, w_plus = _output_layer(encoder, latent_avg, num_ws)
     with graph.scope("linear"):
         x = graph.add("Gemm", x, graph.constant("weight", weight.T), graph.constant("bias", bias))
@@ -82,25 +85,28 @@ def _residual_unit(graph: Graph, x: str, unit: ResidualUnit) -> str:
 
 def _squeeze_excite(graph: Graph, x: str, gate: SqueezeExcite) -> str:
     with graph.scope("squeeze_excite"):
-        y = graph.add("GlobalAveragePool", x, name="mean")
+        y = graph.add("GlobalAveragePool", graph.float32(x), name="mean")
         y = graph.add("Relu", graph.add("Conv", y, graph.constant("fc1", array(gate.fc1.weight))))
         y = graph.add("Sigmoid", graph.add("Conv", y, graph.constant("fc2", array(gate.fc2.weight))))
-        return graph.add("Mul", x, y, name="gated")
+        return graph.add("Mul", x, graph.activation(y), name="gated")
 
 
 def _conv(graph: Graph, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> str:
     """A convolution without bias, and the batch normalisation after it folded into it."""
     inputs = [array(conv.weight)] if norm is None else normalised(conv, norm)
-    names = [graph.constant(name, value) for name, value in zip(("weight", "bias"), inputs, strict=False)]
+    names = [
+        graph.constant(name, value, like=x) for name, value in zip(("weight", "bias"), inputs, strict=False)
+    ]
     padding = cast(tuple[int, int], conv.padding)
     return graph.add("Conv", x, *names, strides=conv.stride, pads=padding * 2)
 
 
 def _batch_norm(graph: Graph, x: str, norm: nn.BatchNorm2d) -> str:
     """A batch normalisation before a convolution, which zero padding in between keeps from being folded."""
-    names = [graph.constant(key, array(norm.state_dict()[key])) for key in BATCH_NORM_INPUTS]
-    return graph.add("BatchNormalization", x, *names, epsilon=norm.eps)
+    gain, offset = (values[:, None, None] for values in affine(norm))
+    x = graph.add("Mul", x, graph.constant("gain", gain, like=x), name="batch_norm_gain")
+    return graph.add("Add", x, graph.constant("offset", offset, like=x), name="batch_norm")
 
 
 def _prelu(graph: Graph, x: str, layer: nn.PReLU) -> str:
-    return graph.add("PRelu", x, graph.constant("slope", array(layer.weight)[:, None, None]))
+    return graph.add("PRelu", x, graph.constant("slope", array(layer.weight)[:, None, None], like=x))

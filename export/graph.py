@@ -1,10 +1,11 @@
-"""A thin builder over `onnx.helper`: readable unique names, scopes, constants, a checked model at last."""
+"""A thin builder over `onnx.helper`: readable unique names, scopes, constants, precisions, a checked model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -18,6 +19,9 @@ OPSET = 18
 IR_VERSION = 8
 MODEL_BYTES = 2**31 - 1  # protobuf's limit for a file without external data
 
+Precision = Literal["fp32", "fp16"]
+ELEMENTS = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16}
+
 Shape = Sequence[int | str]  # a string names a symbolic dimension
 Attribute = int | float | str | Sequence[int]
 
@@ -26,11 +30,16 @@ class Graph:
     """An ONNX graph that grows node by node; values are referred to by their names.
 
     Nodes and their outputs have the same name: the scope's path and the operator's or a given name.
+
+    The graph is strongly typed, as TensorRT reads it: `precision` is what `activation` casts to, inputs and
+    outputs are float32, and a node's output has the type of its first input.
     """
 
-    def __init__(self, name: str, description: str) -> None:
+    def __init__(self, name: str, description: str, precision: Precision = "fp32") -> None:
         self.name = name
         self.description = description
+        self._precision: Precision = precision
+        self._precisions: dict[str, Precision] = {}
         self._scopes: list[str] = []
         self._names: set[str] = set()
         self._nodes: list[onnx.NodeProto] = []
@@ -49,6 +58,7 @@ class Graph:
     def input(self, name: str, shape: Shape, description: str) -> str:
         """A float32 input."""
         self._names.add(name)
+        self._precisions[name] = "fp32"
         info = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape, doc_string=description)
         self._inputs.append(info)
         return name
@@ -61,13 +71,34 @@ class Graph:
         info = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape, doc_string=description)
         self._outputs.append(info)
 
-    def constant(self, name: str, value: NDArray[np.generic] | Sequence[int] | float) -> str:
-        """An initializer: float32 from floats, int64 from ints."""
+    def constant(
+        self, name: str, value: NDArray[np.generic] | Sequence[int] | float, like: str | None = None
+    ) -> str:
+        """An initializer: int64 from ints, float32 from floats, or of the type of the value `like`.
+
+        `FingerGenError` if a float is beyond that type's range.
+        """
         array = np.asarray(value)
-        dtype = np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32
         name = self._unique(name)
-        self._initializers.append(numpy_helper.from_array(np.array(array, dtype, order="C"), name))
+        if np.issubdtype(array.dtype, np.integer):
+            typed = array.astype(np.int64)
+        else:
+            precision = self._precisions[like] if like else "fp32"
+            with np.errstate(over="ignore"):
+                typed = array.astype(helper.tensor_dtype_to_np_dtype(ELEMENTS[precision]))
+            if np.isinf(typed).any() and np.isfinite(array).all():
+                raise FingerGenError(f"{self.name}: {name}: {abs(array).max():.3g} is too large for {precision}")
+            self._precisions[name] = precision
+        self._initializers.append(numpy_helper.from_array(np.array(typed, order="C"), name))
         return name
+
+    def activation(self, x: str) -> str:
+        """`x` in the graph's precision."""
+        return self._cast(x, self._precision)
+
+    def float32(self, x: str) -> str:
+        """`x` in float32."""
+        return self._cast(x, "fp32")
 
     def add(self, op: str, *inputs: str, name: str = "", **attributes: Attribute) -> str:
         """A node of a standard operator with one output; returns the output's name."""
@@ -79,7 +110,7 @@ class Graph:
         return self._add(function.name, function.domain, inputs, function.name, attributes)
 
     def model(self) -> onnx.ModelProto:
-        """The finished, checked model; shapes of all values are inferred and stored in it."""
+        """The finished model, checked with its shapes."""
         graph = helper.make_graph(
             self._nodes, self.name, self._inputs, self._outputs, self._initializers, self.description
         )
@@ -105,6 +136,14 @@ class Graph:
         node = helper.make_node(op, inputs, [output], name=output, domain=domain)
         node.attribute.extend(helper.make_attribute(key, value) for key, value in sorted(attributes.items()))
         self._nodes.append(node)
+        self._precisions[output] = self._precisions[inputs[0]]
+        return output
+
+    def _cast(self, x: str, precision: Precision) -> str:
+        if self._precisions[x] == precision:
+            return x
+        output = self.add("Cast", x, name=f"{x.rpartition('/')[2]}_{precision}", to=ELEMENTS[precision])
+        self._precisions[output] = precision
         return output
 
     def _unique(self, name: str) -> str:

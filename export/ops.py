@@ -121,13 +121,13 @@ class CustomOps:
     """Nodes of domain `fingergen` and their functions."""
 
     def fused_leaky_relu(self, graph: Graph, x: str, bias: NDArray[np.floating], rank: int = 4) -> str:
-        inputs = x, graph.constant("bias", bias)
+        inputs = x, graph.constant("bias", bias, like=x)
         return graph.call(FUSED_LEAKY_RELU, *inputs, negative_slope=NEGATIVE_SLOPE, scale=SCALE, **PLUGIN)
 
     def upfirdn2d(
         self, graph: Graph, x: str, channels: int, kernel: NDArray[np.floating], up: int, pad: Sequence[int]
     ) -> str:
-        inputs = x, graph.constant("kernel", kernel)
+        inputs = x, graph.constant("kernel", kernel, like=x)
         return graph.call(UPFIRDN2D, *inputs, up=up, down=1, pad=list(pad), **PLUGIN)
 
 
@@ -136,9 +136,9 @@ class NativeOps:
 
     def fused_leaky_relu(self, graph: Graph, x: str, bias: NDArray[np.floating], rank: int = 4) -> str:
         column = bias.reshape(-1, *[1] * (rank - 2))
-        biased = graph.add("Add", x, graph.constant("bias", column), name="biased")
+        biased = graph.add("Add", x, graph.constant("bias", column, like=x), name="biased")
         rectified = graph.add("LeakyRelu", biased, alpha=NEGATIVE_SLOPE)
-        return graph.add("Mul", rectified, graph.constant("gain", SCALE), name="FusedLeakyReLU")
+        return graph.add("Mul", rectified, graph.constant("gain", SCALE, like=x), name="FusedLeakyReLU")
 
     def upfirdn2d(
         self, graph: Graph, x: str, channels: int, kernel: NDArray[np.floating], up: int, pad: Sequence[int]
@@ -155,7 +155,7 @@ class NativeOps:
             pads = [height - 1 - y0, width - 1 - x0, height - up - y1, width - up - x1]
         if min(pads) < 0:
             raise ValueError(f"upfirdn2d: no native form for up={up}, pad={list(pad)}, kernel {kernel.shape}")
-        weight = graph.constant("kernel", np.broadcast_to(taps, (channels, 1, height, width)))
+        weight = graph.constant("kernel", np.broadcast_to(taps, (channels, 1, height, width)), like=x)
         return graph.add(op, x, weight, name="UpFirDn2d", group=channels, strides=[up, up], pads=pads)
 
 

@@ -10,18 +10,23 @@ from fingergen.training.networks import Generator
 from fingergen.training.networks.generator import StyledConv, ToRGB
 from fingergen.training.networks.layers import Fir, ModulatedConv
 
-from .graph import Graph
+from .graph import Graph, Precision
 from .ops import Ops
-from .weights import array, linear, modulated
+from .weights import array, linear, modulated, unit_rows
 
 EPSILON = 1e-8  # of the demodulation
 
 
-def synthesis_model(generator: Generator, ops: Ops) -> onnx.ModelProto:
+def synthesis_model(generator: Generator, ops: Ops, precision: Precision = "fp32") -> onnx.ModelProto:
     """`w` float32 (batch, num_ws, style_dim) and `noise_i` float32 (noise_batch, 1, H, W) → `image` float32
     (batch, channels, resolution, resolution); noise_batch is 1, for noise that all images share, or batch.
+
+    `precision` is that of feature maps and convolutions. Styles, demodulation and the image that the levels
+    add to (it has few channels and costs little) are float32 always.
     """
-    graph = Graph("synthesis", "StyleGAN2 synthesis network: styles and noise to an image in [-1, 1]")
+    graph = Graph(
+        "synthesis", "StyleGAN2 synthesis network: styles and noise to an image in [-1, 1]", precision
+    )
     styles: list[int | str] = ["batch", generator.num_ws, generator.style_dim]
     w = graph.input("w", styles, "a style for every style input")
     noise = [
@@ -29,7 +34,7 @@ def synthesis_model(generator: Generator, ops: Ops) -> onnx.ModelProto:
         for i, shape in enumerate(generator.noise_shapes())
     ]
     writer = _Writer(graph, ops, w)
-    x = graph.constant("input.input", array(generator.input.input))
+    x = graph.activation(graph.constant("input.input", array(generator.input.input)))
     with graph.scope("conv1"):
         x = writer.styled_conv(generator.conv1, x, 0, noise[0])
     with graph.scope("to_rgb1"):
@@ -56,40 +61,52 @@ class _Writer:
 
     def styled_conv(self, layer: StyledConv, x: str, style: int, noise: str) -> str:
         graph = self.graph
-        x = self.modulated_conv(layer.conv, x, style)
+        x, scale_out = self.modulated_conv(layer.conv, x, style)
+        x = graph.add("Mul", x, graph.activation(self.per_channel(scale_out)), name="demodulated")
         strength = graph.constant("noise_strength", array(layer.noise.weight))
-        x = graph.add("Add", x, graph.add("Mul", noise, strength, name="noise"), name="noisy")
+        noise = graph.activation(graph.add("Mul", noise, strength, name="noise"))
+        x = graph.add("Add", x, noise, name="noisy")
         return self.ops.fused_leaky_relu(graph, x, array(layer.activate.bias))
 
     def to_rgb(self, layer: ToRGB, x: str, style: int, below: str | None) -> str:
         graph = self.graph
-        x = self.modulated_conv(layer.conv, x, style)
+        x, scale_out = self.modulated_conv(layer.conv, x, style)
+        x = graph.add("Mul", graph.float32(x), self.per_channel(scale_out), name="rescaled")
         x = graph.add("Add", x, graph.constant("bias", array(layer.bias)), name="biased")
         if below is None:
             return x
         return graph.add("Add", x, self.fir(layer.upsample, below, layer.bias.shape[1]), name="image")
 
-    def modulated_conv(self, conv: ModulatedConv, x: str, style: int) -> str:
-        """Input channels times the style's scales, a convolution with constant weights, output channels times
-        1/‖weight · scales‖."""
+    def modulated_conv(self, conv: ModulatedConv, x: str, style: int) -> tuple[str, str]:
+        """Input channels times their scales, and a convolution with constant weights; also (batch, O), what
+        its output channels are to be multiplied with, in float32.
+
+        The scales are relative to the largest, and each output channel's weight has norm 1: both factors go
+        into what the output is multiplied with. So float16 cannot overflow where the feature maps fit it: a
+        convolution's output is at most √(I k²) times as large as its input, and as a rule no larger.
+        """
         graph = self.graph
-        weight = modulated(conv)  # [O, I, k, k]
+        weight, norms = unit_rows(modulated(conv))  # [O, I, k, k], [O]
         scale_in = self.scale_in(conv, style)  # (batch, I)
-        x = graph.add("Mul", x, self.per_channel(scale_in), name="scaled_in")
+        peak = graph.add("Abs", scale_in, name="scale_in_magnitude")
+        peak = graph.add("ReduceMax", peak, graph.constant("channel_axis", [1]), name="peak", keepdims=1)
+        peak = graph.add("Add", peak, graph.constant("epsilon", EPSILON), name="peak_shifted")  # never zero
+        relative = graph.add("Div", scale_in, peak, name="scale_in_relative")
+        x = graph.add("Mul", x, graph.activation(self.per_channel(relative)), name="scaled_in")
         if conv.up:
-            flipped = graph.constant("weight", weight.swapaxes(0, 1))  # [I, O, k, k], as ONNX has it
+            flipped = graph.constant("weight", weight.swapaxes(0, 1), like=x)  # [I, O, k, k], as ONNX has it
             x = graph.add("ConvTranspose", x, flipped, strides=[2, 2])
             x = self.fir(conv.blur, x, weight.shape[0])
         else:
-            x = graph.add("Conv", x, graph.constant("weight", weight), pads=[conv.padding] * 4)
+            x = graph.add("Conv", x, graph.constant("weight", weight, like=x), pads=[conv.padding] * 4)
         if not conv.demodulate:
-            return x
+            return x, graph.add("Mul", peak, graph.constant("norms", norms), name="scale_out")
+        # peak · norms / √(‖weight · norms · scale_in‖² + ε), norms cancelled
         power = graph.constant("power", (weight**2).sum(axis=(2, 3)).T)  # [I, O]
         squared = graph.add("Mul", scale_in, scale_in, name="scale_in_squared")
         norm = graph.add("MatMul", squared, power, name="norm_squared")
-        norm = graph.add("Add", norm, graph.constant("epsilon", EPSILON), name="norm_squared_shifted")
-        norm = graph.add("Sqrt", norm, name="norm")
-        return graph.add("Div", x, self.per_channel(norm), name="demodulated")
+        norm = graph.add("Add", norm, graph.constant("epsilon", EPSILON / norms**2), name="norm_shifted")
+        return x, graph.add("Div", peak, graph.add("Sqrt", norm, name="norm"), name="scale_out")
 
     def scale_in(self, conv: ModulatedConv, style: int) -> str:
         """The style's scale of every input channel, (batch, I)."""

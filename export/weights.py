@@ -28,9 +28,23 @@ def modulated(conv: ModulatedConv) -> Float64:
     return array(conv.weight)[0] * conv.scale
 
 
-def normalised(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Float64, Float64]:
-    """Weight [O, I, k, k] and bias (O) of a convolution without bias and the batch normalisation after it."""
+def unit_rows(weight: Float64) -> tuple[Float64, Float64]:
+    """The weight [O, I, k, k] with every output channel's divided by its norm, and the norms (O); an output
+    channel of zeros keeps its weight and has norm 1.
+    """
+    norms = np.sqrt((weight**2).sum(axis=(1, 2, 3)))
+    norms[norms == 0] = 1
+    return weight / norms[:, None, None, None], norms
+
+
+def affine(norm: nn.BatchNorm2d) -> tuple[Float64, Float64]:
+    """Gain and offset of every channel (C): what a batch normalisation does once trained."""
     statistics = norm.state_dict()
     gain = array(norm.weight) / np.sqrt(array(statistics["running_var"]) + norm.eps)
-    offset = array(norm.bias) - array(statistics["running_mean"]) * gain
+    return gain, array(norm.bias) - array(statistics["running_mean"]) * gain
+
+
+def normalised(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Float64, Float64]:
+    """Weight [O, I, k, k] and bias (O) of a convolution without bias and the batch normalisation after it."""
+    gain, offset = affine(norm)
     return array(conv.weight) * gain[:, None, None, None], offset
