@@ -118,8 +118,9 @@ def contact_sheet(
     height, width = images[0].shape[:2]
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
     rows = math.ceil(len(images) / columns)
-    font_size = max(10, height // 16)
-    step_x, step_y = width + padding, height + padding + (font_size + padding // 2 if labels else 0)
+    font_size = _font_size(labels or [], max(10, height // 16), width)
+    line = font_size + padding // 2 if labels else 0
+    step_x, step_y = width + padding, height + padding + line
     sheet = Image.new(
         "L" if images[0].ndim == 2 else "RGB",
         (columns * step_x + padding, rows * step_y + padding),
@@ -133,3 +134,10 @@ def contact_sheet(
             font = ImageFont.load_default(font_size)
             ImageDraw.Draw(sheet).text(middle_top, labels[number], font=font, fill=0, anchor="mt")
     return np.asarray(sheet)
+
+
+def _font_size(labels: Sequence[str], size: int, width: int) -> int:
+    """`size` pixels, or as much less as the longest label needs to be `width` wide."""
+    font = ImageFont.load_default(size)
+    longest = max((font.getlength(label) for label in labels), default=0)
+    return size if longest <= width else max(6, int(size * width / longest))

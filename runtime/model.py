@@ -195,12 +195,12 @@ class Model:
                 w = self.mix(w, self.map(self.z(others)), layers, mix_alpha)
             yield from self.render(self.truncate(w, truncation), noise, chosen, size=size)
 
-    def encode(self, maps: Map) -> Floats:
-        """Minutiae maps uint8 (N, H, W, 3) → w float32 (N, style_dim) or (N, num_ws, style_dim).
+    def encode(self, maps: Source | Iterable[Source]) -> Floats:
+        """Minutiae maps uint8 (N, H, W, 3) or templates → w, (N, style_dim) or (N, num_ws, style_dim).
 
         Maps of another size than the encoder's input are resized. `BadInput` where the bundle has no encoder.
         """
-        return self.backend.encode(to_encoder_input(self.encoder_maps(list(maps))))
+        return self.backend.encode(to_encoder_input(self.encoder_maps(maps)))
 
     def encoder_maps(self, sources: Source | Iterable[Source]) -> Map:
         """Templates or maps, one or many → the encoder's maps, uint8 (N, S, S, 3)."""
@@ -220,7 +220,7 @@ class Model:
 
         Returns uint8 (N, size, size), or (N, size, size, 3) for three channels.
         """
-        return self.render(self.encode(self.encoder_maps(templates)), noise, seeds, decoder=True, size=size)
+        return self.render(self.encode(templates), noise, seeds, decoder=True, size=size)
 
     def edit(
         self,

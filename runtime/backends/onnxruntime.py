@@ -1,11 +1,12 @@
 """ONNX Runtime on the CPU.
 
 An image's bits must not depend on the batch it is in, nor on the number of threads. ONNX Runtime promises
-neither: which GEMM kernel runs, and so how it rounds, depends on the batch size. So every run here is of one
-image on one thread, and a pool of threads works on several images at once (`InferenceSession.run` may be
-called from many threads and releases the GIL). That is no slower than runs of whole batches: the work is in
-convolutions, which ONNX Runtime does image by image, and threads that never wait for each other do more than
-threads that share one image.
+neither: it may choose a kernel, and so an order of additions, by batch size and thread count. So every run
+here is of one image on one thread, and a pool of threads works on several images at once
+(`InferenceSession.run` may be called from many threads and releases the GIL). That costs nothing: the work is
+in convolutions, which ONNX Runtime does image by image, and threads that never wait for each other do more
+than threads that share one image (StyleGAN2 of 128 and 256 pixels on two cores: runs of one image are as fast
+as runs of eight, and two threads with an image each 1.3 times as fast as two threads on one).
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def edit(
             """w of some of the fingers, and the seeds of their noise."""
             if seeds is None:
                 read = [reading.read(files[name]) for name in names]
-                return model.encode(model.encoder_maps(read)), [noise_seed] * len(names)
+                return model.encode(read), [noise_seed] * len(names)
             chosen = [int(name) for name in names]
             return model.map(model.z(chosen)), chosen
 
@@ -100,5 +100,9 @@ def edit(
 
 def _planned(name: str, source: int | Path, degree: float) -> list[Planned]:
     own = {"template": source.name} if isinstance(source, Path) else {"seed": str(source)}
+    label = name if isinstance(source, Path) else str(source)
     degrees = {"minus": -degree, "original": 0.0, "plus": degree}
-    return [Planned(f"{name}_{kind}", {**own, "degree": str(value)}) for kind, value in degrees.items()]
+    return [
+        Planned(f"{name}_{kind}", f"{label} {value:+g}" if value else label, {**own, "degree": str(value)})
+        for kind, value in degrees.items()
+    ]

@@ -26,9 +26,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Planned:
-    """An image to be made: its name, without folder and extension, and the provenance that is its own."""
+    """An image to be made: its file name without extension, its label on a sheet, its own provenance."""
 
     name: str
+    label: str
     provenance: Provenance
 
 
@@ -109,7 +110,7 @@ class Output:
                     shown[impression.path] = impression.image
         if grid is not None:
             tiles = [shown[path] if path in shown else read_image(path) for path in map(self._path, planned)]
-            sheet = contact_sheet(tiles, sheet_columns, labels=[plan.name for plan in planned])
+            sheet = contact_sheet(tiles, sheet_columns, labels=[plan.label for plan in planned])
             grid.parent.mkdir(parents=True, exist_ok=True)
             save_image(grid, sheet, self._ppi, self._provenance_of_all(planned))
         self._report(planned, count)

@@ -57,7 +57,7 @@ def reconstruct(
     with running.load() as model:
         shared = model.provenance("reconstruct", noise=noise, noise_seed=seed, size=size)
         output = Output(writing, shared, model.ppi(size), running.workers)
-        planned = [Planned(name, {"template": path.name}) for name, path in sources.items()]
+        planned = [Planned(name, name, {"template": path.name}) for name, path in sources.items()]
         missing = [plan for plan in planned if output.is_missing(plan)]
 
         def made() -> Iterator[tuple[Planned, Pixels]]:

@@ -60,7 +60,7 @@ def synth(
     with running.load() as model:
         shared = model.provenance("synth", truncation=truncation, noise=noise, size=size, **mixing)
         output = Output(writing, shared, model.ppi(size), running.workers)
-        planned = [Planned(f"{seed:08d}", {"seed": str(seed)}) for seed in chosen]
+        planned = [Planned(f"{seed:08d}", str(seed), {"seed": str(seed)}) for seed in chosen]
         missing = [
             (seed, plan) for seed, plan in zip(chosen, planned, strict=True) if output.is_missing(plan)
         ]
