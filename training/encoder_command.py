@@ -1,0 +1,103 @@
+"""`fg-train encoder`."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from fingergen.runtime.errors import BadInput
+
+from .checkpoints import load_generator
+from .encoder_trainer import EncoderConfig, EncoderTrainer
+from .loop import Trainer, train
+from .map_reading import PPI
+from .minutiae_trainer import MinutiaeTrainer
+from .options import config_options
+from .pairs import PairFolder, PairSource, ProceduralPairs
+from .runs import Interruption, choose_device, interruption
+
+PUBLISHED_PPI = 250  # of the images of a generator whose checkpoint does not tell
+
+
+@click.command()
+@click.option("--generator", "generator_path", type=click.Path(path_type=Path), required=True,
+              help="checkpoint of the generator that makes the images")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path), help="folder of images with maps or templates")
+@click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: so many procedural fingers")
+@click.option("--masters", type=click.Path(path_type=Path),
+              help="with --fingers: folder that keeps them  [default: OUT/masters]")  # fmt: skip
+@click.option("--minutiae-net", type=click.Path(path_type=Path),
+              help="run folder of the minutiae network  [default: OUT/minutiae_net]")  # fmt: skip
+@click.option("--minutiae-images", type=click.IntRange(min=1), default=20_000, show_default=True,
+              help="train the minutiae network until it has seen so many images")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True,
+              help="run folder; continues the run it holds")  # fmt: skip
+@click.option("--images", type=click.IntRange(min=1), default=500_000, show_default=True,
+              help="train until so many images were seen")  # fmt: skip
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=5_000, show_default=True,
+              help="images between states")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@config_options(EncoderConfig)
+def encoder(
+    generator_path: Path,
+    data: Path | None,
+    fingers: int | None,
+    masters: Path | None,
+    minutiae_net: Path | None,
+    minutiae_images: int,
+    out: Path,
+    images: int,
+    checkpoint_every: int,
+    device: str,
+    **options: Any,
+) -> None:
+    """Train the encoder that reconstructs a fingerprint from its minutiae.
+
+    First a small network learns to see minutiae in images; then, through its eyes, the encoder learns to
+    make the generator show them. Interrupt it at any time: the same command continues.
+
+    \b
+    Examples: full prints of a data set; a small sensor, small enough for a CPU
+      fg-train encoder --generator run/state.pt --data prints --out encoder
+      fg-train encoder --generator run/state.pt --fingers 4000 --depth ir_se_18 --width 16 \\
+          --map-size 128 --batch 16 --out encoder
+    """
+    if (data is None) == (fingers is None):
+        raise BadInput("give either --data FOLDER or --fingers N")
+    config = EncoderConfig(**options)
+    chosen = choose_device(device)
+    checkpoint = load_generator(generator_path)
+    generator, ppi = checkpoint.g_ema, checkpoint.config.get("ppi", PUBLISHED_PPI)
+    window = round(generator.resolution * PPI / ppi)
+    with generator_path.open("rb") as file:
+        provenance = {"ppi": ppi, "generator_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    source: PairSource
+    if data is not None:
+        source = PairFolder(data, generator.resolution, generator.channels, config.map_size)
+    elif fingers is not None:
+        with tqdm(desc="fingers", unit="finger", leave=False) as bar:
+            source = ProceduralPairs(
+                masters or out / "masters", fingers, window, generator.resolution, config.map_size, bar.update
+            )
+    with interruption() as interrupted:
+        folder = minutiae_net or out / "minutiae_net"
+        seer = MinutiaeTrainer(source, generator.resolution, window, config.batch, config.seed, chosen)
+        _run("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted)
+        network = seer.network.eval().requires_grad_(False)
+        trainer = EncoderTrainer(config, generator, network, source, window, provenance, chosen)
+        _run("encoder", trainer, out, images, checkpoint_every, interrupted)
+
+
+def _run(
+    name: str, trainer: Trainer, out: Path, images: int, checkpoint_every: int, interrupted: Interruption
+) -> None:
+    """Train with a progress bar; leaves the program when interrupted."""
+    with tqdm(desc=name, total=images, unit="image", smoothing=0.05) as bar:
+        for seen, losses in train(trainer, out, images, checkpoint_every, interrupted):
+            bar.update(seen - bar.n)
+            bar.set_postfix({key: f"{value:.3f}" for key, value in losses.items()}, refresh=False)
+    if interrupted:
+        click.echo(f"interrupted after {trainer.images_seen} images; the same command continues", err=True)
+        raise SystemExit(130)

@@ -1,0 +1,100 @@
+"""The loop that every trainer runs in: batches drawn ahead, metrics, states and samples, resumable."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from fingergen.runtime.errors import FingerGenError
+
+from .runs import Interruption, Run
+
+STATE = "state.pt"
+LOG_STEPS = 16  # a logged row is the mean over so many steps
+
+Batch = TypeVar("Batch")
+
+
+class Trainer(Protocol[Batch]):
+    """What the loop drives. A step's randomness comes from the seed and `images_seen` alone."""
+
+    images_seen: int
+    batch_size: int
+
+    def draw(self, images_seen: int) -> Batch:
+        """The batch to train on once `images_seen` images have been seen; called ahead, in another thread."""
+        ...
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """Advance by one batch; the losses."""
+        ...
+
+    def sample(self, run: Run) -> None:
+        """Write sheets of samples and figures on pairs held out."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write, atomically, everything that `load` needs to go on."""
+        ...
+
+    def load(self, path: Path) -> None:
+        """Continue from a state that `save` wrote; BadInput if it is of another run."""
+        ...
+
+
+def step_rng(seed: int, images_seen: int) -> np.random.Generator:
+    """Randomness of the batch that is drawn once `images_seen` images have been seen."""
+    return np.random.Generator(np.random.Philox(key=[seed, images_seen]))
+
+
+def seed_torch(seed: int, images_seen: int) -> None:
+    """Make PyTorch's randomness that of the step taken once `images_seen` images have been seen."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, images_seen]).generate_state(1, np.uint64)[0] >> 1))
+
+
+def train(
+    trainer: Trainer, out: Path, images: int, checkpoint_every: int, interruption: Interruption
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Train in the folder `out` until `images` have been seen; yields (images seen, losses) after each step.
+
+    Continues from `out/state.pt` if it is there. Every `checkpoint_every` images, and at the end or when
+    interrupted, it writes samples and the state. FingerGenError if a loss is no finite number.
+    """
+    if (out / STATE).exists():
+        trainer.load(out / STATE)
+    run = Run(out, trainer.images_seen)
+    saved = trainer.images_seen
+    recent: dict[str, list[float]] = {}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        ahead = pool.submit(trainer.draw, trainer.images_seen)
+        try:
+            while trainer.images_seen < images and not interruption:
+                batch = ahead.result()
+                ahead = pool.submit(trainer.draw, trainer.images_seen + trainer.batch_size)
+                losses = trainer.step(batch)
+                trainer.images_seen += trainer.batch_size
+                if not np.isfinite(list(losses.values())).all():
+                    raise FingerGenError(
+                        f"training diverged after {trainer.images_seen} images (a loss is not finite): "
+                        "start afresh with a lower --learning-rate and another --out"
+                    )
+                for name, value in losses.items():
+                    recent.setdefault(name, []).append(value)
+                if len(next(iter(recent.values()))) == LOG_STEPS:
+                    run.log(
+                        trainer.images_seen, {name: float(np.mean(each)) for name, each in recent.items()}
+                    )
+                    recent.clear()
+                if trainer.images_seen // checkpoint_every > saved // checkpoint_every:
+                    trainer.sample(run)
+                    trainer.save(out / STATE)
+                    saved = trainer.images_seen
+                yield trainer.images_seen, losses
+            if trainer.images_seen != saved:
+                trainer.sample(run)
+                trainer.save(out / STATE)
+        finally:
+            run.close()

@@ -1,0 +1,76 @@
+"""A small network that sees minutiae: image → minutiae map. Its layers tell how alike two prints are."""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .networks.ops import fast_layout
+
+
+def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.LeakyReLU(0.2),
+    )
+
+
+class MinutiaeNet(nn.Module):
+    """A U-Net (Ronneberger et al., arXiv:1505.04597): image → minutiae map of the same size.
+
+    Images (N, C, H, W) in [-1, 1], grey or RGB, H and W multiples of 8; maps (N, 3, H, W) as `minutiae_map`
+    draws them, in [0, 1]. `width`: channels at full size, doubled with each of three halvings.
+    """
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.width = width
+        widths = [width << level for level in range(4)]
+        self.down = nn.ModuleList([nn.Sequential(_conv(1, width), _conv(width, width))])
+        self.up = nn.ModuleList()
+        for fine, coarse in pairwise(widths):
+            self.down.append(nn.Sequential(_conv(fine, coarse, stride=2), _conv(coarse, coarse)))
+            self.up.insert(0, _conv(fine + coarse, fine))
+        self.head = nn.Conv2d(width, 3, 1)
+        nn.init.constant_(self.head.bias, -4.0)  # most of a map is empty
+
+    def architecture(self) -> dict[str, Any]:
+        """Plain values that rebuild this network: `MinutiaeNet(**architecture)`."""
+        return {"width": self.width}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, 3, H, W) of the map."""
+        return self.head(self.features(images)[-1])
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Activations from an eighth of the image's size to all of it."""
+        x = fast_layout(images.mean(dim=1, keepdim=True))
+        skips = []
+        for down in self.down:
+            x = down(x)
+            skips.append(x)
+        features = [skips.pop()]
+        for up in self.up:
+            larger = F.interpolate(features[-1], scale_factor=2.0, mode="nearest")
+            features.append(up(torch.cat([larger, skips.pop()], dim=1)))
+        return features
+
+
+def feature_distance(network: MinutiaeNet, images: Tensor, targets: Tensor) -> Tensor:
+    """How differently `network` sees two sets of images (N, C, H, W); scalar, 0 for equal ones.
+
+    Mean squared difference of each layer's activations, scaled to unit length at every pixel (as in LPIPS,
+    arXiv:1801.03924), averaged over the layers, plus that of the maps. Gradients reach `images` only.
+    """
+    with torch.no_grad():
+        wanted = network.features(targets)
+        wanted_map = torch.sigmoid(network.head(wanted[-1]))
+    found = network.features(images)
+    distances = [
+        (F.normalize(one) - F.normalize(other)).square().sum(dim=1).mean()
+        for one, other in zip(found, wanted, strict=True)
+    ]
+    return torch.stack(distances).mean() + F.mse_loss(torch.sigmoid(network.head(found[-1])), wanted_map)

@@ -1,0 +1,103 @@
+"""Training of the minutiae network that the encoder's loss looks through."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fingergen.runtime.errors import BadInput
+
+from .checkpoints.files import read, write
+from .loop import STATE, seed_torch, step_rng
+from .map_reading import MapReader, agreement_figures
+from .minutiae_features import MinutiaeNet
+from .pairs import Pairs, PairSource
+from .runs import Run
+
+LEARNING_RATE = 2e-3
+SHOWN = 12  # pairs of a sheet
+JUDGED = 32  # pairs that figures are taken from
+
+
+class MinutiaeTrainer:
+    """Trains a MinutiaeNet to draw the minutiae map of an image."""
+
+    def __init__(
+        self, source: PairSource, resolution: int, window: int, batch: int, seed: int, device: torch.device
+    ):
+        """`window`: side of the view in pixels at 500 ppi; `resolution`: of the images, in pixels."""
+        self.source, self.batch_size, self.seed, self.device = source, batch, seed, device
+        seed_torch(seed, 0)
+        self.network = MinutiaeNet().to(device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE)
+        self.reader = MapReader(window).to(device)
+        self.config = {"resolution": resolution, "window": window, **self.network.architecture()}
+        self.images_seen = 0
+
+    def draw(self, images_seen: int) -> Pairs:
+        return self.source.batch(step_rng(self.seed, images_seen), self.batch_size)
+
+    def step(self, batch: Pairs) -> dict[str, float]:
+        """Advance by one batch."""
+        self.network.train()
+        images, maps = to_floats(batch, self.device)
+        loss = F.binary_cross_entropy_with_logits(self.network(images), resize_maps(maps, images.shape[-1]))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return {"loss/map": loss.item()}
+
+    @torch.no_grad()
+    def sample(self, run: Run) -> None:
+        """A sheet of image, map and predicted map, and how many of the minutiae are seen."""
+        self.network.eval()
+        images, maps = to_floats(self.source.held_out(JUDGED), self.device)
+        seen = torch.sigmoid(self.network(images))
+        run.log(self.images_seen, agreement_figures(self.reader(seen), self.reader(maps)))
+        run.sheet(
+            self.images_seen,
+            side_by_side(images, 2 * resize_maps(maps, images.shape[-1]) - 1, 2 * seen - 1),
+            columns=6,
+        )
+
+    def save(self, path: Path) -> None:
+        content = {"minutiae_net": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        write(path, {**content, "images_seen": self.images_seen, "config": self.config})
+
+    def load(self, path: Path) -> None:
+        content = read(path)
+        if content.get("config") != self.config:
+            found = content.get("config")
+            raise BadInput(
+                f"{path}: is of a minutiae network for {found}, not {self.config}; give another folder"
+            )
+        try:
+            self.network.load_state_dict(content["minutiae_net"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.images_seen = int(content["images_seen"])
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise BadInput(
+                f"{path}: is no whole state of a minutiae network; delete it to train it anew"
+            ) from error
+
+    def finished(self, folder: Path) -> MinutiaeNet:
+        """The network of the run in `folder`, frozen."""
+        self.load(folder / STATE)
+        return self.network.eval().requires_grad_(False)
+
+
+def to_floats(pairs: Pairs, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images in [-1, 1] and maps in [0, 1]."""
+    return pairs.images.to(device).float() / 127.5 - 1, pairs.maps.to(device).float() / 255
+
+
+def resize_maps(maps: Tensor, size: int) -> Tensor:
+    """Maps (N, 3, S, S) at another size."""
+    return F.interpolate(maps, size=(size, size), mode="bilinear", antialias=True)
+
+
+def side_by_side(*columns: Tensor) -> Tensor:
+    """Sheets of images in [-1, 1], each (N, C or 3, R, R), as rows of tiles (`SHOWN` rows, 3, R, R)."""
+    coloured = [column[:SHOWN].expand(-1, 3, -1, -1) for column in columns]
+    return torch.stack(coloured, dim=1).flatten(0, 1)
