@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import (
     GeneratorCheckpoint,

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
-
 from fingergen.runtime.errors import BadInput
+from tqdm import tqdm
 
 from .checkpoints import load_generator
 from .encoder_trainer import EncoderConfig, EncoderTrainer

@@ -35,7 +35,7 @@ class MinutiaeNet(nn.Module):
             self.down.append(nn.Sequential(_conv(fine, coarse, stride=2), _conv(coarse, coarse)))
             self.up.insert(0, _conv(fine + coarse, fine))
         self.head = nn.Conv2d(width, 3, 1)
-        nn.init.constant_(self.head.bias, -4.0)  # most of a map is empty
+        nn.init.constant_(self.head.get_parameter("bias"), -4.0)  # most of a map is empty
 
     def architecture(self) -> dict[str, Any]:
         """Plain values that rebuild this network: `MinutiaeNet(**architecture)`."""

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from fingergen.runtime.errors import BadInput
+from torch import Tensor
 
 from .checkpoints.files import read, write
 from .loop import STATE, seed_torch, step_rng

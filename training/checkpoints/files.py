@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from fingergen.runtime.errors import BadInput
 
 # Classes beyond PyTorch's own list that published checkpoints need; none runs code when it is rebuilt.

@@ -5,9 +5,8 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
-
 from fingergen.runtime.errors import BadInput
+from torch import Tensor
 
 from ..networks import Discriminator, Encoder, Generator
 
