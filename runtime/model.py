@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from .errors import BadInput
 from .images import Pixels, resize, to_pixels
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
+from .synthesis import Synthesis, batches, pair
 
 Floats = NDArray[np.float32]
 NoiseMode = Literal["const", "random", "none"]
@@ -122,7 +122,7 @@ class Model:
 
         w: (N, style_dim) or (N, num_ws, style_dim); other: the same, or with N = 1 for all.
         """
-        w, other = self._styles(w), self._styles(other)
+        w, other = self.styles(w), self.styles(other)
         if len(other) not in (1, len(w)):
             raise BadInput(f"style mixing: {len(other)} latents to mix into {len(w)}; give one, or one each")
         return latents.mix(w, other, latents.check_layers(layers, self.num_ws), alpha)
@@ -135,9 +135,9 @@ class Model:
         self, w: Floats, noise: NoiseMode = "const", seeds: Sequence[int] | None = None, decoder: bool = False
     ) -> Floats:
         """Synthesis: w (N, style_dim) or (N, num_ws, style_dim) → float32 (N, C, R, R), not clipped."""
-        w = self._styles(w)
+        w = self.styles(w)
         run = self.backend.decode if decoder else self.backend.synthesize
-        return run(w, self._noise(noise, seeds, len(w), decoder))
+        return run(w, self.noise_buffers(noise, seeds, len(w), decoder))
 
     def render(
         self,
@@ -148,10 +148,14 @@ class Model:
         size: int | None = None,
     ) -> Pixels:
         """As `generate`, as uint8 images of `size`: (N, size, size), or (N, size, size, 3) in colour."""
+        return np.stack([self.finish(raw, size) for raw in self.generate(w, noise, seeds, decoder)])
+
+    def finish(self, raw: Floats, size: int | None = None) -> Pixels:
+        """One of the network's images, float32 (C, R, R) → uint8 (size, size), or (size, size, 3)."""
         side = self.bundle.manifest.image.output_size if size is None else size
         if side < 1:
             raise BadInput(f"size: {side}; at least 1 pixel")
-        return np.stack([resize(image, side) for image in to_pixels(self.generate(w, noise, seeds, decoder))])
+        return resize(to_pixels(raw[None])[0], side)
 
     def synthesize(
         self,
@@ -185,15 +189,11 @@ class Model:
 
         batch: images a call of the backend; None: what keeps it busy.
         """
-        layers = latents.check_layers(mix_layers, self.num_ws)
-        pairs = _pairs(seeds, mix_seeds)
-        while now := list(itertools.islice(pairs, batch or self.backend.batch)):
-            chosen = [seed for seed, _ in now]
-            others = [other for _, other in now if other is not None]
-            w = self.map(self.z(chosen))
-            if others:
-                w = self.mix(w, self.map(self.z(others)), layers, mix_alpha)
-            yield from self.render(self.truncate(w, truncation), noise, chosen, size=size)
+        layers = None if mix_layers is None else list(mix_layers)
+        steps = Synthesis(self, truncation, noise, layers, mix_alpha, size)
+        for pairs in batches(pair(seeds, mix_seeds), batch or self.backend.batch):
+            for raw in steps.compute(steps.draw(pairs)):
+                yield steps.finish(raw)
 
     def encode(self, maps: Source | Iterable[Source]) -> Floats:
         """Minutiae maps uint8 (N, H, W, 3) or templates → w, (N, style_dim) or (N, num_ws, style_dim).
@@ -243,7 +243,7 @@ class Model:
         directions = self.bundle.latents.sefa_directions
         if not 0 <= index < len(directions):
             raise BadInput(f"index: {index}; this bundle has directions 0-{len(directions) - 1}")
-        w, chosen = self._styles(w), latents.check_layers(layers, self.num_ws)
+        w, chosen = self.styles(w), latents.check_layers(layers, self.num_ws)
 
         def edited(by: float) -> Pixels:
             moved = self.truncate(latents.move(w, directions[index], by, chosen), truncation)
@@ -251,13 +251,14 @@ class Model:
 
         return edited(-degree), edited(0.0), edited(degree)
 
-    def _styles(self, w: Floats) -> Floats:
+    def styles(self, w: Floats) -> Floats:
+        """w (N, style_dim) or (N, num_ws, style_dim) → the latter."""
         return latents.per_layer(w, self.num_ws, self.style_dim)
 
-    def _noise(
-        self, mode: NoiseMode, seeds: Sequence[int] | None, images: int, decoder: bool
+    def noise_buffers(
+        self, mode: NoiseMode, seeds: Sequence[int] | None, images: int, decoder: bool = False
     ) -> Sequence[Floats]:
-        """Noise buffers, each (1, 1, H, W) or (images, 1, H, W)."""
+        """Inputs of the backend: buffers (1, 1, H, W) or (images, 1, H, W)."""
         shapes = self.bundle.manifest.architecture.noise_shapes
         if mode == "const":
             own = self.bundle.latents.decoder_noise if decoder else None
@@ -276,14 +277,3 @@ def _text(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ",".join(map(str, value))
     return str(value)
-
-
-def _pairs(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterator[tuple[int, int | None]]:
-    """Each seed with the one that is mixed into it."""
-    if not isinstance(mix_seeds, Iterable):
-        yield from zip(seeds, itertools.repeat(mix_seeds))
-        return
-    try:
-        yield from zip(seeds, mix_seeds, strict=True)
-    except ValueError:
-        raise BadInput("mix_seeds: give one seed for all, or as many as there are seeds") from None

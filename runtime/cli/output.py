@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -97,14 +97,12 @@ class Output:
         out, grid = self._writing.out, self._writing.grid
         if grid is not None and len(planned) > MOST_ON_A_SHEET:
             raise BadInput(f"--grid: {len(planned)} images, but a sheet holds at most {MOST_ON_A_SHEET}")
-        impressions: Iterable[Impression] = (
-            Impression(self._path(plan), image, self._ppi, self._provenance(plan)) for plan, image in images
-        )
+        impressions = (self.impression(plan, image) for plan, image in images)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             impressions = write_impressions(impressions, self._workers)
         shown: dict[Path, Pixels] = {}
-        with _progress(impressions, count) as bar:
+        with closing(impressions), _progress(impressions, count) as bar:
             for impression in bar:
                 if grid is not None:
                     shown[impression.path] = impression.image
@@ -114,6 +112,10 @@ class Output:
             grid.parent.mkdir(parents=True, exist_ok=True)
             save_image(grid, sheet, self._ppi, self._provenance_of_all(planned))
         self._report(planned, count)
+
+    def impression(self, planned: Planned, image: Pixels) -> Impression:
+        """A planned image with its place and all that its file says."""
+        return Impression(self._path(planned), image, self._ppi, self._provenance(planned))
 
     def _path(self, planned: Planned) -> Path:
         return (self._writing.out or Path()) / f"{planned.name}{FORMATS[self._writing.image_format]}"
