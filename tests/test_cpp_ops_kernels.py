@@ -1,6 +1,6 @@
-"""The kernels alone, under AddressSanitizer and UBSan: the CPU's, and the CUDA sources with threads run in a loop.
+"""The kernels alone, under AddressSanitizer and UBSan: the CPU's, and CUDA's with a loop for the threads.
 
-This checks the CUDA kernels' arithmetic and bounds on any machine; that a GPU agrees is a check for one with a GPU.
+That checks the CUDA kernels' arithmetic and bounds on any machine; whether a GPU agrees, only a GPU can tell.
 """
 
 import itertools

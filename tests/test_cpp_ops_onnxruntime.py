@@ -53,7 +53,7 @@ def run(opened: ort.InferenceSession, x: NDArray, parameter: NDArray) -> NDArray
 
 
 def assert_close(result: NDArray, expected: NDArray, magnitude: float = 1.0) -> None:
-    """Within rounding of float32 arithmetic, and of the storage type; `magnitude` is the size of a sum's terms."""
+    """Within rounding of float32 sums and of the storage type; `magnitude` is the size of a sum's terms."""
     assert result.shape == expected.shape and result.dtype == expected.dtype
     resolution = 4e-6 if result.dtype == np.float32 else 1e-3
     np.testing.assert_allclose(result, expected, rtol=resolution, atol=resolution * magnitude)
@@ -146,7 +146,7 @@ def test_views_that_are_not_contiguous() -> None:
 
 
 def test_a_chain_in_one_graph() -> None:
-    """Both ops one after the other, the activation in place, unknown sizes between them, in front of standard ops."""
+    """Both ops in turn, the activation in place, unknown sizes between them, in front of a standard op."""
     nodes = [
         helper.make_node("UpFirDn2d", ["x", "kernel"], ["a"], domain="fingergen", pad=[1, 1, 1, 1]),
         helper.make_node("FusedLeakyReLU", ["a", "bias"], ["b"], domain="fingergen"),
