@@ -148,7 +148,14 @@ class TestExistingFiles:
     def test_interrupted_run_goes_on(self, bundle: Path, tmp_path: Path):
         command = [sys.executable, "-c", "from fingergen.runtime.cli import main; main(prog_name='fg-run')"]
         arguments = ["synth", "--count", "20000", "--out", str(tmp_path / "prints"), "--bundle", str(bundle)]
-        process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*command, *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            ),  # a job in the background ignores it
+        )
         deadline = time.monotonic() + 60
         while (
             not list(tmp_path.glob("prints/*.png")) and process.poll() is None and time.monotonic() < deadline
