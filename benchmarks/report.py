@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
+from fingergen.runtime.tables import align
+
 from .bench import Result
 from .machine import Machine
 
@@ -62,18 +64,6 @@ class Report:
         if self.rounds < FEW_ROUNDS:
             notes.append(f"p99 of {self.rounds} rounds is little else than the slowest")
         return notes
-
-
-def align(rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Lines of a table whose first `left` columns are text; the others end at the same place."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _row(result: Result) -> tuple[str, ...]:

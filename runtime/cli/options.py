@@ -104,7 +104,7 @@ class TemplateReading:
         return read_template(path, self.template_format, width=width, height=height, ppi=self.template_ppi)
 
 
-def _as_one(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorator:
+def as_one(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorator:
     """The options of the fields of dataclass `kind`, given to the command as one argument `name`."""
     fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
 
@@ -122,7 +122,7 @@ def _as_one(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorat
     return decorate
 
 
-running = _as_one(
+running = as_one(
     "running",
     Running,
     click.option("--bundle", type=FOLDER, help="Bundle directory.  [default: the packaged demo bundle]"),
@@ -136,9 +136,7 @@ running = _as_one(
     click.option("--workers", type=click.IntRange(1, 1024), help="CPU threads.  [default: one a core]"),
 )
 
-writing = _as_one(
-    "writing",
-    Writing,
+WRITING = (
     click.option("--out", type=FOLDER, help="Directory for the images; made if it is not there."),
     click.option("--grid", type=FILE, help="Sheet with all images: .png, .tiff or .bmp."),
     click.option(
@@ -153,8 +151,9 @@ writing = _as_one(
     click.option("--resume", is_flag=True, help="Keep images that exist and make the others."),
     click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON."),
 )
+writing = as_one("writing", Writing, *WRITING)
 
-template_reading = _as_one(
+template_reading = as_one(
     "reading",
     TemplateReading,
     click.option(

@@ -32,6 +32,11 @@ class Planned:
     label: str
     provenance: Provenance
 
+    @staticmethod
+    def of_seed(seed: int) -> Planned:
+        """The image of a seed."""
+        return Planned(f"{seed:08d}", str(seed), {"seed": str(seed)})
+
 
 def named_after(paths: Sequence[Path]) -> dict[str, Path]:
     """Files by the name, without extension, that their images get; `BadInput` if two have the same."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
 from ..model import NoiseMode
-from .options import LAYERS, SEED, SEEDS, Running, Writing, noise, running, size, writing
+from ..synthesis import Synthesis
+from .options import LAYERS, SEED, SEEDS, Running, noise, running, size
 from .output import Output, Planned
+from .throughput import SynthWriting, run_at_full_speed, synth_writing
 
 
 @click.command()
@@ -27,7 +29,7 @@ from .output import Output, Planned
 @click.option("--mix-layers", type=LAYERS, help="Style inputs that are mixed, such as 0-3.  [default: all]")
 @click.option("--alpha", type=float, default=1.0, show_default=True, help="Share of --mix, 0 to 1.")
 @size
-@writing
+@synth_writing
 @click.option("--batch", type=click.IntRange(1), help="Images a call of the backend.  [default: its best]")
 @running
 def synth(
@@ -40,7 +42,7 @@ def synth(
     mix_layers: Sequence[int] | None,
     alpha: float,
     size: int | None,
-    writing: Writing,
+    writing: SynthWriting,
     batch: int | None,
     running: Running,
 ) -> None:
@@ -52,20 +54,30 @@ def synth(
       fg-run synth --count 1000 --out prints --truncation 0.7
       fg-run synth --count 1000 --out prints --truncation 0.7 --resume
       fg-run synth --seeds 7 --mix 8 --mix-layers 0-3 --alpha 0.5 --out mixed --format tiff
+      fg-run synth --throughput
+      fg-run synth --throughput --count 100000 --out prints
     """
-    chosen = _chosen(seeds, count, seed)
+    endless = writing.throughput and seeds is None and count is None
+    chosen = range(seed, 2**64) if endless else _chosen(seeds, count, seed)
     if mix is None and mix_layers is not None:
         raise click.UsageError("--mix-layers needs --mix SEED")
     mixing = {} if mix is None else {"mix": mix, "mix_layers": mix_layers, "alpha": alpha}
     with running.load() as model:
         shared = model.provenance("synth", truncation=truncation, noise=noise, size=size, **mixing)
         output = Output(writing, shared, model.ppi(size), running.workers)
-        planned = [Planned(f"{seed:08d}", str(seed), {"seed": str(seed)}) for seed in chosen]
+        if writing.throughput:
+            todo: Iterable[int] = (seed for seed in chosen if output.is_missing(Planned.of_seed(seed)))
+            if not endless:
+                todo = list(todo)  # all are looked at before the work
+            steps = Synthesis(model, truncation, noise, mix_layers, alpha, size)
+            return run_at_full_speed(steps, todo, mix, writing, output, batch, running.workers)
+        planned = [Planned.of_seed(seed) for seed in chosen]
         missing = [
             (seed, plan) for seed, plan in zip(chosen, planned, strict=True) if output.is_missing(plan)
         ]
-        todo = (seed for seed, _ in missing)
-        images = model.stream(todo, truncation, noise, mix, mix_layers, alpha, size, batch)
+        images = model.stream(
+            (seed for seed, _ in missing), truncation, noise, mix, mix_layers, alpha, size, batch
+        )
         output.write(planned, zip((plan for _, plan in missing), images, strict=True), len(missing))
 
 

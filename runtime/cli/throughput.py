@@ -1,0 +1,115 @@
+"""`fg-run synth --throughput`: the pipeline at full speed, measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import takewhile
+
+import click
+
+from ..backends import usable_cores
+from ..batch_size import best_batch, try_batches
+from ..images import Pixels
+from ..synthesis import Synthesis, pair
+from ..throughput import FullSpeed
+from .options import WRITING, Writing, as_one
+from .output import Output, Planned
+
+DEFAULT_SECONDS = 10.0
+REFRESH = 0.5  # seconds between two figures of the live line
+
+
+@dataclass(frozen=True)
+class SynthWriting(Writing):
+    """Where images go. At full speed they may go nowhere."""
+
+    throughput: bool
+    seconds: float | None
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not self.throughput:
+            raise click.UsageError("--seconds needs --throughput")
+        if self.throughput and self.grid is not None:
+            raise click.UsageError("--grid: --throughput keeps no images for a sheet")
+        if not self.throughput or self.out is not None:
+            super().__post_init__()
+
+
+synth_writing = as_one(
+    "writing",
+    SynthWriting,
+    *WRITING,
+    click.option(
+        "--throughput",
+        is_flag=True,
+        help="Full speed; show images/s and where the time goes. Without --out images are discarded.",
+    ),
+    click.option(
+        "--seconds",
+        type=click.FloatRange(0, min_open=True),
+        help=f"With --throughput: begin no batch later.  [default: {DEFAULT_SECONDS:g} without seeds]",
+    ),
+)
+
+
+def run_at_full_speed(
+    steps: Synthesis,
+    seeds: Iterable[int],
+    mix: int | None,
+    writing: SynthWriting,
+    output: Output,
+    batch: int | None,
+    workers: int | None,
+) -> None:
+    """Make the images of `seeds`, all of them if they are a list, and print the report."""
+    count = len(seeds) if isinstance(seeds, list) else None
+    trials = [] if batch else try_batches(steps)
+    if writing.out is not None:
+        writing.out.mkdir(parents=True, exist_ok=True)
+
+    def write(seed: int, image: Pixels) -> None:
+        output.impression(Planned.of_seed(seed), image).write()
+
+    run = FullSpeed(
+        steps,
+        batch or best_batch(trials),
+        workers or usable_cores(),
+        None if writing.out is None else write,
+    )
+    seconds = writing.seconds or (DEFAULT_SECONDS if count is None else float("inf"))
+    deadline = time.monotonic() + seconds
+    in_time = takewhile(lambda _: time.monotonic() < deadline, pair(seeds, mix))
+    with closing(run.images(in_time)) as images:
+        _show(images, count)
+    report = run.report
+    if writing.as_json:
+        tried = [vars(trial) for trial in trials]
+        where = str(writing.out) if writing.out else None
+        click.echo(json.dumps({**report.to_json(), "batches_tried": tried, "out": where}, indent=2))
+        return
+    click.echo(report.table())
+    if trials:
+        tried_rates = ", ".join(f"{trial.batch}: {trial.images_per_second:.1f}" for trial in trials)
+        click.echo(f"\nbatches tried on the device, images/s: {tried_rates}")
+
+
+def _show(images: Iterator[object], count: int | None) -> None:
+    """Use the images up, with a live line on a terminal."""
+    live = sys.stderr.isatty()
+    done = shown = 0
+    last = time.monotonic()
+    for done, _ in enumerate(images, start=1):
+        now = time.monotonic()
+        if live and now - last > REFRESH:
+            of = f" of {count}" if count is not None else ""
+            click.echo(
+                f"\r{done}{of} images, {(done - shown) / (now - last):.1f} images/s  ", nl=False, err=True
+            )
+            shown, last = done, now
+    if live:
+        click.echo(f"\r{done} images" + 30 * " ", err=True)
