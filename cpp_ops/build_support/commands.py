@@ -50,7 +50,7 @@ def run(
 
 
 def _cause(output: str) -> str:
-    """The first line that looks like a compiler's or a client's error, else any that names one, or the last."""
+    """The first line that looks like a compiler's or client's error, else any that names one, or the last."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("CMake Error at")]  # the next line says which
     for sign in (r"\bfatal\b|: error\b|^E: |^ERROR: ", "(?i)error"):

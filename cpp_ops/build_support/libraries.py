@@ -35,8 +35,8 @@ def build(source: Path, work: Path, target: Path) -> dict[str, Entry]:
     except Unavailable as lack:
         report = {name: _missing(lack) for name in LIBRARIES}
     except Exception as error:  # whatever it is, the package works without the libraries
-        lack = Unavailable(f"the build broke off ({error!r})", "report this, please")
-        report = {name: _missing(lack) for name in LIBRARIES}
+        broken = Unavailable(f"the build broke off ({error!r})", "report this, please")
+        report = {name: _missing(broken) for name in LIBRARIES}
     target.mkdir(parents=True, exist_ok=True)
     (target / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report

@@ -6,16 +6,26 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "fused_leaky_relu/fused_leaky_relu.h"
 #include "upfirdn2d/upfirdn2d.h"
+#ifdef FINGERGEN_PLUGINS
+#include "plugin.h"
+#endif
 
 namespace {
 
+using fingergen::FusedLeakyReLU;
+using fingergen::UpFirDn2d;
+
+enum Way : int64_t { kCpu, kCuda, kPlugin };
+
 struct Case {
-  int64_t upfirdn2d, half, cuda;
-  int64_t n, c, height, width;       // inner = height * width for FusedLeakyReLU
+  int64_t upfirdn2d, half;
+  Way way;
+  int64_t n, c, height, width;  // inner = height * width for FusedLeakyReLU
   int64_t kernel_height, kernel_width;
   int64_t up, down, x0, x1, y0, y1;
 };
@@ -31,25 +41,56 @@ std::unique_ptr<T[]> read(int64_t size) {
   return values;
 }
 
+#ifdef FINGERGEN_PLUGINS
+template <typename T>
+void run_plugin(const Case& c, const T* x, const T* parameter, T* y) {
+  const auto type = std::is_same_v<T, float> ? nvinfer1::DataType::kFLOAT : nvinfer1::DataType::kHALF;
+  const plugin::Tensor input{{c.n, c.c, c.height, c.width}, x};
+  if (c.upfirdn2d) {
+    const int32_t up = c.up, down = c.down;
+    const int32_t pad[4] = {static_cast<int32_t>(c.x0), static_cast<int32_t>(c.x1), static_cast<int32_t>(c.y0),
+                            static_cast<int32_t>(c.y1)};
+    const auto kInt = nvinfer1::PluginFieldType::kINT32;
+    plugin::run("UpFirDn2d", {{"up", &up, kInt, 1}, {"down", &down, kInt, 1}, {"pad", pad, kInt, 4}}, type, input,
+                {{c.kernel_height, c.kernel_width}, parameter}, y);
+  } else {
+    plugin::run("FusedLeakyReLU", {}, type, input, {{c.c}, parameter}, y);
+  }
+}
+#endif
+
+template <typename T>
+void run(const Case& c, const UpFirDn2d& op, const T* x, const T* parameter, T* y) {
+  const fingergen::UpFirDn2dSize size{c.n * c.c, c.height, c.width, c.kernel_height, c.kernel_width};
+  const int64_t inner = c.height * c.width;
+  switch (c.way) {
+    case kCpu:
+      return c.upfirdn2d ? fingergen::upfirdn2d_cpu(op, size, x, parameter, y, in_turn)
+                         : fingergen::fused_leaky_relu_cpu({}, x, parameter, y, c.n, c.c, inner, in_turn);
+    case kCuda:
+      if (c.upfirdn2d ? fingergen::upfirdn2d_cuda(op, size, x, parameter, y, nullptr)
+                      : fingergen::fused_leaky_relu_cuda({}, x, parameter, y, c.n, c.c, inner, nullptr)) {
+        std::exit(3);
+      }
+      return;
+    case kPlugin:
+#ifdef FINGERGEN_PLUGINS
+      return run_plugin(c, x, parameter, y);
+#endif
+      std::exit(4);
+  }
+}
+
 template <typename T>
 void answer(const Case& c) {
-  const fingergen::UpFirDn2d op{c.up, c.down, c.x0, c.x1, c.y0, c.y1};
-  const fingergen::UpFirDn2dSize size{c.n * c.c, c.height, c.width, c.kernel_height, c.kernel_width};
+  const UpFirDn2d op{c.up, c.down, c.x0, c.x1, c.y0, c.y1};
   const int64_t out_size =
       c.upfirdn2d ? c.n * c.c * op.out_height(c.height, c.kernel_height) * op.out_width(c.width, c.kernel_width)
                   : c.n * c.c * c.height * c.width;
   const auto x = read<T>(c.n * c.c * c.height * c.width);
   const auto parameter = read<T>(c.upfirdn2d ? c.kernel_height * c.kernel_width : c.c);
   const std::unique_ptr<T[]> y(new T[out_size]);
-  if (c.upfirdn2d && c.cuda) {
-    fingergen::upfirdn2d_cuda(op, size, x.get(), parameter.get(), y.get(), nullptr);
-  } else if (c.upfirdn2d) {
-    fingergen::upfirdn2d_cpu(op, size, x.get(), parameter.get(), y.get(), in_turn);
-  } else if (c.cuda) {
-    fingergen::fused_leaky_relu_cuda({}, x.get(), parameter.get(), y.get(), c.n, c.c, c.height * c.width, nullptr);
-  } else {
-    fingergen::fused_leaky_relu_cpu({}, x.get(), parameter.get(), y.get(), c.n, c.c, c.height * c.width, in_turn);
-  }
+  run(c, op, x.get(), parameter.get(), y.get());
   std::fwrite(y.get(), sizeof(T), out_size, stdout);
 }
 

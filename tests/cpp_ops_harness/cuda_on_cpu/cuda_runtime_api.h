@@ -1,0 +1,6 @@
+// For TensorRT's headers, which name these types.
+#pragma once
+
+#include "cuda_runtime.h"
+
+using cudaEvent_t = struct CUevent_st*;
