@@ -3,7 +3,7 @@
 from .finger import FULL_PRINT, PPI, SMALL_SENSOR, Finger, make_finger, make_fingers
 from .impressions import impressions
 from .minutiae import Minutiae
-from .patterns import NATURAL_FREQUENCIES, PatternClass
+from .patterns import NATURAL_FREQUENCIES, Pattern, PatternClass, draw_pattern
 from .shards import read_shard, write_masters, write_shard
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "SMALL_SENSOR",
     "Finger",
     "Minutiae",
+    "Pattern",
     "PatternClass",
+    "draw_pattern",
     "impressions",
     "make_finger",
     "make_fingers",

@@ -80,7 +80,7 @@ def read_shard(path: Path) -> list[Finger]:
             )
             for i, seed in enumerate(arrays["seeds"])
         ]
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: not a shard of masters ({error}); delete it and make it again") from error
 
 
