@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from .checkpoints import load_generator
 from .encoder_trainer import EncoderConfig, EncoderTrainer
-from .loop import Trainer, train
 from .map_reading import PPI
 from .minutiae_trainer import MinutiaeTrainer
 from .options import config_options
 from .pairs import PairFolder, PairSource, ProceduralPairs
-from .runs import Interruption, choose_device, interruption
+from .progress import train_with_bar
+from .runs import choose_device, interruption
 
 PUBLISHED_PPI = 250  # of the images of a generator whose checkpoint does not tell
 
@@ -83,20 +83,7 @@ def encoder(
     with interruption() as interrupted:
         folder = minutiae_net or out / "minutiae_net"
         seer = MinutiaeTrainer(source, generator.resolution, window, config.batch, config.seed, chosen)
-        _run("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted)
+        train_with_bar("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted)
         network = seer.network.eval().requires_grad_(False)
         trainer = EncoderTrainer(config, generator, network, source, window, provenance, chosen)
-        _run("encoder", trainer, out, images, checkpoint_every, interrupted)
-
-
-def _run(
-    name: str, trainer: Trainer, out: Path, images: int, checkpoint_every: int, interrupted: Interruption
-) -> None:
-    """Train with a progress bar; leaves the program when interrupted."""
-    with tqdm(desc=name, total=images, unit="image", smoothing=0.05) as bar:
-        for seen, losses in train(trainer, out, images, checkpoint_every, interrupted):
-            bar.update(seen - bar.n)
-            bar.set_postfix({key: f"{value:.3f}" for key, value in losses.items()}, refresh=False)
-    if interrupted:
-        click.echo(f"interrupted after {trainer.images_seen} images; the same command continues", err=True)
-        raise SystemExit(130)
+        train_with_bar("encoder", trainer, out, images, checkpoint_every, interrupted)

@@ -4,51 +4,51 @@ All randomness of a step (images, latents, noise, mixing) comes from the run's s
 seen, so a resumed run needs no stored random state.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from fingergen.runtime import seeds
-from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.errors import BadInput
 from torch import Tensor, nn
 
 from .checkpoints import load_generator, save_generator
+from .loop import seed_torch, step_rng
 from .losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from .networks import Discriminator, Generator
-from .runs import Interruption, Run
+from .options import setting
+from .runs import Run
 from .sources import ImageSource
 
-STATE = "state.pt"
-LOG_STEPS = 16  # a logged row is the mean over so many steps
+SAMPLES = 24  # on a sheet
 EMA_RAMP = 0.05  # half-life of the average, as a part of the images seen so far (StyleGAN2-ADA)
 SHAPE = ("resolution", "channels", "style_dim", "n_mlp", "channel_base", "channel_max")
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """What defines a run: on a CPU, the same configuration and data give the same generator."""
+    """What defines a run, beside its images: on a CPU, the same ones give the same generator."""
 
-    resolution: int = 256
-    channels: int = 1
-    style_dim: int = 512
-    n_mlp: int = 8
-    channel_base: int = 32768
-    channel_max: int = 512
-    batch: int = 16
-    learning_rate: float = 0.002
-    r1_weight: float = 10.0
-    r1_interval: int = 16  # steps
-    path_weight: float = 2.0  # 0: no path-length regularisation
-    path_interval: int = 4  # steps
-    path_batch_shrink: int = 2
-    mixing: float = 0.9  # probability of two latents in one image
-    ema_half_life: int = 10_000  # images
-    ppi: int = 250  # of the network's images, handed on to the exported bundle
-    seed: int = 0
+    resolution: int = setting(256, "image side in pixels, a power of two")
+    channels: int = setting(1, "1 (grey) or 3 (RGB)")
+    style_dim: int = setting(512, "length of z and w")
+    n_mlp: int = setting(8, "layers of the mapping network")
+    channel_base: int = setting(32768, "a layer has min(channel_max, channel_base / resolution) channels")
+    channel_max: int = setting(512, "most channels of a layer")
+    batch: int = setting(16, "images a step")
+    learning_rate: float = setting(0.002, "of Adam")
+    r1_weight: float = setting(10.0, "of the R1 penalty; 0 switches it off")
+    r1_interval: int = setting(16, "steps between R1 penalties")
+    path_weight: float = setting(2.0, "of the path-length penalty; 0 switches it off")
+    path_interval: int = setting(4, "steps between path-length penalties")
+    path_batch_shrink: int = setting(2, "the path-length batch is the batch divided by this")
+    mixing: float = setting(0.9, "probability of style mixing")
+    ema_half_life: int = setting(10_000, "images after which the weight average has forgotten half")
+    seed: int = setting(0, "of the whole run")
 
     def __post_init__(self) -> None:
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
@@ -57,15 +57,7 @@ class GeneratorConfig:
             raise BadInput(f"--channels {self.channels}: must be 1 (grey) or 3 (RGB)")
         if self.batch < 1 or (self.batch > 4 and self.batch % 4):
             raise BadInput(f"--batch {self.batch}: must be 1 to 4 or a multiple of 4 (minibatch statistics)")
-        for field in (
-            "style_dim",
-            "n_mlp",
-            "channel_base",
-            "channel_max",
-            "r1_interval",
-            "path_interval",
-            "ppi",
-        ):
+        for field in ("style_dim", "n_mlp", "channel_base", "channel_max", "r1_interval", "path_interval"):
             if getattr(self, field) < 1:
                 raise BadInput(f"--{field.replace('_', '-')} {getattr(self, field)}: must be 1 or more")
         if not 0 <= self.mixing <= 1:
@@ -75,9 +67,19 @@ class GeneratorConfig:
 class GeneratorTrainer:
     """Generator, discriminator, their optimisers and the moving average, advanced a batch at a time."""
 
-    def __init__(self, config: GeneratorConfig, source: ImageSource, device: torch.device):
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        source: ImageSource,
+        provenance: Mapping[str, Any],
+        device: torch.device,
+    ):
+        """`provenance`: plain values that describe the images, stored with the configuration; `ppi` among
+        them is the resolution of the network's images, which an exported bundle goes by."""
         self.config, self.source, self.device = config, source, device
-        torch.manual_seed(config.seed)
+        self.provenance = dict(provenance)
+        self.batch_size, self.images_seen = config.batch, 0
+        seed_torch(config.seed, 0)
         shape = config.resolution, config.channels
         width = config.channel_base, config.channel_max
         self.generator = Generator(*shape, config.style_dim, config.n_mlp, *width).to(device)
@@ -86,43 +88,26 @@ class GeneratorTrainer:
         self.g_optim = lazy_adam(self.generator, config, config.path_interval if config.path_weight else None)
         self.d_optim = lazy_adam(self.discriminator, config, config.r1_interval if config.r1_weight else None)
         self.mean_path_length = torch.zeros((), device=device)
-        self.images_seen = 0
 
     # -- one step ---------------------------------------------------------------------------------------
 
-    def run(self, images: int, interruption: Interruption) -> Iterator[dict[str, float]]:
-        """Train until `images` have been seen or interruption is requested; yields each step's scalars."""
-        with ThreadPoolExecutor(max_workers=1) as pool:  # draws the next batch while this one trains
-            ahead = pool.submit(self._draw, self.images_seen)
-            while self.images_seen < images and not interruption:
-                reals = ahead.result().to(self.device).float() / 127.5 - 1
-                ahead = pool.submit(self._draw, self.images_seen + self.config.batch)
-                yield self.step(reals)
+    def draw(self, images_seen: int) -> Tensor:
+        return self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size)
 
-    def _draw(self, images_seen: int) -> Tensor:
-        rng = np.random.Generator(np.random.Philox(key=[self.config.seed, images_seen]))
-        return self.source.batch(rng, self.config.batch)
-
-    def step(self, reals: Tensor) -> dict[str, float]:
-        """Advance by one batch of images (N, C, R, R) in [-1, 1]."""
+    def step(self, batch: Tensor) -> dict[str, float]:
+        """Advance by one batch of images, uint8 (N, C, R, R)."""
         config = self.config
+        seed_torch(config.seed, self.images_seen)
+        reals = batch.to(self.device).float() / 127.5 - 1
         number = self.images_seen // config.batch
-        stream = np.random.SeedSequence([config.seed, self.images_seen])
-        torch.manual_seed(int(stream.generate_state(1, np.uint64)[0] >> 1))
-        scalars = self._step_discriminator(reals)
+        losses = self._step_discriminator(reals)
         if config.r1_weight and number % config.r1_interval == 0:
-            scalars |= self._regularise_discriminator(reals)
-        scalars |= self._step_generator()
+            losses |= self._regularise_discriminator(reals)
+        losses |= self._step_generator()
         if config.path_weight and number % config.path_interval == 0:
-            scalars |= self._regularise_generator()
-        self.images_seen += config.batch
+            losses |= self._regularise_generator()
         self._average()
-        if not np.isfinite(list(scalars.values())).all():
-            raise FingerGenError(
-                f"training diverged after {self.images_seen} images (a loss is not finite): resume from the "
-                "last state with a lower --learning-rate or a larger --r1-weight"
-            )
-        return scalars
+        return losses
 
     def _step_discriminator(self, reals: Tensor) -> dict[str, float]:
         self.generator.requires_grad_(False)
@@ -174,7 +159,7 @@ class GeneratorTrainer:
     @torch.no_grad()
     def _average(self) -> None:
         # Early on the average follows quickly, so that it forgets the random start.
-        half_life = min(self.config.ema_half_life, self.images_seen * EMA_RAMP)
+        half_life = min(self.config.ema_half_life, (self.images_seen + self.config.batch) * EMA_RAMP)
         decay = 0.5 ** (self.config.batch / half_life)
         for average, current in zip(self.g_ema.parameters(), self.generator.parameters(), strict=True):
             average.lerp_(current, 1 - decay)
@@ -182,11 +167,14 @@ class GeneratorTrainer:
     # -- state ------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def samples(self, count: int, psi: float = 1.0) -> Tensor:
+    def samples(self, count: int) -> Tensor:
         """Images (N, C, R, R) of seeds 0, 1, … from the averaged generator."""
         z = torch.from_numpy(np.stack([seeds.z(seed, self.config.style_dim) for seed in range(count)]))
-        w = self.g_ema.map(z.to(self.device))
-        return self.g_ema.synthesize(w if psi == 1 else self.g_ema.truncate(w, self.g_ema.mean_w(), psi))
+        return self.g_ema(z.to(self.device))
+
+    def sample(self, run: Run) -> None:
+        """Write a sheet of samples."""
+        run.sheet(self.images_seen, self.samples(SAMPLES), columns=6)
 
     def save(self, path: Path) -> None:
         """Write everything that `load` needs to go on."""
@@ -198,33 +186,27 @@ class GeneratorTrainer:
             g_optim=self.g_optim,
             d_optim=self.d_optim,
             images_seen=self.images_seen,
-            config=asdict(self.config),
+            config={**asdict(self.config), **self.provenance},
             extra={"mean_path_length": self.mean_path_length.cpu()},
         )
 
     def load(self, path: Path) -> None:
         """Continue from what `save` wrote; all options but the networks' shapes may have changed."""
         checkpoint = load_generator(path)
-        if (
-            checkpoint.g is None
-            or checkpoint.d is None
-            or checkpoint.g_optim is None
-            or checkpoint.d_optim is None
-        ):
-            raise BadInput(
-                f"{path}: holds no training state (g, d and their optimisers); start with another --out"
-            )
+        g, d, g_optim, d_optim = checkpoint.g, checkpoint.d, checkpoint.g_optim, checkpoint.d_optim
+        if g is None or d is None or g_optim is None or d_optim is None:
+            raise BadInput(f"{path}: holds no training state (g, d and their optimisers); give another --out")
         for key in SHAPE:
             if checkpoint.config.get(key) != getattr(self.config, key):
                 raise BadInput(
                     f"{path}: was trained with {key} {checkpoint.config.get(key)}, "
                     f"not {getattr(self.config, key)}; give the same option or another --out"
                 )
-        self.generator.load_state_dict(checkpoint.g)
-        self.discriminator.load_state_dict(checkpoint.d)
+        self.generator.load_state_dict(g)
+        self.discriminator.load_state_dict(d)
+        restore(self.g_optim, g_optim)
+        restore(self.d_optim, d_optim)
         self.g_ema.load_state_dict(checkpoint.g_ema.state_dict())
-        self.g_optim.load_state_dict(checkpoint.g_optim)
-        self.d_optim.load_state_dict(checkpoint.d_optim)
         self.mean_path_length = checkpoint.extra["mean_path_length"].to(self.device)
         self.images_seen = checkpoint.images_seen or 0
 
@@ -235,43 +217,16 @@ def lazy_adam(network: nn.Module, config: GeneratorConfig, interval: int | None)
     return torch.optim.Adam(network.parameters(), lr=config.learning_rate * ratio, betas=(0.0, 0.99**ratio))
 
 
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load the moments; the learning rate stays that of the configuration."""
+    rates = [{"lr": group["lr"], "betas": group["betas"]} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group.update(rate)
+
+
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """One optimiser step down the gradient of `loss`."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
-
-
-def train_generator(
-    trainer: GeneratorTrainer, out: Path, images: int, checkpoint_every: int, interruption: Interruption
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """Train in the folder `out` until `images` have been seen; yields (images seen, scalars) after each step.
-
-    Every `checkpoint_every` images, and at the end or when interrupted, it writes `out/state.pt` and a sheet
-    of samples.
-    """
-    run = Run(out, trainer.images_seen)
-    saved = trainer.images_seen
-    recent: dict[str, list[float]] = {}
-
-    def save() -> None:
-        run.sheet(trainer.images_seen, trainer.samples(24), columns=6)
-        trainer.save(out / STATE)
-
-    try:
-        for scalars in trainer.run(images, interruption):
-            for name, value in scalars.items():
-                recent.setdefault(name, []).append(value)
-            if len(recent["loss/d"]) == LOG_STEPS:
-                run.log(
-                    trainer.images_seen, {name: float(np.mean(values)) for name, values in recent.items()}
-                )
-                recent.clear()
-            if trainer.images_seen // checkpoint_every > saved // checkpoint_every:
-                save()
-                saved = trainer.images_seen
-            yield trainer.images_seen, scalars
-        if trainer.images_seen != saved:
-            save()
-    finally:
-        run.close()

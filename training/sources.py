@@ -33,9 +33,9 @@ class ImageFolder:
         folder: Path,
         resolution: int,
         channels: int,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Callable[[int], object] | None = None,
     ):
-        """Decode the folder; `on_progress(done, total)` is called after each image.
+        """Decode the folder; `on_progress` is told how many more images have been read.
 
         Images are converted to grey (1 channel) or RGB (3), padded with white to a square and resized.
         Raises BadInput if the folder holds no image or one that cannot be read.
@@ -47,7 +47,7 @@ class ImageFolder:
             for index, pixels in enumerate(decoded):
                 self._images[index] = pixels
                 if on_progress:
-                    on_progress(index + 1, len(files))
+                    on_progress(1)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -65,7 +65,7 @@ class ProceduralFingers:
         fingers: int,
         window: int,
         resolution: int,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Callable[[int], object] | None = None,
     ):
         """Fingers 0 … `fingers` - 1; those that the folder `masters` lacks are grown first.
 
@@ -76,9 +76,10 @@ class ProceduralFingers:
             raise BadInput(f"--window {window}: must be a multiple of --resolution {resolution}")
         self._fingers = []
         for shard in write_masters(masters, range(fingers), (window, window)):
-            self._fingers += read_shard(shard)
+            read = read_shard(shard)
+            self._fingers += read
             if on_progress:
-                on_progress(len(self._fingers), fingers)
+                on_progress(len(read))
         self._window, self._reduction = window, window // resolution
 
     def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:

@@ -1,0 +1,75 @@
+"""`fg-train generator`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from fingergen.runtime.errors import BadInput
+from tqdm import tqdm
+
+from .generator_trainer import GeneratorConfig, GeneratorTrainer
+from .map_reading import PPI
+from .options import config_options
+from .progress import train_with_bar
+from .runs import choose_device, interruption
+from .sources import ImageFolder, ImageSource, ProceduralFingers
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path),
+              help="folder of images (below DATA/images if that exists)")  # fmt: skip
+@click.option("--ppi", type=click.IntRange(min=1), default=250, show_default=True,
+              help="with --data: pixels per inch of the images once they have --resolution")  # fmt: skip
+@click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: so many procedural fingers")
+@click.option("--window", type=click.IntRange(min=64), default=512, show_default=True,
+              help="with --fingers: side in pixels at 500 ppi that an image shows")  # fmt: skip
+@click.option("--masters", type=click.Path(path_type=Path),
+              help="with --fingers: folder that keeps them  [default: OUT/masters]")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True,
+              help="run folder; continues the run it holds")  # fmt: skip
+@click.option("--images", type=click.IntRange(min=1), default=5_000_000, show_default=True,
+              help="train until so many images were seen")  # fmt: skip
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=10_000, show_default=True,
+              help="images between states")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@config_options(GeneratorConfig)
+def generator(
+    data: Path | None,
+    ppi: int,
+    fingers: int | None,
+    window: int,
+    masters: Path | None,
+    out: Path,
+    images: int,
+    checkpoint_every: int,
+    device: str,
+    **options: Any,
+) -> None:
+    """Train the StyleGAN2 generator on a folder of images or on procedural fingers.
+
+    Interrupt it at any time: the same command continues.
+
+    \b
+    Examples: full prints; a small sensor, small enough for a CPU
+      fg-train generator --data prints --out run
+      fg-train generator --fingers 4000 --window 256 --resolution 128 --style-dim 128 --n-mlp 4 \\
+          --channel-base 2048 --channel-max 96 --batch 8 --r1-weight 20 --path-weight 0 --out run
+    """
+    if (data is None) == (fingers is None):
+        raise BadInput("give either --data FOLDER or --fingers N")
+    config = GeneratorConfig(**options)
+    chosen = choose_device(device)
+    provenance: dict[str, Any] = {"data": "images", "ppi": ppi}
+    source: ImageSource
+    with tqdm(desc="reading", unit="image", leave=False) as bar:
+        if data is not None:
+            source = ImageFolder(data, config.resolution, config.channels, bar.update)
+        elif fingers is not None:
+            provenance = {"data": "procedural fingers", "ppi": PPI * config.resolution / window,
+                          "fingers": fingers, "window": window}  # fmt: skip
+            source = ProceduralFingers(
+                masters or out / "masters", fingers, window, config.resolution, bar.update
+            )
+    trainer = GeneratorTrainer(config, source, provenance, chosen)
+    with interruption() as interrupted:
+        train_with_bar("generator", trainer, out, images, checkpoint_every, interrupted)
