@@ -145,9 +145,10 @@ class TestExistingFiles:
         message = error_of(fg_run("synth", "--seeds", "0-1", "--out", "prints", "--resume", code=2))
         assert f"its {other[0][2:]} is {other[1]}" in message or "its alpha is 1.0" in message
 
-    def test_interrupted_run_goes_on(self, bundle: Path, tmp_path: Path):
+    @pytest.mark.parametrize("mode", [["--count", "20000"], ["--throughput", "--batch", "4"]])
+    def test_interrupted_run_leaves_whole_files(self, bundle: Path, tmp_path: Path, mode: list[str]):
         command = [sys.executable, "-c", "from fingergen.runtime.cli import main; main(prog_name='fg-run')"]
-        arguments = ["synth", "--count", "20000", "--out", str(tmp_path / "prints"), "--bundle", str(bundle)]
+        arguments = ["synth", *mode, "--out", str(tmp_path / "prints"), "--bundle", str(bundle)]
         process = subprocess.Popen(
             [*command, *arguments],
             stderr=subprocess.PIPE,
