@@ -211,3 +211,34 @@ def test_wrong_attributes_and_shapes() -> None:
     opened = session("UpFirDn2d", np.float32, (4, 2))
     with pytest.raises(Exception, match=r"wants x .* and \[0, 2\]"):
         run(opened, np.zeros((2, 3, 4, 4), np.float32), np.zeros((0, 2), np.float32))
+
+
+def test_chain_of_nodes_with_a_symbolic_batch():
+    """Layers of a mapping network: the shape behind each node is known only at run time."""
+    width, layers = 8, 4
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((layers, width, width)).astype(np.float32)
+    biases = rng.standard_normal((layers, width)).astype(np.float32)
+    nodes, constants, name = [], [], "x"
+    for i in range(layers):
+        constants += [
+            onnx.numpy_helper.from_array(weights[i], f"w{i}"),
+            onnx.numpy_helper.from_array(biases[i], f"b{i}"),
+        ]
+        nodes.append(helper.make_node("MatMul", [name, f"w{i}"], [f"h{i}"]))
+        nodes.append(helper.make_node("FusedLeakyReLU", [f"h{i}", f"b{i}"], [f"y{i}"], domain="fingergen"))
+        name = f"y{i}"
+    x_info = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", width])
+    y_info = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+    model = helper.make_model(
+        helper.make_graph(nodes, "chain", [x_info], [y_info], constants),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("fingergen", 1)],
+        ir_version=9,
+    )
+    opened = open_session(model)
+    for batch in (1, 3):
+        x = rng.standard_normal((batch, width)).astype(np.float32)
+        expected = x
+        for weight, bias in zip(weights, biases, strict=True):
+            expected = fused_leaky_relu(expected @ weight, bias)
+        np.testing.assert_allclose(opened.run(None, {"x": x})[0], expected, rtol=1e-4, atol=1e-4)

@@ -145,10 +145,6 @@ class FusedLeakyReLUKernel {
     }
   }
 
-  static Ort::Status infer(Ort::ShapeInferContext& context) {
-    return context.SetOutputShape(0, context.GetInputShape(0), kElementType<T>);
-  }
-
  private:
   FusedLeakyReLU op_;
 };
@@ -192,9 +188,6 @@ class UpFirDn2dKernel {
     }
   }
 
-  // Only the rank is known for sure here: heights and widths are computed with the tensors at hand.
-  static Ort::Status infer(Ort::ShapeInferContext&) { return Ort::Status(nullptr); }
-
  private:
   UpFirDn2d op_;
 };
@@ -231,14 +224,9 @@ struct Op : Ort::CustomOpBase<Op<Kernel, Device, T>, Computes<Kernel<Device, T>>
 
   Op() {
     OrtCustomOp::version = kApiVersion;
-    OrtCustomOp::InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* raw) -> OrtStatusPtr {
-      try {
-        Ort::ShapeInferContext context(&Ort::GetApi(), raw);
-        return Computing::infer(context).release();
-      } catch (...) {
-        return status_of_current_exception().release();
-      }
-    };
+    // No shape inference: through this interface a symbolic dimension comes out nameless, and ONNX Runtime
+    // then takes the shapes of two such tensors for contradictory. Shapes are computed with the tensors at hand.
+    OrtCustomOp::InferOutputShapeFn = nullptr;
     if constexpr (Computing::kInPlace) {
       // The first output may take the first input's memory.
       OrtCustomOp::GetMayInplace = [](int** inputs, int** outputs) -> size_t {
