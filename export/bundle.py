@@ -10,21 +10,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import onnx
 from fingergen.runtime.bundle import Latents, write_bundle
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.manifest import Architecture, EncoderInput, Graphs, ImageSize, Manifest
+from fingergen.runtime.manifest import (
+    Architecture,
+    EncoderInput,
+    Engine,
+    GraphName,
+    Graphs,
+    ImageSize,
+    Manifest,
+)
 from fingergen.training.networks import Generator
 from numpy.typing import NDArray
 
-from . import average, sefa
-from .encoder import encoder_model, gives_w_plus
-from .graph import OPSET
-from .mapping import mapping_model
+from . import average, engines, sefa
+from .encoder import gives_w_plus
+from .graph import OPSET, Precision
+from .graphs import network_graphs
 from .ops import OPS
-from .parity import Parity, Progress, check_encoder, check_mapping, check_synthesis, silent
+from .parity import Parity, Progress, silent
+from .precision import SEEDS, HalfParity
 from .sources import Source, read_source
-from .synthesis import synthesis_model
 
 OUTPUT_PPI = 500.0
 TOOLS = ("fingergen", "torch", "onnx", "onnxruntime", "numpy")
@@ -37,6 +44,9 @@ class Options:
     `ppi` of the network's images and `map_size`, pixels a side of the encoder's input: None takes the
     checkpoint's, or the published convention (250 ppi; maps as large as the images). The runtime resizes
     images to `output_size` pixels a side, or to `output_ppi`: give one at most; neither gives 500 ppi.
+
+    `precision` fp16 adds float16 graphs to the float32 ones, `engine` TensorRT engines. Where float16 is in
+    either, it is compared with float32 on `check_seeds` seeds.
     """
 
     name: str
@@ -45,6 +55,9 @@ class Options:
     output_ppi: float | None = None
     map_size: int | None = None
     ops: Literal["custom", "native"] = "custom"
+    precision: Precision = "fp32"
+    engine: engines.EngineOptions | None = None
+    check_seeds: int = SEEDS
 
 
 def export_bundle(
@@ -57,45 +70,67 @@ def export_bundle(
     """Write the bundle `out` from a generator checkpoint, a reconstruction checkpoint or both.
 
     Every graph is compared with PyTorch before anything is written; `progress` is told each step. `BadInput`:
-    a checkpoint cannot be used, or `out` exists without `overwrite`; `FingerGenError`: outside tolerance.
+    a checkpoint cannot be used, `out` exists without `overwrite`, or engines cannot be built here;
+    `FingerGenError`: outside tolerance, or TensorRT refuses a graph.
     """
+    target = engines.resolve(options.engine) if options.engine else None
     progress(f"reading {', '.join(map(str, checkpoints))}")
     source = read_source(checkpoints)
-    generator, ops = source.generator, OPS[options.ops]
     image = _image_size(source, options)
     map_size = options.map_size or source.map_size
-    models: dict[str, onnx.ModelProto] = {}
-    parity: dict[str, Parity] = {}
+    networks = network_graphs(source, map_size)
+    ops = OPS[options.ops]
+    files: dict[GraphName, str] = {}
+    half_files: dict[GraphName, str] = {}
+    parity: dict[str, Parity | HalfParity] = {}
+    built: list[Engine] = []
+    contents: dict[str, bytes] = {}
 
-    models["mapping"] = mapping_model(generator, ops)
-    parity["mapping"] = check_mapping(models["mapping"], generator, progress)
-    for graph, network in (("synthesis", generator), ("decoder", source.decoder)):
-        if network is not None:
-            models[graph] = synthesis_model(network, ops)
-            parity[graph] = check_synthesis(f"{graph}.onnx", models[graph], network, progress)
-    encoder_input = None
-    if source.reconstructor is not None:
-        encoder, latent_avg = source.reconstructor.encoder, source.reconstructor.latent_avg
-        models["encoder"] = encoder_model(encoder, latent_avg, map_size, generator.num_ws)
-        parity["encoder"] = check_encoder(models["encoder"], source.reconstructor, map_size, progress)
-        encoder_input = EncoderInput(map_size, gives_w_plus(encoder, latent_avg))
+    for network in networks:
+        file = f"{network.name}.onnx"
+        model = network.build(ops, "fp32")
+        parity[network.name] = network.check(file, model, progress)
+        files[network.name], contents[file] = file, model.SerializeToString()
+    if "fp16" in (options.precision, target and target.options.precision):
+        for network in networks:
+            if network.check_half is not None:
+                file = f"{network.name}.fp16.onnx"
+                model = network.build(ops, "fp16")
+                parity[f"{network.name}.fp16"] = network.check_half(
+                    file, model, options.check_seeds, progress
+                )
+                if options.precision == "fp16":
+                    half_files[network.name], contents[file] = file, model.SerializeToString()
+    if target is not None:
+        for network in networks:
+            engine_precision = target.options.precision if network.check_half else "fp32"
+            progress(f"building the {network.name} engine, {engine_precision}, {target.description}")
+            engine, content = engines.build_engine(network.name, network.build, engine_precision, target)
+            built.append(engine)
+            contents[engine.file] = content
 
     progress("computing SeFa directions and average w")
     latents = _latents(source)
-    files = {name: f"{name}.onnx" for name in models}
     manifest = Manifest(
         name=options.name,
-        architecture=_architecture(generator),
+        architecture=_architecture(source.generator),
         image=image,
-        encoder=encoder_input,
+        encoder=_encoder_input(source, map_size),
         graphs=Graphs(**files),
+        precisions={"fp16": half_files} if half_files else {},
+        engines=tuple(built),
         tools={tool: version(tool) for tool in TOOLS},
         provenance=_provenance(source, options),
         parity={name: figures.to_json() for name, figures in parity.items()},
     )
     progress(f"writing {out}")
-    contents = {files[name]: model.SerializeToString() for name, model in models.items()}
     return write_bundle(out, manifest, contents | {manifest.latents: latents.to_bytes()}, overwrite)
+
+
+def _encoder_input(source: Source, map_size: int) -> EncoderInput | None:
+    if source.reconstructor is None:
+        return None
+    return EncoderInput(map_size, gives_w_plus(source.reconstructor.encoder, source.reconstructor.latent_avg))
 
 
 def _image_size(source: Source, options: Options) -> ImageSize:

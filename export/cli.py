@@ -6,11 +6,19 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from fingergen.runtime.errors import BadInput, command_line_errors
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fingergen.runtime.manifest import Engine
+
+    from .engines import EngineOptions
+
+ENGINE_OPTIONS = ("flavor", "batch", "gpu", "embed_plugins", "timing_cache")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # as the bundle's schema has it
 EXAMPLES = """
 \b
@@ -19,6 +27,8 @@ Examples:
   fg-export generator.pt reconstruction.pt --out finger --name my-fingers
   fg-export generator.pt --out small-sensor --ppi 500
   fg-export generator.pt --out openvino --ops native
+  fg-export generator.pt --out gpu --precision fp16
+  fg-export generator.pt --out rtx --engine fp16 --batch 1,16,64 --gpu sm_89,sm_120
 """
 
 
@@ -55,16 +65,62 @@ Examples:
 )
 @click.option(
     "--ops",
-    type=click.Choice(["custom", "native"]),
-    default="custom",
+    type=click.Choice(["auto", "plugin", "native"]),
+    default="auto",
     show_default=True,
-    help="Custom nodes with a standard form in the same file, or standard operators only (OpenVINO).",
+    help="native: standard operators only, in graphs (for OpenVINO) and engines. Else graphs have custom nodes"
+    " with a standard form in the same file, and engines have our plugins or, with auto, the faster of the two:"
+    " measured if there is a GPU, else standard operators.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="fp16 adds float16 graphs to the float32 ones.",
+)
+@click.option(
+    "--check-seeds",
+    type=click.IntRange(1, 100000),
+    default=100,
+    show_default=True,
+    help="Seeds on which float16 is compared with float32 and activations are measured.",
+)
+@click.option(
+    "--engine", type=click.Choice(["fp32", "fp16"]), help="Build TensorRT engines in this precision."
+)
+@click.option(
+    "--flavor",
+    type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]),
+    help="What builds engines.  [default: TensorRT if it and a GPU are here, else TensorRT-RTX]",
+)
+@click.option(
+    "--batch", metavar="MIN,BEST,MAX", help="Batch sizes that engines are built for.  [default: 1,8,64]"
+)
+@click.option(
+    "--gpu",
+    metavar="SM,...",
+    help="GPU architectures that engines are for, such as sm_89,sm_120.  [default: this machine's with"
+    " TensorRT, all that it builds for with TensorRT-RTX]",
+)
+@click.option("--embed-plugins", is_flag=True, help="Put the plugin library into engines that need it.")
+@click.option(
+    "--timing-cache",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TensorRT's cache of kernel timings.  [default: one in the user's cache]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the bundle at --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @click.version_option(package_name="fingergen", prog_name="fg-export")
 def main(
-    checkpoints: tuple[Path, ...], out: Path, name: str | None, overwrite: bool, as_json: bool, **options: Any
+    checkpoints: tuple[Path, ...],
+    out: Path,
+    name: str | None,
+    overwrite: bool,
+    as_json: bool,
+    ops: str,
+    engine: str | None,
+    **options: Any,
 ) -> None:
     """Export a generator checkpoint, a reconstruction checkpoint or both to a bundle.
 
@@ -79,23 +135,83 @@ def main(
     if not re.fullmatch(NAME, name):
         raise BadInput(f"--name {name!r}: letters, digits, dots, dashes and underscores only, at most 100")
 
+    given = {option: options.pop(option) for option in ENGINE_OPTIONS}
+    if engine is None and (extra := [f"--{key.replace('_', '-')}" for key, value in given.items() if value]):
+        raise click.UsageError(f"{', '.join(extra)}: of use with --engine only")
+
     from .bundle import Options, export_bundle  # here: it imports PyTorch, which --help need not wait for
 
     manifest = export_bundle(
         checkpoints,
         out,
-        Options(name, **options),
+        Options(
+            name,
+            ops="native" if ops == "native" else "custom",
+            engine=_engine_options(engine, ops, **given) if engine else None,
+            **options,
+        ),
         overwrite,
         show_progress,
     )
     if as_json:
         click.echo(json.dumps(manifest.to_json(), indent=2))
         return
+    engines = {each.file: each for each in manifest.engines}
     for file, record in manifest.files.items():
-        figures = manifest.parity.get(file.removesuffix(".onnx"), {})
-        error = f"  max error {figures['max_abs_error']:.1e} of {figures['scale']:.3g}" if figures else ""
-        click.echo(f"{file:15} {record.bytes / 1e6:8.1f} MB{error}")
+        if file in engines:
+            about = _engine_report(engines[file])
+        else:
+            about = _parity_report(manifest.parity.get(file.removesuffix(".onnx"), {}))
+        click.echo(f"{file:20} {record.bytes / 1e6:8.1f} MB  {about}".rstrip())
     click.echo(f"bundle {manifest.name}: {out}")
+
+
+def _engine_options(
+    precision: str,
+    ops: str,
+    flavor: str | None,
+    batch: str | None,
+    gpu: str | None,
+    embed_plugins: bool,
+    timing_cache: Path | None,
+) -> EngineOptions:
+    from .engines import EngineOptions
+
+    given: dict[str, Any] = {}
+    if flavor:
+        given["flavour"] = flavor
+    if batch:
+        if not re.fullmatch(r"\d{1,5},\d{1,5},\d{1,5}", batch, re.ASCII):
+            raise BadInput(f"--batch {batch!r}: give the smallest, best and largest batch, such as 1,8,64")
+        given["batch"] = tuple(map(int, batch.split(",")))
+    if gpu:
+        given["architectures"] = tuple(dict.fromkeys(gpu.split(",")))
+    return EngineOptions(
+        precision=precision, ops=ops, embed_plugins=embed_plugins, timing_cache=timing_cache, **given
+    )
+
+
+def _parity_report(figures: Mapping[str, Any]) -> str:
+    if not figures:
+        return ""
+    parts = [f"max error {figures['max_abs_error']:.1e} of {figures['scale']:.3g}"]
+    if "psnr_db" in figures:
+        parts.append(f"PSNR {min(figures['psnr_db'], figures['rounded_psnr_db']):.1f} dB")
+        parts.append(f"largest activation {figures['largest_activation']:.3g}")
+    return ", ".join(parts)
+
+
+def _engine_report(engine: Engine) -> str:
+    report = engine.report
+    parts = [f"{engine.flavour} {engine.version} for {' '.join(engine.gpu_architectures)}"]
+    if report["engine_layers"] is not None:
+        parts.append(f"{report['engine_layers']} layers")
+    plugins = [f"{count} {op}" for op, count in report["plugins"].items()]
+    parts.append(f"plugins: {', '.join(plugins)}" if plugins else "no plugins")
+    parts.append(f"built in {report['build_seconds']:.1f} s")
+    if report["activation_bytes"] is not None:
+        parts.append(f"{report['activation_bytes'] / 1e6:.0f} MB of activations at batch {engine.batch[2]}")
+    return "; ".join(parts)
 
 
 def show_progress(step: str, done: int = 0, total: int = 0) -> None:

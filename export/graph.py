@@ -1,4 +1,4 @@
-"""A thin builder over `onnx.helper`: readable unique names, scopes, constants, precisions, a checked model."""
+"""A thin builder over `onnx.helper`: readable unique names, scopes, typed constants, a checked model."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ class Graph:
             with np.errstate(over="ignore"):
                 typed = array.astype(helper.tensor_dtype_to_np_dtype(ELEMENTS[precision]))
             if np.isinf(typed).any() and np.isfinite(array).all():
-                raise FingerGenError(f"{self.name}: {name}: {abs(array).max():.3g} is too large for {precision}")
+                raise FingerGenError(
+                    f"{self.name}: {name}: {abs(array).max():.3g} is too large for {precision}"
+                )
             self._precisions[name] = precision
         self._initializers.append(numpy_helper.from_array(np.array(typed, order="C"), name))
         return name

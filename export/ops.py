@@ -8,7 +8,7 @@ engines that know no functions and for those that fuse standard operators better
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ import onnx
 import onnx.parser
 from numpy.typing import NDArray
 
-from .graph import OPSET, Graph
+from .graph import OPSET, Graph, Precision
 
 DOMAIN = "fingergen"
 # TensorRT's parser takes the plugin instead of the function only if the node names the plugin's namespace.
@@ -115,6 +115,10 @@ class Ops(Protocol):
         self, graph: Graph, x: str, channels: int, kernel: NDArray[np.floating], up: int, pad: Sequence[int]
     ) -> str:
         """Zeros inserted, padded [x0, x1, y0, y1] and filtered; x has `channels`."""
+
+
+Build = Callable[[Ops, Precision], onnx.ModelProto]
+"""Makes a network's graph."""
 
 
 class CustomOps:

@@ -106,6 +106,15 @@ def check_encoder(
     return _compare("encoder.onnx", model, cases(), sum(BATCHES), progress)
 
 
+def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: unused shape arithmetic of the functions is no news
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
 def _latents(style_dim: int, batches: Iterable[int], first_seed: int = 0) -> Iterable[Array]:
     """Batches of z, each of the seeds that follow the batch before."""
     for batch in batches:
@@ -118,11 +127,7 @@ def _compare(
 ) -> Parity:
     step = f"comparing {name} with PyTorch"
     progress(step, 0, total)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only: unused shape arithmetic of the functions is no news
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(model)
     error, scale, batches = 0.0, 0.0, []
     with torch.inference_mode():
         for inputs, expected in cases:

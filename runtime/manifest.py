@@ -66,7 +66,11 @@ class Graphs:
 
 @dataclass(frozen=True)
 class Engine:
-    """A TensorRT engine of a graph, for `gpu_architectures` and a `batch` of smallest, best, largest size."""
+    """A TensorRT engine of a graph, for `gpu_architectures` and a `batch` of smallest, best, largest size.
+
+    `ops`: what our custom nodes are in it, plugins or standard operators ("native"); an engine with plugins
+    needs our plugin library where it runs, unless that is embedded in it. `report`: of the build, free form.
+    """
 
     file: str
     graph: GraphName
@@ -75,6 +79,9 @@ class Engine:
     gpu_architectures: tuple[str, ...]
     precision: str
     batch: tuple[int, int, int]
+    ops: Literal["plugin", "native"] = "native"
+    plugins_embedded: bool = False
+    report: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,11 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`bundle.json`. `files` (path → record) has every file but `bundle.json`; `write_bundle` fills it."""
+    """`bundle.json`. `files` (path → record) has every file but `bundle.json`; `write_bundle` fills it.
+
+    `precisions`: graphs in a further precision, such as `{"fp16": {"synthesis": "synthesis.fp16.onnx"}}`, with
+    the inputs and outputs of the float32 graph; a graph that is not there has none.
+    """
 
     name: str
     architecture: Architecture
@@ -98,6 +109,7 @@ class Manifest:
     provenance: Mapping[str, Any]
     parity: Mapping[str, Mapping[str, Any]]
     latents: str = "latents.npz"
+    precisions: Mapping[str, Mapping[GraphName, str]] = field(default_factory=dict)
     engines: tuple[Engine, ...] = ()
     files: Mapping[str, FileRecord] = field(default_factory=dict)
 
@@ -170,6 +182,8 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
         raise BadInput(f"{source}: graphs.decoder: a decoder needs an encoder")
     named = {key: value for key, value in dataclasses.asdict(graphs).items() if value is not None}
     named |= {"latents": manifest.latents} | {f"engines.{i}": e.file for i, e in enumerate(manifest.engines)}
+    for precision, files in manifest.precisions.items():
+        named |= {f"precisions.{precision}.{graph}": file for graph, file in files.items()}
     for key, path in named.items():
         if path not in manifest.files:
             raise BadInput(f"{source}: {key}: {path} has no entry in files")

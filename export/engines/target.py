@@ -1,0 +1,114 @@
+"""What engines are built with and for: asked and checked before any work."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fingergen import cpp_ops
+from fingergen.runtime.errors import BadInput
+
+from ..graph import Precision
+from . import flavours, gpu
+from .process import run_worker
+
+EngineOps = Literal["auto", "plugin", "native"]
+LARGEST_BATCH = 4096
+# TensorRT-RTX 1.7 compiles no float32 matrix product for Turing, and our styles are float32 throughout.
+NOT_BY_DEFAULT = ("sm_75",)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the user asks for.
+
+    `batch`: smallest, best and largest batch; `architectures`: of GPUs, as `sm_89`, none: all that the
+    flavour builds for; `ops`: plugins or standard operators for our custom nodes, `auto`: the faster of the
+    two, measured if there is a GPU, else standard operators; `embed_plugins`: the plugin library goes into
+    the engine file; `timing_cache`: a file of TensorRT's (TensorRT-RTX times nothing at build), None: one in
+    the user's cache.
+    """
+
+    precision: Precision = "fp16"
+    flavour: str = flavours.AUTO
+    batch: tuple[int, int, int] = (1, 8, 64)
+    architectures: tuple[str, ...] = ()
+    ops: EngineOps = "auto"
+    embed_plugins: bool = False
+    timing_cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What `options` come to on this machine. `plugins`: our plugin library, if it is to be used; `measures`:
+    engines are timed here, to choose.
+    """
+
+    options: EngineOptions
+    flavour: flavours.Flavour
+    version: str
+    architectures: tuple[str, ...]
+    plugins: Path | None
+    timing_cache: Path | None
+    measures: bool
+
+    @property
+    def description(self) -> str:
+        """For people: flavour, version, architectures."""
+        return f"{self.flavour.title} {self.version} for {', '.join(self.architectures)}"
+
+
+def resolve(options: EngineOptions) -> Target:
+    """`BadInput` if the options cannot be met here, with what to do."""
+    smallest, best, largest = options.batch
+    if not 1 <= smallest <= best <= largest <= LARGEST_BATCH:
+        raise BadInput(
+            f"--batch {smallest},{best},{largest}: give the smallest, best and largest batch, in this order,"
+            f" from 1 to {LARGEST_BATCH}"
+        )
+    flavour = flavours.choose(options.flavour)
+    found = run_worker(flavour, {"command": "probe"})
+    here = gpu.architecture()
+    architectures = _architectures(flavour, options.architectures, found["architectures"], here)
+    timing_cache = None
+    if flavour.target_by_gpu:
+        name = f"{flavour.name}-{found['version']}-{here}.timing"
+        timing_cache = options.timing_cache or _user_cache() / name
+    return Target(
+        options=options,
+        flavour=flavour,
+        version=found["version"],
+        architectures=architectures,
+        plugins=_plugins(options),
+        timing_cache=timing_cache,
+        measures=options.ops == "auto" and here in architectures,
+    )
+
+
+def _architectures(
+    flavour: flavours.Flavour, asked: tuple[str, ...], offered: list[str], here: str | None
+) -> tuple[str, ...]:
+    offered = [here] if flavour.target_by_gpu and here else offered
+    for architecture in asked:
+        if architecture not in offered:
+            raise BadInput(f"--gpu {architecture}: {flavour.title} builds for {', '.join(offered)} here")
+    return asked or tuple(each for each in offered if each not in NOT_BY_DEFAULT)
+
+
+def _plugins(options: EngineOptions) -> Path | None:
+    if options.ops == "native":
+        if options.embed_plugins:
+            raise BadInput("--embed-plugins: there are none with --ops native")
+        return None
+    try:
+        return cpp_ops.library("tensorrt")
+    except cpp_ops.LibraryNotBuilt as error:
+        if options.ops == "auto":
+            return None
+        raise BadInput(f"--ops plugin: {error}") from None
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fingergen"
