@@ -1,7 +1,6 @@
 """A training run's folder: metrics, sample sheets, interruption and atomic files, shared by all trainers."""
 
 import json
-import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import write_atomically
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
@@ -61,13 +61,6 @@ def contact_sheet(images: torch.Tensor, columns: int) -> np.ndarray:
     pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     tiles = pixels.reshape(n // columns, columns, channels, height, width).permute(0, 3, 1, 4, 2)
     return tiles.reshape(n // columns * height, columns * width, channels).numpy()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` so that a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def choose_device(name: str) -> torch.device:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from ..errors import BadInput
+from ..files import write_atomically
 from .formats import ansi378, iso19794_2, json_format, synfing, xyt
 from .formats.finger_view import IDENTIFIER
 from .formats.format import Defaults, Format
@@ -70,7 +70,7 @@ def write_template(path: str | os.PathLike[str], template: Template, format: str
     """
     path = Path(path)
     try:
-        _replace(path, _format_of(format, path).encode(template))
+        write_atomically(path, _format_of(format, path).encode(template))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
     except OSError as error:
@@ -108,21 +108,3 @@ def _name_by_content(data: bytes) -> str | None:
     if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
         return json_format.FORMAT.name
     return None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -24,8 +24,9 @@ __all__ = [
 ]
 
 
-def load_checkpoint(path: Path) -> GeneratorCheckpoint | ReconstructionCheckpoint:
+def load_checkpoint(path: Path | str) -> GeneratorCheckpoint | ReconstructionCheckpoint:
     """Read a checkpoint of either kind, as its content says; `BadInput` for a file that is none."""
+    path = Path(path)
     content = read(path)
     if "state_dict" in content:
         return reconstruction_checkpoint(path, content)

@@ -1,7 +1,7 @@
 """Checkpoint files: read without running anything that they contain, written whole or not at all."""
 
 import argparse
-import os
+import io
 import pickle
 import re
 import warnings
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import write_atomically
 
 # Classes beyond PyTorch's own list that published checkpoints need; none runs code when it is rebuilt.
 SAFE_CLASSES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
@@ -55,10 +56,6 @@ def optional_dict(path: Path, content: Mapping[str, Any], key: str) -> dict[str,
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Save `content` as a PyTorch file; a reader sees the old file or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            torch.save(dict(content), file)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    file = io.BytesIO()
+    torch.save(dict(content), file)
+    write_atomically(path, file.getvalue())

@@ -80,13 +80,13 @@ def generator_checkpoint(path: Path, content: Mapping[str, Any]) -> GeneratorChe
     return checkpoint
 
 
-def load_generator(path: Path) -> GeneratorCheckpoint:
+def load_generator(path: Path | str) -> GeneratorCheckpoint:
     """Read a generator checkpoint; `BadInput`, one line, for a file that is none."""
-    return generator_checkpoint(path, read(path))
+    return generator_checkpoint(Path(path), read(Path(path)))
 
 
 def save_generator(
-    path: Path,
+    path: Path | str,
     *,
     g_ema: Generator,
     g: Generator | None = None,
@@ -113,7 +113,7 @@ def save_generator(
     content["ada_aug_p"] = ada_p
     content["extra"] = dict(extra or {})
     content[KEY] = Description(networks, images_seen, dict(config or {})).to_plain()
-    write(path, content)
+    write(Path(path), content)
 
 
 def _number(path: Path, content: Mapping[str, Any], key: str) -> float | None:

@@ -71,13 +71,13 @@ def reconstruction_checkpoint(path: Path, content: Mapping[str, Any]) -> Reconst
     return checkpoint
 
 
-def load_reconstruction(path: Path) -> ReconstructionCheckpoint:
+def load_reconstruction(path: Path | str) -> ReconstructionCheckpoint:
     """Read a reconstruction checkpoint; `BadInput`, one line, for a file that is none."""
-    return reconstruction_checkpoint(path, read(path))
+    return reconstruction_checkpoint(Path(path), read(Path(path)))
 
 
 def save_reconstruction(
-    path: Path,
+    path: Path | str,
     *,
     encoder: Encoder,
     decoder: Generator,
@@ -97,4 +97,4 @@ def save_reconstruction(
         content["latent_avg"] = latent_avg
     if optimizer is not None:
         content["optimizer"] = optimizer.state_dict()
-    write(path, content)
+    write(Path(path), content)
