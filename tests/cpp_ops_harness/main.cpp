@@ -2,10 +2,11 @@
 // buffers have exactly the tensors' sizes, so any access outside of them ends the program.
 //
 // A case: Case, then x, then the bias or the FIR kernel, then (answered) y.
+#include <cuda_runtime.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <type_traits>
 #include <vector>
 
@@ -34,12 +35,35 @@ void in_turn(int64_t count, const std::function<void(int64_t)>& chunk) {
   for (int64_t i = 0; i < count; ++i) chunk(i);
 }
 
-template <typename T>
-std::unique_ptr<T[]> read(int64_t size) {
-  std::unique_ptr<T[]> values(new T[size]);
-  if (std::fread(values.get(), sizeof(T), size, stdin) != static_cast<size_t>(size)) std::exit(2);
-  return values;
+// Ends the program with what CUDA says went wrong.
+void check(cudaError_t status) {
+  if (status == cudaSuccess) return;
+  std::fprintf(stderr, "%s\n", cudaGetErrorString(status));
+  std::exit(3);
 }
+
+// A tensor in memory that the host and the device share.
+template <typename T>
+class Buffer {
+ public:
+  explicit Buffer(int64_t size) : size_(size) {
+    if (size > 0) check(cudaMallocManaged(&memory_, size * sizeof(T)));
+  }
+  ~Buffer() { cudaFree(memory_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  T* get() const { return static_cast<T*>(memory_); }
+  void read() {
+    if (size_ > 0 && std::fread(memory_, sizeof(T) * size_, 1, stdin) != 1) std::exit(2);
+  }
+  void write() const {
+    if (size_ > 0) std::fwrite(memory_, sizeof(T) * size_, 1, stdout);
+  }
+
+ private:
+  int64_t size_;
+  void* memory_ = nullptr;
+};
 
 #ifdef FINGERGEN_PLUGINS
 template <typename T>
@@ -67,12 +91,16 @@ void run(const Case& c, const UpFirDn2d& op, const T* x, const T* parameter, T* 
     case kCpu:
       return c.upfirdn2d ? fingergen::upfirdn2d_cpu(op, size, x, parameter, y, in_turn)
                          : fingergen::fused_leaky_relu_cpu({}, x, parameter, y, c.n, c.c, inner, in_turn);
-    case kCuda:
-      if (c.upfirdn2d ? fingergen::upfirdn2d_cuda(op, size, x, parameter, y, nullptr)
-                      : fingergen::fused_leaky_relu_cuda({}, x, parameter, y, c.n, c.c, inner, nullptr)) {
+    case kCuda: {
+      const char* error = c.upfirdn2d
+                              ? fingergen::upfirdn2d_cuda(op, size, x, parameter, y, nullptr)
+                              : fingergen::fused_leaky_relu_cuda({}, x, parameter, y, c.n, c.c, inner, nullptr);
+      if (error) {
+        std::fprintf(stderr, "%s\n", error);
         std::exit(3);
       }
       return;
+    }
     case kPlugin:
 #ifdef FINGERGEN_PLUGINS
       return run_plugin(c, x, parameter, y);
@@ -87,11 +115,13 @@ void answer(const Case& c) {
   const int64_t out_size =
       c.upfirdn2d ? c.n * c.c * op.out_height(c.height, c.kernel_height) * op.out_width(c.width, c.kernel_width)
                   : c.n * c.c * c.height * c.width;
-  const auto x = read<T>(c.n * c.c * c.height * c.width);
-  const auto parameter = read<T>(c.upfirdn2d ? c.kernel_height * c.kernel_width : c.c);
-  const std::unique_ptr<T[]> y(new T[out_size]);
+  Buffer<T> x(c.n * c.c * c.height * c.width), y(out_size);
+  Buffer<T> parameter(c.upfirdn2d ? c.kernel_height * c.kernel_width : c.c);
+  x.read();
+  parameter.read();
   run(c, op, x.get(), parameter.get(), y.get());
-  std::fwrite(y.get(), sizeof(T), out_size, stdout);
+  check(cudaDeviceSynchronize());
+  y.write();
 }
 
 }  // namespace

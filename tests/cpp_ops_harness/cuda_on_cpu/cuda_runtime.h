@@ -1,6 +1,7 @@
 // Enough of CUDA's runtime to run kernels without shared memory on a CPU: a launch is a loop over the threads.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -12,6 +13,16 @@ struct CUstream_st;
 using cudaStream_t = CUstream_st*;
 enum cudaError_t { cudaSuccess };
 inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
+
+inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+inline cudaError_t cudaMallocManaged(void** memory, size_t bytes) {
+  *memory = std::malloc(bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaFree(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
