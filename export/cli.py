@@ -68,9 +68,9 @@ Examples:
     type=click.Choice(["auto", "plugin", "native"]),
     default="auto",
     show_default=True,
-    help="native: standard operators only, in graphs (for OpenVINO) and engines. Else graphs have custom nodes"
-    " with a standard form in the same file, and engines have our plugins or, with auto, the faster of the two:"
-    " measured if there is a GPU, else standard operators.",
+    help="native: standard operators only (OpenVINO). Else graphs have custom nodes, with a standard form in"
+    " the same file, and engines run them as plugins or, with auto, as what is faster: measured if there is a"
+    " GPU, else standard operators.",
 )
 @click.option(
     "--precision",
@@ -157,12 +157,13 @@ def main(
         click.echo(json.dumps(manifest.to_json(), indent=2))
         return
     engines = {each.file: each for each in manifest.engines}
+    width = max(map(len, manifest.files))
     for file, record in manifest.files.items():
         if file in engines:
             about = _engine_report(engines[file])
         else:
             about = _parity_report(manifest.parity.get(file.removesuffix(".onnx"), {}))
-        click.echo(f"{file:20} {record.bytes / 1e6:8.1f} MB  {about}".rstrip())
+        click.echo(f"{file:{width}} {record.bytes / 1e6:8.1f} MB  {about}".rstrip())
     click.echo(f"bundle {manifest.name}: {out}")
 
 

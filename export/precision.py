@@ -30,8 +30,9 @@ Inputs = dict[str, Array]
 SEEDS = 100
 PSNR_LIMIT = 50.0  # dB
 IMAGE_RANGE = 2.0  # of images, nominally in [-1, 1]
-BATCH = 4
-ROUNDED = 8  # inputs of a kind that the rounded graph, which is slow, is run on
+BATCH_PIXELS = 2**18  # a batch of as many pixels of images
+MOST_IN_BATCH = 64
+ROUNDED = 8  # inputs of a kind, or a batch, that the rounded graph, which is slow, is run on
 STATISTICS_SEEDS = 1000  # for the standard deviation of w
 DEVIATIONS = 5.0
 ENCODER_SHARE = 4  # an encoder costs several times what a generator does: so many fewer inputs
@@ -81,8 +82,9 @@ def check_half_synthesis(
         mean, deviation = w.mean(axis=0), w.std(axis=0)
         far = mean + DEVIATIONS * deviation * np.where(w < mean, -1, 1).astype(np.float32)
         stored = [buffer.numpy() for buffer in generator.stored_noise()]
-        for first in range(0, count, BATCH):
-            batch = range(first, min(first + BATCH, count))
+        size = max(1, min(BATCH_PIXELS // generator.resolution**2, MOST_IN_BATCH))
+        for first in range(0, count, size):
+            batch = range(first, min(first + size, count))
             yield "psi 1", _synthesis_inputs(generator, w[batch], stored)
             drawn = zip(*(seeds.noise(seed, generator.noise_shapes()) for seed in batch), strict=True)
             yield (

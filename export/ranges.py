@@ -55,9 +55,11 @@ def by_layer(largest: Mapping[str, float]) -> dict[str, float]:
 
 
 def check(name: str, largest: Mapping[str, float]) -> None:
-    """`FingerGenError` if a value of the graph in file `name` comes near to what float16 can hold."""
-    value = max(largest, key=largest.__getitem__)
-    if largest[value] > LIMIT:
+    """`FingerGenError` if a value of the graph in file `name` comes near to what float16 can hold; it names
+    the first, in the order of computation.
+    """
+    value = next((value for value, magnitude in largest.items() if magnitude > LIMIT), None)
+    if value is not None:
         raise FingerGenError(
             f"{name}: {value} reaches {largest[value]:.4g}, over a quarter of float16's {FLOAT16_MAX:.0f};"
             " export this checkpoint in fp32"

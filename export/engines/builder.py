@@ -61,7 +61,7 @@ def _build(
             "timing_cache": str(target.timing_cache) if target.timing_cache else None,
             "measure": target.measures,
         }
-        result = run_worker(target.flavour, job)
+        result = run_worker(target.flavour, job, graph)
         content = engine_file.read_bytes()
     engine = Engine(
         file=f"engines/{graph}.{precision}.{target.flavour.name}.engine",

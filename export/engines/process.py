@@ -24,8 +24,8 @@ from .flavours import Flavour
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def run_worker(flavour: Flavour, job: dict[str, Any]) -> dict[str, Any]:
-    """The worker's result of a job; `FingerGenError` with the reason if it failed."""
+def run_worker(flavour: Flavour, job: dict[str, Any], subject: str | None = None) -> dict[str, Any]:
+    """The worker's result of a job; `FingerGenError` with the subject and the reason if it failed."""
     with tempfile.TemporaryDirectory(prefix="fingergen-engine-") as folder:
         result = Path(folder) / "result.json"
         links = Path(folder) / "libraries"
@@ -45,7 +45,7 @@ def run_worker(flavour: Flavour, job: dict[str, Any]) -> dict[str, Any]:
     if worker.returncode != 0:
         content = {"error": _death(worker.returncode, worker.stderr)}
     if "error" in content:
-        raise FingerGenError(f"{flavour.title}: {content['error']}")
+        raise FingerGenError(": ".join(filter(None, [flavour.title, subject, content["error"]])))
     return content
 
 

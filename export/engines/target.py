@@ -17,7 +17,7 @@ from .process import run_worker
 EngineOps = Literal["auto", "plugin", "native"]
 LARGEST_BATCH = 4096
 # TensorRT-RTX 1.7 compiles no float32 matrix product for Turing, and our styles are float32 throughout.
-NOT_BY_DEFAULT = ("sm_75",)
+UNSUITABLE = ("sm_75",)
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,14 @@ def resolve(options: EngineOptions) -> Target:
 def _architectures(
     flavour: flavours.Flavour, asked: tuple[str, ...], offered: list[str], here: str | None
 ) -> tuple[str, ...]:
-    offered = [here] if flavour.target_by_gpu and here else offered
+    if flavour.target_by_gpu and here:
+        offered = [here]
+    else:
+        offered = [architecture for architecture in offered if architecture not in UNSUITABLE]
     for architecture in asked:
         if architecture not in offered:
             raise BadInput(f"--gpu {architecture}: {flavour.title} builds for {', '.join(offered)} here")
-    return asked or tuple(each for each in offered if each not in NOT_BY_DEFAULT)
+    return asked or tuple(offered)
 
 
 def _plugins(options: EngineOptions) -> Path | None:
