@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from fingergen.runtime.errors import BadInput, FingerGenError
 from .contenders import Contender
 from .job import Floats, Job, Runner
 from .timing import Latency, Seconds, interleave, relative_speed
+
+PEAK = 2.0  # of images in [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Setting:
 class Result:
     """`relative_speed`: times as fast as the first setting of the same batch, by the median of the rounds.
 
-    `max_abs_error`: largest difference of the images, nominally in [-1, 1], from those of the first setting
-    of the same batch that has the bundle's weights; None for one that has not.
+    `max_abs_error` and `psnr_db`, whose peak is 2: the images, nominally in [-1, 1], against those of the
+    first setting of the same batch that has the bundle's weights. None for one that has not; equal images
+    have no PSNR.
     """
 
     setting: Setting
@@ -39,6 +43,7 @@ class Result:
     images_per_second: float
     relative_speed: float
     max_abs_error: float | None
+    psnr_db: float | None
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,10 @@ def measure(
         group = [setting for setting in settings if setting.batch == batch]
         comparable = [setting for setting in group if runners[setting].comparable]
         for setting in group:
-            error = None
-            if setting in comparable:
-                error = float(np.abs(images[setting] - images[comparable[0]]).max())
-            results.append(_result(setting, runners[setting], columns[setting], columns[group[0]], error))
+            difference = images[setting] - images[comparable[0]] if setting in comparable else None
+            results.append(
+                _result(setting, runners[setting], columns[setting], columns[group[0]], difference)
+            )
     return results, len(seconds)
 
 
@@ -102,8 +107,12 @@ def _first_images(setting: Setting, runner: Runner, inputs: Mapping[int, Floats]
 
 
 def _result(
-    setting: Setting, runner: Runner, seconds: Seconds, reference: Seconds, error: float | None
+    setting: Setting, runner: Runner, seconds: Seconds, reference: Seconds, difference: Floats | None
 ) -> Result:
+    error = power = None
+    if difference is not None:
+        error = float(np.abs(difference).max())
+        power = float(np.square(difference, dtype=np.float64).mean())
     return Result(
         setting,
         runner.description,
@@ -111,4 +120,5 @@ def _result(
         images_per_second=setting.batch * len(seconds) / float(seconds.sum()),
         relative_speed=relative_speed(seconds, reference),
         max_abs_error=error,
+        psnr_db=10 * math.log10(PEAK**2 / power) if power else None,
     )

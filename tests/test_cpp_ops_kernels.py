@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fingergen.benchmarks.gpu_check import compare_kernels
 from fingergen.benchmarks.kernels import OPS, WAYS, cases, run_cases, sources
 
 ROOT = Path(__file__).parent.parent
@@ -44,3 +45,8 @@ def test_kernels_equal_the_references(harness: Path, op: str, dtype: type[np.flo
     for case, result in zip(some, run_cases(harness, op, way, some), strict=True):
         difference = np.abs(result.astype(np.float64) - case.expected)
         assert (difference <= case.tolerance).all(), case.sizes
+
+
+def test_the_check_for_gpus_finds_them_equal(harness: Path) -> None:
+    checks = list(compare_kernels(harness, "cuda"))
+    assert len(checks) == 4 and all(check.passed for check in checks)
