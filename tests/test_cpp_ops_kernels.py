@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fingergen.benchmarks.gpu_check import compare_kernels
 from fingergen.benchmarks.kernels import OPS, WAYS, cases, run_cases, sources
 

@@ -6,12 +6,13 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from fingergen import cpp_ops
-from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+
+from fingergen import cpp_ops
+from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
 
 if cpp_ops.status("onnxruntime").path is None:
     pytest.skip(str(cpp_ops.status("onnxruntime").reason), allow_module_level=True)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from fingergen import cpp_ops
-from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve2d
+
+from fingergen import cpp_ops
+from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
 
 
 def test_fused_leaky_relu_is_the_formula():

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from fingergen import cpp_ops
 from onnx import TensorProto, helper, numpy_helper
+
+from fingergen import cpp_ops
 
 SCRIPT = Path(__file__).parent / "cpp_ops_harness" / "tensorrt_rtx.py"
 

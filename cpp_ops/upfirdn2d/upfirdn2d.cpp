@@ -52,25 +52,29 @@ struct ColumnTap {
 };
 using ColumnTaps = std::vector<std::vector<ColumnTap>>;  // by phase
 
-// The horizontal side of the work, the same for every row. An input row is first spread into `stride` interleaved
-// subrows, sample `first + stride * i + m` at `m * subrow + i` and zeros where there is no sample, so that every tap
-// reads contiguously and within bounds.
+// Every `stride`-th sample of an input row, from sample `start` on; those in [begin, end) exist, the rest are zeros.
+struct Subrow {
+  int64_t start, begin, end;
+};
+
+// The horizontal side of the work, the same for every row. An input row is first spread into `stride` subrows one
+// after the other, so that every tap reads contiguously and within bounds.
 struct Columns {
   int64_t phases;  // also the distance of a phase's samples in the output row
   int64_t stride;
-  int64_t first;
-  int64_t subrow;
-  int64_t count;  // output samples of a phase, rounded up to whole vectors
+  int64_t length;  // of a subrow
+  int64_t count;   // output samples of a phase, rounded up to whole vectors
+  std::vector<Subrow> subrows;
   ColumnTaps taps;
 
-  Columns(const UpFirDn2d& op, int64_t kernel_width, int64_t out_width) : first(0) {
+  Columns(const UpFirDn2d& op, int64_t width, int64_t kernel_width, int64_t out_width) {
     const int64_t gcd = std::gcd(op.up, op.down);
     phases = op.up / gcd;
     stride = op.down / gcd;
     count = round_up((out_width + phases - 1) / phases, kLanes);
     taps.resize(phases);
 
-    int64_t last = 0;
+    int64_t first = 0, last = 0;  // samples that a tap reads
     bool any = false;
     for (int64_t phase = 0; phase < phases; ++phase) {
       for (int64_t i = 0; i < kernel_width; ++i) {
@@ -83,31 +87,33 @@ struct Columns {
         any = true;
       }
     }
-    subrow = (last - first) / stride + count;
+    length = (last - first) / stride + count;
     for (auto& phase : taps) {
       for (auto& tap : phase) {
         const int64_t sample = tap.offset - first;
-        tap.offset = sample % stride * subrow + sample / stride;
+        tap.offset = sample % stride * length + sample / stride;
       }
+    }
+    for (int64_t start = first; start < first + stride; ++start) {
+      const int64_t begin = start >= 0 ? 0 : (-start + stride - 1) / stride;
+      const int64_t end = start >= width ? 0 : std::min(length, (width - 1 - start) / stride + 1);
+      subrows.push_back({start, begin, end});
     }
   }
 
-  int64_t spread_size() const { return stride * subrow; }
+  int64_t spread_size() const { return stride * length; }
   int64_t sums_size() const { return phases * count; }
 
   // Writes the samples of a row; the zeros around them are there from the start.
   template <typename T>
-  FINGERGEN_INLINE void spread(const T* row, int64_t width, float* out) const {
-    for (int64_t m = 0; m < stride; ++m) {
-      const int64_t start = first + m;  // subrow m holds samples start + stride * i, of which those in [0, width) exist
-      const int64_t begin = start >= 0 ? 0 : (-start + stride - 1) / stride;
-      const int64_t end = start >= width ? 0 : std::min(subrow, (width - 1 - start) / stride + 1);
-      float* place = out + m * subrow;
+  FINGERGEN_INLINE void spread(const T* row, float* out) const {
+    for (const Subrow& subrow : subrows) {
       if (stride == 1) {
-        for (int64_t i = begin; i < end; ++i) place[i] = to_float(row[start + i]);
+        for (int64_t i = subrow.begin; i < subrow.end; ++i) out[i] = to_float(row[subrow.start + i]);
       } else {
-        for (int64_t i = begin; i < end; ++i) place[i] = to_float(row[start + i * stride]);
+        for (int64_t i = subrow.begin; i < subrow.end; ++i) out[i] = to_float(row[subrow.start + i * stride]);
       }
+      out += length;
     }
   }
 
@@ -166,7 +172,7 @@ struct Plan {
         size(size),
         out_height(op.out_height(size.height, size.kernel_height)),
         out_width(op.out_width(size.width, size.kernel_width)),
-        columns(op, size.kernel_width, out_width),
+        columns(op, size.width, size.kernel_width, out_width),
         separable(separate(whole, kernel, row)) {
     if (separable) {
       for (int64_t phase = 0; phase < columns.phases; ++phase) taps.push_back({{0, phase * columns.count}});
@@ -240,8 +246,8 @@ struct Chunk {
 template <typename T>
 struct Rows {
   static FINGERGEN_INLINE void prepare(const Plan& plan, Chunk& chunk, const T* row, float* place) {
-    if (!plan.separable) return plan.columns.spread(row, plan.size.width, place);
-    plan.columns.spread(row, plan.size.width, chunk.spread.data());
+    if (!plan.separable) return plan.columns.spread(row, place);
+    plan.columns.spread(row, chunk.spread.data());
     for (int64_t phase = 0; phase < plan.columns.phases; ++phase) {
       weighted_sum(chunk.row_filter[phase], plan.columns.count, place + phase * plan.columns.count);
     }
