@@ -51,13 +51,14 @@ def build(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
         builder = trt.Builder(log)
     except TypeError:  # what the bindings make of a builder that could not be created
         raise Failure(log.reason("the builder could not be created")) from None
-    if job["plugins"]:
-        builder.get_plugin_registry().load_library(job["plugins"])
+    if job["plugins"] and builder.get_plugin_registry().load_library(job["plugins"]) is None:
+        raise Failure(log.reason(f"{job['plugins']}: no plugin library"))
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(job["model"]):
-        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        raise Failure("; ".join(errors) or log.reason("the parser refused the graph"))
+        errors = [parser.get_error(i) for i in range(parser.num_errors)]
+        reasons = [f"{error.node_operator()} {error.node_name()}: {error.desc()}" for error in errors]
+        raise Failure("; ".join(reasons) or log.reason("the parser refused the graph"))
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     plugin_layers = [layer.name for layer in layers if layer.type == trt.LayerType.PLUGIN_V3]
     config = _config(trt, builder, job)
