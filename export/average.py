@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from fingergen.runtime import seeds
 from fingergen.training.networks import Generator
-from numpy.typing import NDArray
 
 SEEDS = 10_000
 CHUNK = 1_000

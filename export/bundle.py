@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fingergen.runtime.bundle import Latents, write_bundle
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.manifest import (
@@ -22,7 +24,6 @@ from fingergen.runtime.manifest import (
     Manifest,
 )
 from fingergen.training.networks import Generator
-from numpy.typing import NDArray
 
 from . import average, engines, sefa
 from .encoder import gives_w_plus

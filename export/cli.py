@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
 from fingergen.runtime.errors import BadInput, command_line_errors
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from typing import cast
 
 import numpy as np
 import onnx
+from torch import Tensor, nn
+
 from fingergen.training.networks import Encoder
 from fingergen.training.networks.encoder import ResidualUnit, SqueezeExcite
-from torch import Tensor, nn
 
 from .graph import Graph, Precision
 from .weights import Float64, affine, array, linear, normalised

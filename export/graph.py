@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 import onnx
-from fingergen.runtime.errors import FingerGenError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from fingergen.runtime.errors import FingerGenError
 
 # The lowest that have all we use (model-local functions with default attributes, ReduceMean with axes as an
 # input), so that every engine of the last years reads the file.

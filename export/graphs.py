@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import onnx
+
 from fingergen.runtime.manifest import GraphName
 from fingergen.training.networks import Generator, Reconstructor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import onnx
+
 from fingergen.training.networks import Generator
 from fingergen.training.networks.layers import EqualLinear
 

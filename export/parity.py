@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 import onnxruntime  # type: ignore[import-untyped]
 import torch
+from numpy.typing import NDArray
+
 from fingergen.runtime import seeds
 from fingergen.runtime.errors import FingerGenError
 from fingergen.training.networks import Generator, Reconstructor
-from numpy.typing import NDArray
 
 RELATIVE_TOLERANCE = 1e-4
 BATCHES = (1, 3, 8)

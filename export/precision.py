@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 import onnxruntime  # type: ignore[import-untyped]
 import torch
+from numpy.typing import NDArray
+
 from fingergen.runtime import seeds
 from fingergen.runtime.encoder_maps import to_encoder_input
 from fingergen.runtime.errors import FingerGenError
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map
 from fingergen.training.networks import Generator
-from numpy.typing import NDArray
 
 from . import ranges
 from .ops import OPS, Build

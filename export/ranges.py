@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-from fingergen.runtime.errors import FingerGenError
 from onnx import TensorProto, helper
+
+from fingergen.runtime.errors import FingerGenError
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 LIMIT = FLOAT16_MAX / 4  # room for what the measured seeds do not show

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from fingergen.training.networks import Generator
 from numpy.typing import NDArray
+
+from fingergen.training.networks import Generator
 
 from .weights import array
 

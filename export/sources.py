@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import GeneratorCheckpoint, ReconstructionCheckpoint, load_checkpoint
 from fingergen.training.networks import Generator, Reconstructor

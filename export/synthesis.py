@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import onnx
+
 from fingergen.training.networks import Generator
 from fingergen.training.networks.generator import StyledConv, ToRGB
 from fingergen.training.networks.layers import Fir, ModulatedConv

@@ -6,9 +6,10 @@ Folding is done in float64; the builders round once, when they store the result.
 from __future__ import annotations
 
 import numpy as np
-from fingergen.training.networks.layers import EqualLinear, ModulatedConv
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from fingergen.training.networks.layers import EqualLinear, ModulatedConv
 
 Float64 = NDArray[np.float64]
 

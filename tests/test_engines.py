@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from fingergen import cpp_ops
 from fingergen.export.encoder import encoder_model
 from fingergen.export.engines import EngineOptions, build_engine, builder, flavours, gpu, process, resolve
@@ -161,7 +162,7 @@ def test_a_graph_that_tensorrt_refuses_is_one_line():
 def test_a_library_without_plugins_is_refused():
     generator = small_generator()
     other = RTX.library_folder / "libtensorrt_onnxparser_rtx.so.1"
-    with pytest.raises(FingerGenError, match="mapping: .*getCreators"):
+    with pytest.raises(FingerGenError, match=r"mapping: .*getCreators"):
         build_engine(
             "mapping",
             lambda form, _: mapping_model(generator, form),

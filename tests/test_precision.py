@@ -4,6 +4,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
+
 from fingergen.export import precision, ranges
 from fingergen.export.encoder import encoder_model
 from fingergen.export.graph import Graph
@@ -14,8 +17,6 @@ from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
 from fingergen.training.networks import Encoder
-from onnx import TensorProto
-from onnx.reference import ReferenceEvaluator
 
 from .test_export_bundle import export, refused
 from .test_export_graphs import feeds, randomise, session, small_generator

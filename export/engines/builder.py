@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import onnx
+
 from fingergen.runtime.errors import FingerGenError
 from fingergen.runtime.manifest import Engine, GraphName
 
