@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import latents
-from .backends import Backend, open_backend
+from .backends import Backend, Precision, open_backend
 from .bundle import Bundle, read_bundle
 from .encoder_maps import Map, Source, encoder_maps, to_encoder_input
 from .errors import BadInput
@@ -26,14 +26,21 @@ NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 DEMO = Path(__file__).with_name("demo")
 
 
-def load(bundle: str | Path | None = None, backend: str = "auto", workers: int | None = None) -> Model:
+def load(
+    bundle: str | Path | None = None,
+    backend: str = "auto",
+    workers: int | None = None,
+    device: int = 0,
+    precision: Precision | None = None,
+) -> Model:
     """Load a bundle directory (None: the packaged demo bundle).
 
-    backend: `auto`, or one of `backends.BACKENDS`. workers: CPU threads; None: one a core. `BadInput` where
-    the bundle is not whole or the backend cannot run it here.
+    backend: `auto`, or one of `backends.BACKENDS`. workers: CPU threads; None: one a core. device: number of
+    the GPU. precision: `fp32` or `fp16`; None: what suits the backend. `BadInput` where the bundle is not
+    whole or the backend cannot run it here.
     """
     opened = open_bundle(bundle)
-    return Model(opened, open_backend(backend, opened, workers))
+    return Model(opened, open_backend(backend, opened, workers, device, precision))
 
 
 def open_bundle(bundle: str | Path | None = None) -> Bundle:

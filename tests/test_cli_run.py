@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fingergen.runtime import load
+from fingergen.runtime.backends import BACKENDS
 from fingergen.runtime.cli import main
 from fingergen.runtime.images import read_image, read_provenance, save_image
 from fingergen.runtime.minutiae import Minutia, Point, Template, minutiae_map, write_template
@@ -255,7 +256,11 @@ class TestInfo:
         assert "name: tiny" in text and "onnxruntime: available" in text
         report = json.loads(fg_run("info", "--json").stdout)
         assert report["bundle"]["architecture"]["resolution"] == 32
-        assert report["backends"] == {"onnxruntime": "available"}
+        assert report["backends"].keys() == set(BACKENDS)
+        assert report["backends"]["onnxruntime"] == "available"
+        assert all(
+            "pip install" in why or "GPU" in why for why in report["backends"].values() if why != "available"
+        )
         assert report["custom_ops"].keys() == {"onnxruntime", "tensorrt"}
         assert report["bundle"]["path"] == str(bundle)
 

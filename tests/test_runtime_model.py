@@ -134,7 +134,7 @@ class TestOps:
         with load(bundle) as with_library:
             assert "compiled custom ops" in with_library.backend.description
             compiled = with_library.generate(with_library.map(with_library.z(range(3))))
-        monkeypatch.setattr(onnxruntime_backend, "_ops_library", lambda: None)
+        monkeypatch.setattr(onnxruntime_backend, "ops_library", lambda: None)
         with load(bundle) as without:
             assert "functions of standard ops" in without.backend.description
             functions = without.generate(without.map(without.z(range(3))))
@@ -143,7 +143,7 @@ class TestOps:
     def test_library_that_does_not_load(self, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         broken = tmp_path / "broken.so"
         broken.write_bytes(b"not a library")
-        monkeypatch.setattr(onnxruntime_backend, "_ops_library", lambda: broken)
+        monkeypatch.setattr(onnxruntime_backend, "ops_library", lambda: broken)
         with (
             load(bundle) as model,
             pytest.raises(Exception, match=r"broken\.so: ONNX Runtime .* cannot load"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..backends import BACKENDS
+from ..backends import BACKENDS, PRECISIONS, Precision
 from ..encoder_maps import Source
 from ..errors import BadInput
 from ..images import FORMATS, read_image
@@ -55,9 +55,11 @@ class Running:
     bundle: Path | None
     backend: str
     workers: int | None
+    device: int
+    precision: Precision | None
 
     def load(self) -> Model:
-        return load(self.bundle, self.backend, self.workers)
+        return load(self.bundle, self.backend, self.workers, self.device, self.precision)
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,12 @@ running = as_one(
         help="What computes.",
     ),
     click.option("--workers", type=click.IntRange(1, 1024), help="CPU threads.  [default: one a core]"),
+    click.option("--device", type=click.IntRange(0), default=0, show_default=True, help="Number of the GPU."),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        help="Of the networks.  [default: on a GPU fp16 if the bundle has it, on a CPU fp32]",
+    ),
 )
 
 WRITING = (

@@ -1,0 +1,103 @@
+"""A bundle's graphs as arrays in and out: what all backends share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..bundle import Bundle
+from ..manifest import GraphName, Manifest
+from . import Floats, Precision
+
+Inputs = dict[str, Floats]
+"""A graph's inputs by name: of length N, or of length 1 for all N. The first of them is never shared."""
+
+
+class GraphBackend(ABC):
+    """The methods of `Backend` that run a graph, by way of one: `run`."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+
+    @abstractmethod
+    def run(self, graph: GraphName, inputs: Inputs) -> Floats:
+        """The graph's output (N, …) for inputs of any N."""
+
+    def map(self, z: Floats) -> Floats:
+        return self.run("mapping", {"z": z})
+
+    def synthesize(self, w: Floats, noise: Sequence[Floats]) -> Floats:
+        return self.run("synthesis", synthesis_inputs(w, noise))
+
+    def encode(self, maps: Floats) -> Floats:
+        return self.run("encoder", {"map": maps})
+
+    def decode(self, w: Floats, noise: Sequence[Floats]) -> Floats:
+        graph: GraphName = "decoder" if self._bundle.manifest.graphs.decoder else "synthesis"
+        return self.run(graph, synthesis_inputs(w, noise))
+
+
+def synthesis_inputs(w: Floats, noise: Sequence[Floats]) -> Inputs:
+    """Inputs of a synthesis or decoder graph."""
+    return {"w": w, **{f"noise_{k}": buffer for k, buffer in enumerate(noise)}}
+
+
+def part(inputs: Inputs, start: int, count: int) -> Inputs:
+    """The inputs of images start … start + count - 1; what all share stays shared."""
+    images = batch_size(inputs)
+    return {
+        name: np.ascontiguousarray(value if len(value) < images else value[start : start + count])
+        for name, value in inputs.items()
+    }
+
+
+def batch_size(inputs: Inputs) -> int:
+    """N."""
+    return len(next(iter(inputs.values())))
+
+
+def input_shapes(manifest: Manifest, graph: GraphName) -> dict[str, tuple[int, ...]]:
+    """Shape of one image's part of each input of a graph, by name."""
+    architecture = manifest.architecture
+    if graph == "mapping":
+        return {"z": (architecture.style_dim,)}
+    if graph == "encoder":
+        assert manifest.encoder is not None
+        return {"map": (3, manifest.encoder.input_size, manifest.encoder.input_size)}
+    noise = {f"noise_{k}": shape[1:] for k, shape in enumerate(architecture.noise_shapes)}
+    return {"w": (architecture.num_ws, architecture.style_dim), **noise}
+
+
+def output_shape(manifest: Manifest, graph: GraphName) -> tuple[int, ...]:
+    """Shape of one image's part of a graph's output."""
+    architecture = manifest.architecture
+    if graph == "mapping":
+        return (architecture.style_dim,)
+    if graph == "encoder":
+        assert manifest.encoder is not None
+        layers = (architecture.num_ws,) if manifest.encoder.w_plus else ()
+        return (*layers, architecture.style_dim)
+    return (architecture.channels, architecture.resolution, architecture.resolution)
+
+
+def graph_names(manifest: Manifest) -> list[GraphName]:
+    """The graphs that a bundle has."""
+    return [name for name in GRAPHS if getattr(manifest.graphs, name) is not None]
+
+
+GRAPHS: tuple[GraphName, ...] = ("mapping", "synthesis", "encoder", "decoder")
+
+
+def graph_files(manifest: Manifest, precision: Precision | None) -> Mapping[GraphName, str]:
+    """The ONNX file of each graph, in `precision` where the bundle has it in that, else in float32."""
+    plain = {name: getattr(manifest.graphs, name) for name in graph_names(manifest)}
+    return plain | dict(manifest.precisions.get(precision or "fp32", {}))
+
+
+def lacks_precision(bundle: Bundle, precision: Precision | None) -> str | None:
+    """Why the bundle's ONNX graphs cannot run in `precision`; None where they can."""
+    if precision in (None, "fp32") or bundle.manifest.precisions.get(precision):
+        return None
+    return f"the bundle has no {precision} graphs: fg-export --precision {precision}"
