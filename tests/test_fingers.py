@@ -143,6 +143,15 @@ def test_a_seed_is_the_same_finger_in_any_batch(fingers):
     assert not np.array_equal(fingers[0].ridges, fingers[1].ridges)
 
 
+def test_windows_show_the_same_finger(fingers):
+    small, full = fingers[1], make_finger(1, FULL_PRINT)
+    shift = np.subtract(full.origin, small.origin)
+    inner = ((small.minutiae.xy > 32) & (small.minutiae.xy < small.ridges.shape[0] - 32)).all(axis=1)
+    apart = np.hypot(*(small.minutiae.xy[inner, None] + shift - full.minutiae.xy[None]).transpose(2, 0, 1))
+    assert inner.sum() > 20 and (apart.min(axis=1) < 4).mean() > 0.9
+    np.testing.assert_array_equal(small.creases + [*shift, 0, 0, 0], full.creases)
+
+
 def test_an_impression_is_the_same_in_any_batch(fingers):
     images, templates = impressions([*fingers, fingers[0]], [3, 0, 1, 2, 4], SMALL_SENSOR)
     assert images.dtype == torch.uint8 and images.shape == (5, 256, 256)

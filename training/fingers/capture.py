@@ -24,7 +24,6 @@ OUTLINE = 2.4  # exponent of the outline of contact: between an ellipse (2) and 
 
 _TYPES = {ENDING: MinutiaType.ENDING, BIFURCATION: MinutiaType.BIFURCATION}
 _CLEAR = 6.0  # pixels inside the edge of contact at which a minutia can be seen
-_LINES = 6  # creases and cuts a capture can show
 _CELLS = (12, 45)  # cell size in pixels of the smooth noise fields: blotches, uneven pressure
 
 
@@ -37,7 +36,7 @@ class Capture:
     middle: Array  # (2,), middle of the master, in master pixels
     waves: Array  # (K, 5): kx, ky, phase, and amplitudes in x and y of the skin's displacement
     contact: Array  # (6,): centre x, y in the master; half width, half height above, below; wobble
-    lines: Array  # (_LINES, 5): x, y, angle, half length, half width; in the master; unused ones are narrow
+    lines: Array  # (K, 5): creases and cuts: x, y, angle, half length, half width; in the master
     skin: Array  # (5,): pressure, pressure variation, dryness, blotches, edge sharpness
     sensor: Array  # (4,): paper, ink, gamma, grain; grey levels 0 to 1
     fields: tuple[Array, ...]  # noise cells of blotches and uneven pressure, each (rows, columns)
@@ -164,11 +163,7 @@ def _lines(rng: Generator, finger: Finger) -> Array:
         rng.uniform(10, 70, count),
         rng.uniform(0.7, 1.4, count),
     ]
-    rows = np.zeros((_LINES, 5), np.float32)
-    rows[:, 3:] = (0.0, 1e-3)
-    both = np.concatenate([finger.creases, np.stack(cuts, axis=1)])[:_LINES]
-    rows[: len(both)] = both
-    return rows
+    return np.concatenate([finger.creases, np.stack(cuts, axis=1)])
 
 
 def _skin(rng: Generator) -> Array:

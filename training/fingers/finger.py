@@ -75,6 +75,8 @@ def _finish(
     angle: NDArray[np.float32],
 ) -> Finger:
     minutiae, thin = read_minutiae(ridges > 0.0, angle)
+    # Before the pores: those take as many numbers as the window has ridge.
+    creases = _creases(skin)
     relief = ridges - _pores(skin, thin)
     x0, y0 = corner
     return Finger(
@@ -84,7 +86,7 @@ def _finish(
         minutiae=minutiae,
         cores=np.array(pattern.cores, np.float32).reshape(-1, 2) - np.array(corner, np.float32),
         deltas=np.array(pattern.deltas, np.float32).reshape(-1, 2) - np.array(corner, np.float32),
-        creases=_creases(skin) - np.array([x0, y0, 0, 0, 0], np.float32),
+        creases=creases - np.array([x0, y0, 0, 0, 0], np.float32),
         origin=(-x0, -y0),
     )
 

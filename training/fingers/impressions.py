@@ -121,7 +121,7 @@ def _line_depth(captures: list[Capture], x: Tensor, y: Tensor) -> Tensor:
     """Creases and cuts, 1 in the middle of a line and 0 away from it [N, H, W]."""
     depth = torch.zeros_like(x)
     for i, capture in enumerate(captures):
-        for cx, cy, angle, length, width in capture.lines[capture.lines[:, 3] > 0].tolist():
+        for cx, cy, angle, length, width in capture.lines.tolist():
             c, s = np.cos(angle), np.sin(angle)
             along = c * (x[i] - cx) - s * (y[i] - cy)
             across = s * (x[i] - cx) + c * (y[i] - cy) - along**2 / (20.0 * length)
