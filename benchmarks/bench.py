@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+
 from fingergen.runtime.errors import BadInput, FingerGenError
 
 from .contenders import Contender

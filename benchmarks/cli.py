@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.errors import command_line_errors
 from fingergen.runtime.model import open_bundle

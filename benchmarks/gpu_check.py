@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+
 from fingergen import cpp_ops
 from fingergen.benchmarks.bench import Plan, Result, measure
 from fingergen.benchmarks.contenders import choose

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fingergen.runtime import seeds
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.latents import per_layer
 from fingergen.runtime.manifest import GraphName
-from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Task = Literal["synthesis", "reconstruction"]

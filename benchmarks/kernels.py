@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
 from fingergen.runtime.errors import FingerGenError
-from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 

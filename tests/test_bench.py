@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
+
 from fingergen.benchmarks import contenders, machine
 from fingergen.benchmarks.bench import Plan, measure
 from fingergen.benchmarks.cli import main
@@ -20,7 +22,6 @@ from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
 from fingergen.training.networks.layers import ModulatedConv
-from PIL import Image
 
 from .tiny_bundle import encoder, generator, write_tiny_bundle
 

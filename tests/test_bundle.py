@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fingergen.runtime.bundle import Latents, read_bundle, read_manifest, write_bundle
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.manifest import Architecture, EncoderInput, Engine, Graphs, ImageSize, Manifest

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import (
     GeneratorCheckpoint,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+
 from fingergen.runtime import load
 from fingergen.runtime.backends import BACKENDS
 from fingergen.runtime.cli import main

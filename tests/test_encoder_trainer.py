@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
+
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map, write_template
 from fingergen.training.checkpoints import load_reconstruction, save_generator
@@ -19,7 +21,6 @@ from fingergen.training.minutiae_trainer import MinutiaeTrainer
 from fingergen.training.networks import Generator
 from fingergen.training.pairs import PairFolder, Pairs, ProceduralPairs
 from fingergen.training.runs import Interruption
-from PIL import Image
 
 RESOLUTION, WINDOW, MAP = 32, 64, 32
 CPU = torch.device("cpu")

@@ -9,6 +9,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from click.testing import CliRunner
+
 from fingergen.export import weights
 from fingergen.export.cli import main
 from fingergen.runtime.bundle import read_bundle

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+
 from fingergen.export import average, parity, sefa
 from fingergen.export.encoder import encoder_model
 from fingergen.export.graph import Graph

@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper
+
 from fingergen.cpp_ops import reference
 from fingergen.export.graph import IR_VERSION, OPSET, Graph
 from fingergen.export.ops import DOMAIN, FUSED_LEAKY_RELU, OPS, PLUGIN, UPFIRDN2D
-from onnx import TensorProto, helper
 
 TOLERANCE = {np.float32: 1e-5, np.float16: 1e-2}
 TYPES = {np.float32: TensorProto.FLOAT, np.float16: TensorProto.FLOAT16}

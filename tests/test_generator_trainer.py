@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
+
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
@@ -16,7 +18,6 @@ from fingergen.training.loop import train
 from fingergen.training.losses import path_lengths, r1_penalty
 from fingergen.training.runs import Interruption
 from fingergen.training.sources import ImageFolder
-from PIL import Image
 
 CPU = torch.device("cpu")
 TINY = GeneratorConfig(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+
 from fingergen import cpp_ops
 from fingergen.benchmarks import bench, gpu_check
 from fingergen.benchmarks.gpu_check import Check, backend_check, build_package, compare_kernels, main

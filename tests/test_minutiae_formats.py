@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import (
     FORMATS,

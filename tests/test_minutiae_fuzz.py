@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import FORMATS, Template, read_template
 from fingergen.runtime.minutiae.formats.format import Defaults
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 DATA = Path(__file__).parent / "data" / "minutiae"
 SAMPLES = {

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
+
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map
-from scipy.ndimage import gaussian_filter
 
 REFERENCE = Path(__file__).parent / "reference" / "minutiae_map.npz"
 TYPES = {1: MinutiaType.ENDING, 2: MinutiaType.BIFURCATION}

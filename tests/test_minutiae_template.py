@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
 

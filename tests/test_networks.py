@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from fingergen.cpp_ops import reference as twins
 from fingergen.training.networks import Discriminator, Encoder, Generator, Reconstructor
 from fingergen.training.networks.discriminator import minibatch_std
 from fingergen.training.networks.layers import ModulatedConv
 from fingergen.training.networks.ops import fused_leaky_relu, upfirdn2d
-from torch import nn
 
 from .reference.fill import fill, normal
 

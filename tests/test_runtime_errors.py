@@ -3,6 +3,7 @@
 import click
 import pytest
 from click.testing import CliRunner
+
 from fingergen.runtime.errors import BadInput, FingerGenError, command_line_errors
 
 RAISED = {

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from fingergen.runtime import images
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.pipeline import Impression, write_impressions
-from PIL import Image
 
 PROVENANCE = {
     "synthetic": "yes",

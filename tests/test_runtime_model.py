@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from fingergen import cpp_ops
 from fingergen.runtime import BadInput, Model, load, seeds
 from fingergen.runtime.backends import onnxruntime as onnxruntime_backend

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
 

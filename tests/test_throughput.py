@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+
 from fingergen.runtime.batch_size import Trial, best_batch, try_batches
 from fingergen.runtime.cli import main
 from fingergen.runtime.errors import BadInput, FingerGenError

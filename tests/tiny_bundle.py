@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+
 from fingergen.export import sefa
 from fingergen.export.average import average_w
 from fingergen.export.encoder import encoder_model

@@ -1,6 +1,7 @@
 """`fg-train`: make training data, train the generator and the encoder."""
 
 import click
+
 from fingergen.runtime.errors import command_line_errors
 
 from .encoder_command import encoder

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from fingergen.runtime.errors import BadInput
 from tqdm import tqdm
+
+from fingergen.runtime.errors import BadInput
 
 from .checkpoints import load_generator
 from .encoder_trainer import EncoderConfig, EncoderTrainer

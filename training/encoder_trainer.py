@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from fingergen.runtime.errors import BadInput
 from torch import Tensor
+
+from fingergen.runtime.errors import BadInput
 
 from .checkpoints import load_reconstruction, save_reconstruction
 from .loop import seed_torch, step_rng

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from fingergen.runtime.errors import BadInput
 from tqdm import tqdm
+
+from fingergen.runtime.errors import BadInput
 
 from .generator_trainer import GeneratorConfig, GeneratorTrainer
 from .map_reading import PPI

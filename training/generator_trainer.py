@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
-from torch import Tensor, nn
 
 from .checkpoints import load_generator, save_generator
 from .loop import seed_torch, step_rng

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+
 from fingergen.runtime.errors import FingerGenError
 
 from .runs import Interruption, Run

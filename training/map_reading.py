@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
 from fingergen.runtime.encoder_maps import encoder_maps
 from fingergen.runtime.manifest import ImageSize
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
-from scipy.optimize import linear_sum_assignment
-from torch import Tensor, nn
 
 Rows = list[tuple[float, float, float]]  # x, y in pixels from the top left, degrees counter-clockwise
 TYPES = (MinutiaType.ENDING, MinutiaType.BIFURCATION)  # of the map's channels

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from fingergen.runtime.errors import BadInput
 from torch import Tensor
+
+from fingergen.runtime.errors import BadInput
 
 from .checkpoints.files import read, write
 from .loop import STATE, seed_torch, step_rng

@@ -8,11 +8,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from fingergen.runtime.errors import BadInput
-from fingergen.runtime.minutiae import FORMATS, read_template
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.minutiae import FORMATS, read_template
 
 from .fingers import Finger, impressions, read_shard, write_masters
 from .map_reading import PPI, draw_maps

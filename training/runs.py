@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from fingergen.runtime.errors import BadInput
-from fingergen.runtime.files import write_atomically
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import write_atomically
 
 
 class Run:

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from fingergen.runtime.errors import BadInput
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fingergen.runtime.errors import BadInput
 
 from .fingers import impressions, read_shard, write_masters
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import numpy as np
+
 from fingergen.runtime.manifest import GraphName
 
 from ..job import Floats, Job, Runner, graph_file, run_graphs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import onnxruntime
+
 from fingergen.runtime.manifest import GraphName
 
 from ..job import Floats, Job, Runner, graph_file, run_graphs

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from fingergen.training.networks.layers import ModulatedConv
 from torch import Tensor, nn
+
+from fingergen.training.networks.layers import ModulatedConv
 
 
 class PerSampleConv(nn.Module):

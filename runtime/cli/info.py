@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from fingergen import cpp_ops
 
 from ..backends import BACKENDS, unavailable, usable_cores

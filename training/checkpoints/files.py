@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fingergen.runtime.errors import BadInput
 from torch import Tensor
 from torch.optim import Optimizer
+
+from fingergen.runtime.errors import BadInput
 
 from ..networks import Encoder, Generator, Reconstructor
 from .description import KEY, Description, mapping_rate, read_description

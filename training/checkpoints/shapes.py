@@ -5,8 +5,9 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
-from fingergen.runtime.errors import BadInput
 from torch import Tensor
+
+from fingergen.runtime.errors import BadInput
 
 from ..networks import Discriminator, Encoder, Generator
 
