@@ -149,7 +149,7 @@ def test_windows_show_the_same_finger(fingers):
     inner = ((small.minutiae.xy > 32) & (small.minutiae.xy < small.ridges.shape[0] - 32)).all(axis=1)
     apart = np.hypot(*(small.minutiae.xy[inner, None] + shift - full.minutiae.xy[None]).transpose(2, 0, 1))
     assert inner.sum() > 20 and (apart.min(axis=1) < 4).mean() > 0.9
-    np.testing.assert_array_equal(small.creases + [*shift, 0, 0, 0], full.creases)
+    np.testing.assert_array_equal(small.creases[:, :2] + shift, full.creases[:, :2])
 
 
 def test_an_impression_is_the_same_in_any_batch(fingers):
