@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fingergen.runtime.manifest import Engine
 
     from .engines import EngineOptions
+    from .engines.target import EngineOps
+    from .graph import Precision
 
 ENGINE_OPTIONS = ("flavor", "batch", "gpu", "embed_plugins", "timing_cache")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # as the bundle's schema has it
@@ -119,8 +121,8 @@ def main(
     name: str | None,
     overwrite: bool,
     as_json: bool,
-    ops: str,
-    engine: str | None,
+    ops: EngineOps,
+    engine: Precision | None,
     **options: Any,
 ) -> None:
     """Export a generator checkpoint, a reconstruction checkpoint or both to a bundle.
@@ -169,8 +171,8 @@ def main(
 
 
 def _engine_options(
-    precision: str,
-    ops: str,
+    precision: Precision,
+    ops: EngineOps,
     flavor: str | None,
     batch: str | None,
     gpu: str | None,

@@ -14,7 +14,8 @@ from fingergen.export.ops import OPS
 from fingergen.export.rounding import rounded
 from fingergen.export.synthesis import synthesis_model
 from fingergen.runtime.bundle import read_bundle
-from fingergen.runtime.errors import FingerGenError
+from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.manifest import Manifest
 from fingergen.training.checkpoints import save_generator, save_reconstruction
 from fingergen.training.networks import Encoder
 
@@ -211,6 +212,14 @@ def test_float16_graphs_in_the_bundle(tmp_path, generator):
         assert set(figures["inputs"].values()) == {2 if name == "encoder" else 8}
         assert f"{name}.fp16.onnx" in manifest.files
     assert not manifest.engines and "mapping.fp16" not in manifest.parity
+    content = manifest.to_json()
+    del content["files"]["encoder.fp16.onnx"]
+    with pytest.raises(
+        BadInput, match=r"precisions\.fp16\.encoder: encoder\.fp16\.onnx has no entry in files"
+    ):
+        Manifest.from_json(content)
+    del content["precisions"]  # as in bundles that were written before there were any
+    assert Manifest.from_json(content).precisions == {}
 
 
 def test_a_checkpoint_that_float16_cannot_hold_writes_nothing(tmp_path):
