@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..bundle import Bundle
 from ..errors import BadInput
 
-AUTO = ("onnxruntime-cuda", "onnxruntime")
+AUTO = ("tensorrt", "onnxruntime-cuda", "onnxruntime")
 """What `auto` tries, the preferred one first."""
 
 BACKENDS = (*AUTO, "onnxruntime-tensorrt")
