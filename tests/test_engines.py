@@ -181,6 +181,21 @@ def test_custom_nodes_that_became_no_plugins_are_noticed(in_network, in_engine):
         builder._report("synthesis", {"a/X": "X", "b/X": "X"}, result)
 
 
+@needs_rtx
+@pytest.mark.parametrize("stored", [None, b"of another version"])
+def test_timing_cache(tmp_path, stored):
+    """TensorRT-RTX has the calls, though it times nothing."""
+    cache = tmp_path / "folder" / "cache"
+    if stored:
+        cache.parent.mkdir()
+        cache.write_bytes(stored)
+    generator = small_generator()
+    target = replace(rtx(ops="native"), timing_cache=cache)
+    for _ in range(2):
+        build_engine("mapping", lambda form, _: mapping_model(generator, form), "fp32", target)
+        assert cache.read_bytes() != stored and [*cache.parent.iterdir()] == [cache]
+
+
 def test_library_links_by_short_names(tmp_path):
     for name in ("libone.so.1", "libtwo.so.2.3", "README"):
         (tmp_path / name).write_text(name)
