@@ -51,13 +51,17 @@ class Cuda:
 
     def _retain(self) -> Any:
         self.retained += 1
-        return SimpleNamespace(push=self._push, pop=self._pop)
+        return SimpleNamespace(push=self._push, pop=self._pop, detach=self._detach)
 
     def _push(self) -> None:
         self.current.depth = getattr(self.current, "depth", 0) + 1
 
     def _pop(self) -> None:
         self.current.depth -= 1
+
+    def _detach(self) -> None:
+        self._pop()
+        self.retained -= 1
 
     def check_context(self) -> None:
         if not getattr(self.current, "depth", 0):

@@ -132,7 +132,7 @@ class TestOnASimulatedGpu:
             backend.synthesize(expected.w, expected.noise)
         assert 0 < used == trt.cuda.used
         backend.close()
-        assert trt.cuda.used == 0
+        assert trt.cuda.used == 0 and trt.cuda.retained == 0 and trt.cuda.current.depth == 0
         backend.close()
         with pytest.raises(FingerGenError, match="closed"):
             backend.map(expected.z)
@@ -316,7 +316,7 @@ def test_pycuda_has_what_is_simulated():
     for owner, names in {
         cuda.Stream: ("handle", "synchronize", "wait_for_event"),
         cuda.Event: ("record", "synchronize"),
-        cuda.Context: ("push", "pop"),
+        cuda.Context: ("push", "pop", "detach"),
         cuda.Device: ("retain_primary_context",),
         cuda.DeviceAllocation: ("free", "__int__"),
         cuda.event_flags: ("DISABLE_TIMING", "BLOCKING_SYNC"),

@@ -120,13 +120,16 @@ class TensorRt(GraphBackend):
             return
         self._open = False
         atexit.unregister(self.close)
-        with self._current():
+        self._context.push()
+        try:
             for _ in range(LANES):
                 with contextlib.suppress(queue.Empty):  # a call hangs, or opening failed
                     self._lanes.get(timeout=CLOSING_SECONDS if self._loaded else 0).release()
             self._loaded.clear()
             self._runtime = None
-        self._context = None
+        finally:
+            # This takes it off the thread too. PyCUDA's destructor would detach a primary context wrongly.
+            self._context.detach()
 
     @contextlib.contextmanager
     def _current(self) -> Iterator[None]:
