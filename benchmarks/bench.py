@@ -10,9 +10,9 @@ from functools import partial
 
 import numpy as np
 
-from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.errors import FingerGenError
 
-from .contenders import Contender
+from .contenders import Entry
 from .job import Floats, Job, Runner
 from .timing import Latency, Seconds, interleave, relative_speed
 
@@ -21,11 +21,11 @@ PEAK = 2.0  # of images in [-1, 1]
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of the result: who, how, and images a call."""
+    """A row of the result: who, how, and images a call. `threads` None: they do not matter."""
 
     contender: str
     precision: str
-    threads: int
+    threads: int | None
     batch: int
 
 
@@ -53,7 +53,6 @@ class Plan:
 
     batches: Sequence[int]
     threads: Sequence[int]
-    precisions: Sequence[str]
     rounds: int
     seconds: float
     warm_up: int
@@ -61,25 +60,21 @@ class Plan:
 
 def measure(
     job: Job,
-    contenders: Mapping[str, Contender],
+    entries: Sequence[Entry],
     plan: Plan,
     after_round: Callable[[], object] = lambda: None,
 ) -> tuple[list[Result], int]:
-    """Time every contender in each of the plan's settings → results, by batch, and the rounds that were made.
-
-    A contender takes part in the plan's precisions that it knows; `BadInput` where none knows any.
-    """
+    """Time every entry in each of the plan's settings → results, by batch, and the rounds that were made."""
     with ExitStack() as opened:
         runners: dict[Setting, Runner] = {}
-        for name, contender in contenders.items():
-            for precision in (known for known in plan.precisions if known in contender.PRECISIONS):
-                for threads in plan.threads:
-                    runner = contender.open_runner(job, precision, threads)
-                    opened.callback(runner.close)
-                    for batch in plan.batches:
-                        runners[Setting(name, precision, threads, batch)] = runner
-        if not runners:
-            raise BadInput(f"{', '.join(contenders)}: none computes in {', '.join(plan.precisions)}")
+        for entry in entries:
+            name, threaded = entry.contender.name, entry.contender.threaded
+            for threads in plan.threads if threaded else plan.threads[:1]:
+                runner = entry.contender.open_runner(job, entry.precision, threads)
+                opened.callback(runner.close)
+                for batch in plan.batches:
+                    setting = Setting(name, entry.precision, threads if threaded else None, batch)
+                    runners[setting] = runner
         settings = sorted(runners, key=lambda setting: plan.batches.index(setting.batch))
         inputs = {batch: job.inputs(batch) for batch in plan.batches}
         images = {setting: _first_images(setting, runners[setting], inputs) for setting in settings}

@@ -14,13 +14,12 @@ from fingergen.runtime.errors import command_line_errors
 from fingergen.runtime.model import open_bundle
 
 from .bench import Plan, measure
-from .contenders import NAMES, choose
+from .contenders import DEFAULT, NAMES, PRECISIONS, choose
 from .job import TASKS, Job, Task
 from .machine import describe_machine
 from .plot import check_plot, write_plot
 from .report import Report
 
-PRECISIONS = ("fp32", "bf16", "fp16")
 EXAMPLES = """
 \b
 Examples:
@@ -76,7 +75,7 @@ class Listed(click.ParamType):
     "--precision",
     "precisions",
     type=Listed("names", PRECISIONS),
-    default="fp32",
+    default="fp32,fp16",
     show_default=True,
     help=f"Among {', '.join(PRECISIONS)}; a backend takes part in those that it has.",
 )
@@ -104,6 +103,7 @@ def main(
     names: list[str] | None,
     checkpoint: Path | None,
     threads: list[int] | None,
+    precisions: list[str],
     plot: Path | None,
     as_json: bool,
     **plan: Any,
@@ -116,11 +116,11 @@ def main(
     if plot is not None:
         check_plot(plot)
     job = Job(open_bundle(bundle), task, checkpoint)
-    contenders, left_out = choose(job, names)
+    entries, left_out = choose(job, names or DEFAULT, precisions, required=bool(names))
     chosen = Plan(threads=threads or [usable_cores()], **plan)
     machine = describe_machine()  # before the run, whose own load is no news
     with click.progressbar(length=chosen.rounds, label="rounds", file=sys.stderr) as bar:
-        results, rounds = measure(job, contenders, chosen, lambda: bar.update(1))
+        results, rounds = measure(job, entries, chosen, lambda: bar.update(1))
     report = Report(
         bundle=job.bundle.manifest.name,
         bundle_sha256=job.bundle.sha256,

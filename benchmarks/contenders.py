@@ -2,77 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
 
 from fingergen.runtime import backends
-from fingergen.runtime.backends import BACKENDS
+from fingergen.runtime.backends import AUTO, BACKENDS
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.model import Model
 
 from .job import Job, Runner
 from .peers import PEERS
 
-NAMES = (*BACKENDS, *PEERS)
-"""Contenders, ours first."""
+CPU = "onnxruntime"
+"""Our backend on the CPU, which runs everywhere: the measure of all others."""
+
+NAMES = (CPU, *(name for name in BACKENDS if name != CPU), *PEERS)
+DEFAULT = tuple(name for name in NAMES if name in (*AUTO, *PEERS))
+"""Not what runs on request only."""
+
+PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 class Contender(Protocol):
-    """What a module of `peers` has."""
+    """`threaded`: the number of CPU threads matters."""
 
-    @property
-    def PRECISIONS(self) -> tuple[str, ...]: ...
+    name: str
+    threaded: bool
 
-    def unavailable(self, job: Job) -> str | None: ...
+    def unavailable(self, job: Job, precision: str) -> str | None:
+        """Why it cannot do the job here in this precision, and the fix; None where it can."""
 
-    def open_runner(self, job: Job, precision: str, threads: int) -> Runner: ...
+    def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
+        """Ready to run."""
+
+
+class OurBackend:
+    """A backend of the runtime."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.threaded = name == CPU
+
+    def unavailable(self, job: Job, precision: str) -> str | None:
+        if precision not in backends.PRECISIONS:
+            return f"has {' and '.join(backends.PRECISIONS)} only"
+        return backends.unavailable(self.name, job.bundle, precision=cast(backends.Precision, precision))
+
+    def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
+        chosen = cast(backends.Precision, precision)
+        return Runner.of_backend(job, backends.open_backend(self.name, job.bundle, threads, precision=chosen))
+
+
+class Peer:
+    """A module of `peers`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._module = import_module(f".peers.{PEERS[name]}", __package__)
+        self.threaded = self._module.THREADED
+
+    def unavailable(self, job: Job, precision: str) -> str | None:
+        if precision not in self._module.PRECISIONS:
+            return f"has {' and '.join(self._module.PRECISIONS)} only"
+        return self._module.unavailable(job)
+
+    def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
+        return self._module.open_runner(job, precision, threads)
 
 
 @dataclass(frozen=True)
-class OurBackend:
-    """A backend of the runtime as a contender."""
+class Entry:
+    """A contender in one precision."""
 
-    name: str
-    PRECISIONS: tuple[str, ...] = ("fp32",)
-
-    def unavailable(self, job: Job) -> str | None:
-        return backends.unavailable(self.name, job.bundle)
-
-    def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
-        backend = backends.open_backend(self.name, job.bundle, threads)
-        model = Model(job.bundle, backend)
-        if job.task == "synthesis":
-            return Runner(lambda z: model.generate(model.map(z)), backend.description, close=model.close)
-        return Runner(
-            lambda maps: model.generate(backend.encode(maps), decoder=True),
-            backend.description,
-            close=model.close,
-        )
+    contender: Contender
+    precision: str
 
 
 def contender(name: str) -> Contender:
     """One of `NAMES`."""
-    if name in BACKENDS:
-        return OurBackend(name)
-    return cast(Contender, import_module(f".peers.{PEERS[name]}", __package__))
+    return OurBackend(name) if name in BACKENDS else Peer(name)
 
 
-def choose(job: Job, names: Iterable[str] | None) -> tuple[dict[str, Contender], dict[str, str]]:
-    """The contenders that can do the job here, and why the others cannot.
+def choose(
+    job: Job, names: Iterable[str], precisions: Sequence[str], required: bool = False
+) -> tuple[list[Entry], dict[str, str]]:
+    """Which of `names` can do the job here, in each of `precisions`, and why others cannot.
 
-    `names` None: of all; else `BadInput` where one of `names` cannot.
+    `required`: `BadInput` where one can in none of the precisions.
     """
-    found: dict[str, Contender] = {}
+    entries: list[Entry] = []
     left_out: dict[str, str] = {}
-    for name in dict.fromkeys(NAMES if names is None else names):
+    for name in dict.fromkeys(names):
         candidate = contender(name)
-        reason = candidate.unavailable(job)
-        if reason is None:
-            found[name] = candidate
-        else:
-            left_out[name] = reason
-    if names is not None and left_out:
-        raise BadInput("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
-    return found, left_out
+        reasons = {precision: candidate.unavailable(job, precision) for precision in precisions}
+        entries += [Entry(candidate, precision) for precision, reason in reasons.items() if reason is None]
+        lacking = {precision: reason for precision, reason in reasons.items() if reason is not None}
+        if len(lacking) < len(reasons):
+            left_out |= {f"{name} {precision}": reason for precision, reason in lacking.items()}
+            continue
+        left_out[name] = "; ".join(dict.fromkeys(lacking.values()))
+        if required:
+            raise BadInput(f"{name}: {left_out[name]}")
+    return entries, left_out

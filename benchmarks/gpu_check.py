@@ -24,7 +24,7 @@ import numpy as np
 
 from fingergen import cpp_ops
 from fingergen.benchmarks.bench import Plan, Result, measure
-from fingergen.benchmarks.contenders import choose
+from fingergen.benchmarks.contenders import CPU, NAMES, choose
 from fingergen.benchmarks.job import Job
 from fingergen.benchmarks.kernels import OPS, cases, compile_for_gpu, run_cases
 from fingergen.benchmarks.machine import describe_machine, find_gpus
@@ -36,7 +36,6 @@ from fingergen.runtime.model import open_bundle
 PSNR_DB = {"fp32": 60.0, "fp16": 50.0, "bf16": 30.0}
 """Least agreement with the CPU's float32 images. TF32, which GPUs may use for fp32, rounds as fp16 does."""
 
-CPU = "onnxruntime"
 CPU_PEERS = ("onnxruntime-plain", "openvino", "pytorch")
 
 
@@ -135,12 +134,15 @@ def kernel_checks(source: Path) -> Iterator[Check]:
     with_plugins = (headers / "NvInferRuntime.h").is_file()
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "kernels"
-        compile_for_gpu(source, program, nvcc, headers if with_plugins else None)
-        yield from compare_kernels(program, "cuda")
-        if with_plugins:
-            yield from compare_kernels(program, "plugin")
-        else:
-            yield Check("TensorRT plugins", f"no TensorRT headers in {headers}", None)
+        try:
+            compile_for_gpu(source, program, nvcc, headers if with_plugins else None)
+            yield from compare_kernels(program, "cuda")
+            if with_plugins:
+                yield from compare_kernels(program, "plugin")
+        except FingerGenError as error:  # a finding like others: the backends are still to be checked
+            yield Check("kernels", str(error), False)
+    if not with_plugins:
+        yield Check("TensorRT plugins", f"no TensorRT headers in {headers}", None)
 
 
 def compare_kernels(program: Path, way: str) -> Iterator[Check]:
@@ -159,14 +161,25 @@ def compare_kernels(program: Path, way: str) -> Iterator[Check]:
 
 def backend_checks(job: Job, batches: Sequence[int], seconds: float) -> Iterator[Check]:
     """Our backends and PyTorch on the GPU: their images against the CPU's in float32, and their speed."""
-    found, left_out = choose(job, None)
-    reference = {CPU: found.pop(CPU)}  # first: all others are compared with it
-    wanted = reference | {name: each for name, each in found.items() if name not in CPU_PEERS}
-    plan = Plan(batches, [usable_cores()], ["fp32", "fp16", "bf16"], rounds=100, seconds=seconds, warm_up=3)
-    results, _ = measure(job, wanted, plan)
+    names = [name for name in NAMES if name not in CPU_PEERS]  # the CPU first: all are compared with it
+    found, left_out = choose(job, names, list(PSNR_DB))
+    entries = [entry for entry in found if entry.contender.name == CPU and entry.precision == "fp32"]
+    for entry in found:
+        if entry.contender.name == CPU:
+            continue
+        try:
+            runner = entry.contender.open_runner(job, entry.precision, usable_cores())
+            runner.run(job.inputs(1))
+            runner.close()
+            entries.append(entry)
+        except Exception as error:  # whatever it is, the others are still to be checked
+            what = f"{entry.contender.name}, {entry.precision}"
+            yield Check(what, f"{type(error).__name__}: {error}", False)
+    plan = Plan(batches, [usable_cores()], rounds=100, seconds=seconds, warm_up=3)
+    results, _ = measure(job, entries, plan)
     yield from map(backend_check, results)
     for name, reason in left_out.items():
-        if name not in CPU_PEERS:
+        if not name.startswith(f"{CPU} "):
             yield Check(name, reason, None)
 
 
@@ -190,7 +203,9 @@ def backend_check(result: Result) -> Check:
 def markdown(machine: Sequence[str], bundle: str, checks: Sequence[Check]) -> str:
     """The result as a page of `docs/`."""
     marks: Mapping[bool | None, str] = {True: "passed", False: "**failed**", None: "not verified"}
-    rows = [f"| {check.what} | {marks[check.passed]} | {check.result} |" for check in checks]
+    rows = [
+        f"| {check.what} | {marks[check.passed]} | {' '.join(check.result.split())} |" for check in checks
+    ]
     return "\n".join(
         [
             "# Result on a GPU",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingergen.runtime import seeds
+from fingergen.runtime.backends import Backend
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.latents import per_layer
 from fingergen.runtime.manifest import GraphName
+from fingergen.runtime.model import Model
 
 Floats = NDArray[np.float32]
 Task = Literal["synthesis", "reconstruction"]
@@ -46,11 +47,13 @@ class Job:
         (maps,) = zip(*(seeds.noise(seed, [shape]) for seed in range(batch)), strict=True)
         return np.stack(maps).clip(0, 1)
 
-    def graphs(self) -> tuple[GraphName, GraphName]:
-        """The graph that gives w, and the one that gives the image."""
-        if self.task == "synthesis":
-            return "mapping", "synthesis"
-        return "encoder", "decoder" if self.bundle.manifest.graphs.decoder else "synthesis"
+    def graphs(self) -> dict[GraphName, Path]:
+        """The ONNX files of the two graphs that do it: what gives w, and what gives images."""
+        graphs = self.bundle.manifest.graphs
+        names: tuple[GraphName, GraphName] = ("mapping", "synthesis")
+        if self.task == "reconstruction":
+            names = ("encoder", "decoder" if graphs.decoder else "synthesis")
+        return {name: self.bundle.file(getattr(graphs, name)) for name in names}
 
 
 @dataclass(frozen=True)
@@ -65,23 +68,14 @@ class Runner:
     comparable: bool = True
     close: Callable[[], None] = lambda: None
 
-
-def run_graphs(job: Job, run: Callable[[GraphName, dict[str, Floats]], Floats]) -> Callable[[Floats], Floats]:
-    """`Runner.run` of an engine that runs the bundle's graphs: `run` takes a graph's inputs by name."""
-    first, second = job.graphs()
-    architecture, latents = job.bundle.manifest.architecture, job.bundle.latents
-    own = latents.decoder_noise if second == "decoder" else None
-    noise: Sequence[Floats] = own or latents.noise
-    buffers = {f"noise_{i}": buffer for i, buffer in enumerate(noise)}
-    input_name = "z" if first == "mapping" else "map"
-
-    def run_both(x: Floats) -> Floats:
-        w = run(first, {input_name: x})
-        return run(second, {"w": per_layer(w, architecture.num_ws, architecture.style_dim), **buffers})
-
-    return run_both
-
-
-def graph_file(job: Job, graph: GraphName) -> Path:
-    """The ONNX file of a graph that the bundle has."""
-    return job.bundle.file(getattr(job.bundle.manifest.graphs, graph))
+    @staticmethod
+    def of_backend(job: Job, backend: Backend) -> Runner:
+        """With what runs the bundle's graphs."""
+        model = Model(job.bundle, backend)
+        if job.task == "synthesis":
+            return Runner(lambda z: model.generate(model.map(z)), backend.description, close=model.close)
+        return Runner(
+            lambda maps: model.generate(backend.encode(maps), decoder=True),
+            backend.description,
+            close=model.close,
+        )

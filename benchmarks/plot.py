@@ -35,7 +35,8 @@ def write_plot(path: Path, report: Report) -> None:
         ]
         rows.sort(key=lambda row: row.setting.batch)
         batches = [row.setting.batch for row in rows]
-        label = f"{way[0]} {way[1]}, {way[2]} thread{'s' if way[2] > 1 else ''}"
+        threads = "" if way[2] is None else f", {way[2]} thread{'s' if way[2] > 1 else ''}"
+        label = f"{way[0]} {way[1]}{threads}"
         speed.plot(batches, [row.images_per_second for row in rows], marker="o", label=label)
         p50 = [row.latency_ms.p50 for row in rows]
         above = [row.latency_ms.p99 - row.latency_ms.p50 for row in rows]

@@ -72,7 +72,7 @@ def _row(result: Result) -> tuple[str, ...]:
     return (
         setting.contender,
         setting.precision,
-        str(setting.threads),
+        str(setting.threads or "-"),
         str(setting.batch),
         *(f"{value:.1f}" for value in astuple(result.latency_ms)),
         f"{result.images_per_second:.1f}",

@@ -15,7 +15,6 @@ from fingergen.benchmarks import contenders, machine
 from fingergen.benchmarks.bench import Plan, measure
 from fingergen.benchmarks.cli import main
 from fingergen.benchmarks.job import Job, Runner
-from fingergen.benchmarks.peers import PEERS
 from fingergen.benchmarks.peers.published import PerSampleConv, as_published
 from fingergen.benchmarks.timing import Latency, interleave, relative_speed
 from fingergen.runtime.bundle import read_bundle
@@ -95,7 +94,7 @@ def test_all_do_the_same_job(bundle: Path, tmp_path: Path, task: str, backend: s
         save_reconstruction(checkpoint, encoder=encoder(2), decoder=generator(3))
     rows = results(
         bundle, "--task", task, "--backend", f"onnxruntime-plain,{backend}", "--batch", "1,3", "--checkpoint",
-        checkpoint, "--threads", 1,
+        checkpoint, "--threads", 1, "--precision", "fp32",
     )  # fmt: skip
     assert [row["setting"]["batch"] for row in rows] == sorted(row["setting"]["batch"] for row in rows)
     assert {row["setting"]["contender"] for row in rows} == {"onnxruntime-plain", backend}
@@ -141,7 +140,7 @@ def test_lower_precision_is_another_computation(bundle: Path, tmp_path: Path) ->
 def test_random_weights_where_there_is_no_checkpoint(tmp_path: Path) -> None:
     bundle = read_bundle(write_tiny_bundle(tmp_path / "tiny"))
     noted = json.loads((tmp_path / "tiny" / "bundle.json").read_text())
-    assert contenders.contender("pytorch").unavailable(Job(bundle)) is not None
+    assert contenders.contender("pytorch").unavailable(Job(bundle), "fp32") is not None
     noted["provenance"]["networks"] = {"generator": generator(1).architecture()}  # as the export does
     (tmp_path / "tiny" / "bundle.json").write_text(json.dumps(noted))
     ours, theirs = results(
@@ -162,27 +161,44 @@ def test_report_describes_the_machine_but_does_not_name_it(bundle: Path) -> None
 
 def test_contenders_that_cannot_run_are_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fingergen.benchmarks.peers.openvino.find_spec", lambda name: None)
-    found, left_out = contenders.choose(Job(read_bundle(bundle)), None)
-    assert "onnxruntime" in found and "openvino" not in found
-    assert left_out["openvino"] == "not installed: pip install openvino onnx"
-    assert {*found, *left_out} == set(contenders.NAMES)
-    with pytest.raises(BadInput, match="openvino: not installed: pip install"):
-        contenders.choose(Job(read_bundle(bundle)), ["onnxruntime", "openvino"])
+    job, reason = Job(read_bundle(bundle)), "not installed: pip install openvino onnx"
+    found, left_out = contenders.choose(job, contenders.NAMES, ["fp32"])
+    names = [entry.contender.name for entry in found]
+    assert "onnxruntime" in names and "openvino" not in names and left_out["openvino"] == reason
+    assert {*names, *left_out} == set(contenders.NAMES)
+    with pytest.raises(BadInput, match=f"openvino: {reason}"):
+        contenders.choose(job, ["onnxruntime", "openvino"], ["fp32"], required=True)
+
+
+def test_precisions_that_a_contender_lacks_are_named(bundle: Path) -> None:
+    job = Job(read_bundle(bundle))
+    found, left_out = contenders.choose(job, ["onnxruntime-plain"], ["bf16", "fp32"], required=True)
+    assert [entry.precision for entry in found] == ["fp32"]
+    assert left_out == {"onnxruntime-plain bf16": "has fp32 only"}
 
 
 def test_images_that_are_not_finite_are_a_failure(bundle: Path) -> None:
     class Broken:
-        PRECISIONS = ("fp32",)
+        name, threaded = "broken", True
 
-        def unavailable(self, job: Job) -> None:
+        def unavailable(self, job: Job, precision: str) -> None:
             return None
 
         def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
             return Runner(lambda x: np.full((len(x), 1, 4, 4), np.nan, np.float32), "broken")
 
-    plan = Plan(batches=[1], threads=[1], precisions=["fp32"], rounds=1, seconds=1, warm_up=1)
+    plan = Plan(batches=[1], threads=[1], rounds=1, seconds=1, warm_up=1)
     with pytest.raises(FingerGenError, match="broken, fp32: gives values that are not finite"):
-        measure(Job(read_bundle(bundle)), {"broken": Broken()}, plan)
+        measure(Job(read_bundle(bundle)), [contenders.Entry(Broken(), "fp32")], plan)
+
+
+def test_threads_of_a_gpu_do_not_matter(bundle: Path) -> None:
+    """It runs once, whatever the numbers of threads."""
+    ours = contenders.contender("onnxruntime")
+    ours.threaded = False
+    plan = Plan(batches=[1, 2], threads=[1, 2], rounds=1, seconds=1, warm_up=1)
+    rows, _ = measure(Job(read_bundle(bundle)), [contenders.Entry(ours, "fp32")], plan)
+    assert [(row.setting.threads, row.setting.batch) for row in rows] == [(None, 1), (None, 2)]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +208,7 @@ def test_images_that_are_not_finite_are_a_failure(bundle: Path) -> None:
         (["--batch", "1,,2"], "'': write numbers"),
         (["--backend", "tensorflow"], "'tensorflow': choose among onnxruntime"),
         (["--precision", "int8"], "'int8': choose among fp32"),
-        (["--backend", "onnxruntime", "--precision", "bf16"], "onnxruntime: none computes in bf16"),
+        (["--backend", "onnxruntime", "--precision", "bf16"], "onnxruntime: has fp32 and fp16 only"),
         (["--plot", "plot.pdf"], "--plot plot.pdf: a PNG is written"),
         (["--checkpoint", "absent.pt"], "'absent.pt' does not exist"),
     ],
@@ -247,7 +263,7 @@ def test_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytes
     assert machine.find_gpus() == ()
 
 
-def test_every_peer_has_its_module() -> None:
-    for name in PEERS:
-        peer = contenders.contender(name)
-        assert "fp32" in peer.PRECISIONS
+def test_every_contender_can_be_asked(bundle: Path) -> None:
+    for name in contenders.NAMES:
+        reason = contenders.contender(name).unavailable(Job(read_bundle(bundle)), "int4")
+        assert reason is not None and "only" in reason

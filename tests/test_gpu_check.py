@@ -13,6 +13,7 @@ from fingergen import cpp_ops
 from fingergen.benchmarks import bench, gpu_check
 from fingergen.benchmarks.gpu_check import Check, backend_check, build_package, compare_kernels, main
 from fingergen.benchmarks.kernels import Case
+from fingergen.benchmarks.peers import pytorch_cuda
 from fingergen.benchmarks.timing import Latency
 from fingergen.runtime.errors import FingerGenError
 
@@ -133,6 +134,24 @@ def test_kernels_that_break_off(tmp_path: Path) -> None:
     broken.chmod(0o755)
     with pytest.raises(FingerGenError, match=r"cuda: .* ended with 3: an illegal memory access"):
         list(compare_kernels(broken, "cuda"))
+
+
+def test_what_breaks_is_a_line_and_the_others_are_checked(
+    gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiler and a backend that fail."""
+    fake_libraries(monkeypatch, cuda=True)
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text("#!/bin/sh\necho 'nvcc: unsupported GNU version' >&2\nexit 1\n")
+    nvcc.chmod(0o755)
+    monkeypatch.setenv("CUDACXX", str(nvcc))
+    monkeypatch.setattr(pytorch_cuda, "unavailable", lambda job: None)
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    done = run("--installed", "--bundle", bundle, "--batch", 1, "--seconds", 0.1)
+    assert done.exit_code == 1
+    assert "| kernels | **failed** | nvcc failed: nvcc: unsupported GNU version |" in done.stdout
+    assert "| pytorch-cuda, fp16 | **failed** | " in done.stdout
+    assert "| onnxruntime, fp32, batch 1 | passed | " in done.stdout
 
 
 @pytest.mark.parametrize(

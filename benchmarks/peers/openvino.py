@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
+from fingergen.runtime.backends import Floats
+from fingergen.runtime.backends.graphs import GraphBackend, Inputs
 from fingergen.runtime.manifest import GraphName
 
-from ..job import Floats, Job, Runner, graph_file, run_graphs
+from ..job import Job, Runner
 
-PRECISIONS = ("fp32", "bf16", "fp16")
-HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+PRECISIONS = ("fp32", "fp16", "bf16")
+THREADED = True
+HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
 def unavailable(job: Job) -> str | None:
@@ -22,26 +26,40 @@ def unavailable(job: Job) -> str | None:
 
 def open_runner(job: Job, precision: str, threads: int) -> Runner:
     """The bundle's graphs in standard operators, compiled for latency: one call uses all threads."""
+    return Runner.of_backend(job, _OpenVino(job, precision, threads))
+
+
+class _OpenVino(GraphBackend):
+    name = "openvino"
+    batch = 1
+
+    def __init__(self, job: Job, precision: str, threads: int) -> None:
+        import openvino  # type: ignore[import-not-found]
+
+        super().__init__(job.bundle)
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._models = {
+            graph: core.compile_model(core.read_model(_standard_operators(path)), "CPU", settings)
+            for graph, path in job.graphs().items()
+        }
+        version = openvino.__version__.partition("-")[0]
+        self.description = f"OpenVINO {version}, CPU, standard operators"
+
+    def run(self, graph: GraphName, inputs: Inputs) -> Floats:
+        # A copy, as everywhere else: OpenVINO's own array is written over by the next call.
+        return np.array(self._models[graph](inputs)[0], np.float32)
+
+    def close(self) -> None:
+        self._models.clear()
+
+
+def _standard_operators(path: Path) -> bytes:
     import onnx
-    import openvino  # type: ignore[import-not-found]
     from onnx.inliner import inline_local_functions
 
-    core = openvino.Core()
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-
-    def load(graph: GraphName) -> openvino.CompiledModel:
-        model = inline_local_functions(onnx.load(graph_file(job, graph)))
-        return core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings)
-
-    models = {graph: load(graph) for graph in job.graphs()}
-
-    def run(graph: GraphName, inputs: dict[str, Floats]) -> Floats:
-        # A copy, as everywhere else: OpenVINO's own array is written over by the next call.
-        return np.array(models[graph](inputs)[0], np.float32)
-
-    version = openvino.__version__.partition("-")[0]
-    return Runner(run_graphs(job, run), f"OpenVINO {version}, CPU, standard operators")
+    return inline_local_functions(onnx.load(path)).SerializeToString()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fingergen.training.networks import Generator, Reconstructor
 
 PRECISIONS = ("fp32", "bf16")
+THREADED = True
 
 
 def unavailable(job: Job) -> str | None:

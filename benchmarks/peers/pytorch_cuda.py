@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..job import Job, Runner
 from . import pytorch
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "fp16", "bf16")
+THREADED = False
 
 
 def unavailable(job: Job) -> str | None:
