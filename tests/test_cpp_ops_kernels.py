@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fingergen.benchmarks.gpu_check import compare_kernels
+from fingergen.benchmarks.gpu_checks import compare_kernels
 from fingergen.benchmarks.kernels import OPS, WAYS, cases, run_cases, sources
 
 ROOT = Path(__file__).parent.parent

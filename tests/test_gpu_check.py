@@ -10,14 +10,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fingergen import cpp_ops
-from fingergen.benchmarks import bench, gpu_check
-from fingergen.benchmarks.gpu_check import Check, backend_check, build_package, compare_kernels, main
+from fingergen.benchmarks import bench, gpu_check, gpu_checks
+from fingergen.benchmarks.gpu_check import build_package, export_bundle, main
+from fingergen.benchmarks.gpu_checks import Check, backend_check, compare_kernels
 from fingergen.benchmarks.kernels import Case
 from fingergen.benchmarks.peers import pytorch_cuda
 from fingergen.benchmarks.timing import Latency
-from fingergen.runtime.errors import FingerGenError
+from fingergen.runtime.bundle import read_bundle
+from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.training.checkpoints import save_generator
 
-from .tiny_bundle import write_tiny_bundle
+from .tiny_bundle import generator, write_tiny_bundle
 
 ROOT = Path(__file__).parent.parent
 SETTING = bench.Setting("tensorrt", "fp16", 1, 8)
@@ -77,6 +80,42 @@ def test_table(gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert any(line.startswith("| pytorch-cuda | not verified |") for line in lines)
 
 
+@pytest.mark.parametrize(("failure", "passed"), [(BadInput, None), (FingerGenError, False)])
+def test_a_checkpoint_is_exported_with_engines_or_without(
+    failure: type[Exception], passed: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where engines cannot be built the bundle comes without, and the table says why."""
+
+    def refuse(flavour: str) -> None:
+        raise failure("no TensorRT here")
+
+    monkeypatch.setattr("fingergen.export.engines.flavours.choose", refuse)
+    monkeypatch.setattr(gpu_check, "EXPORT", ())  # no float16: its checks take long
+    save_generator(tmp_path / "g.pt", g_ema=generator(1))
+    check = export_bundle(tmp_path / "g.pt", tmp_path / "bundle")
+    assert check == Check("export, fp16 engines", "no TensorRT here", passed)
+    assert read_bundle(tmp_path / "bundle").manifest.engines == ()
+
+
+def test_without_a_checkpoint_weights_are_random(
+    gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(path: Path) -> Path:
+        save_generator(path, g_ema=generator(1))
+        return path
+
+    def export(checkpoint: Path, out: Path) -> Check:
+        write_tiny_bundle(out)
+        return Check("export", "built", True)
+
+    fake_libraries(monkeypatch, cuda=True)
+    monkeypatch.setattr(gpu_check, "random_checkpoint", small)
+    monkeypatch.setattr(gpu_check, "export_bundle", export)
+    done = run("--installed", "--batch", 1, "--seconds", 0.1)
+    assert done.exit_code == 0, done.stderr
+    assert "| export | passed | built |" in done.stdout
+
+
 def test_a_failure_is_an_exit_code(gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_libraries(monkeypatch, cuda=False)
     done = run(
@@ -118,7 +157,7 @@ def test_wrong_kernels_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         results[-2].flat[-1] += 0.02 if op == "UpFirDn2d" else 0
         return results
 
-    monkeypatch.setattr(gpu_check, "run_cases", nearly)
+    monkeypatch.setattr(gpu_checks, "run_cases", nearly)
     checks = {check.what: check.passed for check in compare_kernels(tmp_path, "cuda")}
     assert checks == {
         "FusedLeakyReLU, cuda, float32": True,
