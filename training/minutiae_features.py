@@ -19,7 +19,7 @@ def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential
 
 
 class MinutiaeNet(nn.Module):
-    """A U-Net (Ronneberger et al., arXiv:1505.04597): image → minutiae map of the same size.
+    """A feature pyramid (Lin et al., arXiv:1612.03144) down to an eighth: image → minutiae map of its size.
 
     Images (N, C, H, W) in [-1, 1], grey or RGB, H and W multiples of 8; maps (N, 3, H, W) as `minutiae_map`
     draws them, in [0, 1]. `width`: channels at full size, doubled with each of three halvings.
@@ -30,10 +30,12 @@ class MinutiaeNet(nn.Module):
         self.width = width
         widths = [width << level for level in range(4)]
         self.down = nn.ModuleList([nn.Sequential(_conv(1, width), _conv(width, width))])
+        self.side = nn.ModuleList()
         self.up = nn.ModuleList()
         for fine, coarse in pairwise(widths):
             self.down.append(nn.Sequential(_conv(fine, coarse, stride=2), _conv(coarse, coarse)))
-            self.up.insert(0, _conv(fine + coarse, fine))
+            self.side.insert(0, nn.Conv2d(coarse, fine, 1))
+            self.up.insert(0, _conv(fine, fine))
         self.head = nn.Conv2d(width, 3, 1)
         nn.init.constant_(self.head.get_parameter("bias"), -4.0)  # most of a map is empty
 
@@ -53,9 +55,9 @@ class MinutiaeNet(nn.Module):
             x = down(x)
             skips.append(x)
         features = [skips.pop()]
-        for up in self.up:
-            larger = F.interpolate(features[-1], scale_factor=2.0, mode="nearest")
-            features.append(up(torch.cat([larger, skips.pop()], dim=1)))
+        for side, up in zip(self.side, self.up, strict=True):
+            larger = F.interpolate(side(features[-1]), scale_factor=2.0, mode="nearest")
+            features.append(up(larger + skips.pop()))
         return features
 
 
