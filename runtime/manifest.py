@@ -96,8 +96,8 @@ class FileRecord:
 class Manifest:
     """`bundle.json`. `files` (path → record) has every file but `bundle.json`; `write_bundle` fills it.
 
-    `precisions`: graphs in a further precision, such as `{"fp16": {"synthesis": "synthesis.fp16.onnx"}}`, with
-    the inputs and outputs of the float32 graph; a graph that is not there has none.
+    `precisions`: graphs in a further precision, such as `{"fp16": {"synthesis": "synthesis.fp16.onnx"}}`,
+    with the inputs and outputs of the float32 graph; a graph that is not there has none.
     """
 
     name: str
