@@ -255,7 +255,7 @@ class TestReconstruction:
 
 class TestLoad:
     def test_wrong_backend(self, bundle: Path):
-        with pytest.raises(BadInput, match="backend 'cuda': choose auto, .*onnxruntime"):
+        with pytest.raises(BadInput, match=r"backend 'cuda': choose auto, .*onnxruntime"):
             load(bundle, backend="cuda")
         with pytest.raises(BadInput, match="workers: 0"):
             load(bundle, workers=0)
