@@ -111,6 +111,8 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """ONNX Runtime on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: unused shape arithmetic of the functions is no news
+    # The default order would run what measures activations last, and keep all of them until then.
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

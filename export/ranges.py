@@ -5,7 +5,7 @@ ONNX Runtime's CPU computes float16 nodes in float32, so that running the float1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -38,12 +38,22 @@ def measuring(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
     measuring = onnx.ModelProto()
     measuring.CopyFrom(model)
     graph = measuring.graph
+    nodes = list(graph.node)
+    del graph.node[:]
+    computed = {node.output[0] for node in nodes}
+    graph.node.extend(_largest([value for value in values if value not in computed]))
+    for node in nodes:
+        graph.node.append(node)
+        graph.node.extend(_largest([value for value in node.output if value in values]))
     for value in values:
-        magnitude, largest = f"{value}/magnitude", f"{value}/largest"
-        graph.node.append(helper.make_node("Abs", [value], [magnitude]))
-        graph.node.append(helper.make_node("ReduceMax", [magnitude], [largest], keepdims=0))
-        graph.output.append(helper.make_tensor_value_info(largest, TensorProto.FLOAT, []))
+        graph.output.append(helper.make_tensor_value_info(f"{value}/largest", TensorProto.FLOAT, []))
     return measuring
+
+
+def _largest(values: Sequence[str]) -> Iterator[onnx.NodeProto]:
+    for value in values:
+        yield helper.make_node("Abs", [value], [f"{value}/magnitude"])
+        yield helper.make_node("ReduceMax", [f"{value}/magnitude"], [f"{value}/largest"], keepdims=0)
 
 
 def by_layer(largest: Mapping[str, float]) -> dict[str, float]:
