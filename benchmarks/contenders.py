@@ -25,13 +25,14 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 class Contender(Protocol):
-    """`threaded`: the number of CPU threads matters."""
+    """`precisions`: those it computes in. `threaded`: the number of CPU threads matters."""
 
     name: str
+    precisions: Sequence[str]
     threaded: bool
 
     def unavailable(self, job: Job, precision: str) -> str | None:
-        """Why it cannot do the job here in this precision, and the fix; None where it can."""
+        """Why it cannot do the job here in one of its precisions, and the fix; None where it can."""
 
     def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
         """Ready to run."""
@@ -40,13 +41,13 @@ class Contender(Protocol):
 class OurBackend:
     """A backend of the runtime."""
 
+    precisions: Sequence[str] = backends.PRECISIONS
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.threaded = name == CPU
 
     def unavailable(self, job: Job, precision: str) -> str | None:
-        if precision not in backends.PRECISIONS:
-            return f"has {' and '.join(backends.PRECISIONS)} only"
         return backends.unavailable(self.name, job.bundle, precision=cast(backends.Precision, precision))
 
     def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
@@ -60,11 +61,10 @@ class Peer:
     def __init__(self, name: str) -> None:
         self.name = name
         self._module = import_module(f".peers.{PEERS[name]}", __package__)
-        self.threaded = self._module.THREADED
+        self.precisions: Sequence[str] = self._module.PRECISIONS
+        self.threaded: bool = self._module.THREADED
 
     def unavailable(self, job: Job, precision: str) -> str | None:
-        if precision not in self._module.PRECISIONS:
-            return f"has {' and '.join(self._module.PRECISIONS)} only"
         return self._module.unavailable(job)
 
     def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
@@ -87,7 +87,7 @@ def contender(name: str) -> Contender:
 def choose(
     job: Job, names: Iterable[str], precisions: Sequence[str], required: bool = False
 ) -> tuple[list[Entry], dict[str, str]]:
-    """Which of `names` can do the job here, in each of `precisions`, and why others cannot.
+    """Which of `names` can do the job here, in those of `precisions` that they have; and why others cannot.
 
     `required`: `BadInput` where one can in none of the precisions.
     """
@@ -95,13 +95,15 @@ def choose(
     left_out: dict[str, str] = {}
     for name in dict.fromkeys(names):
         candidate = contender(name)
-        reasons = {precision: candidate.unavailable(job, precision) for precision in precisions}
+        known = [precision for precision in precisions if precision in candidate.precisions]
+        reasons = {precision: candidate.unavailable(job, precision) for precision in known}
         entries += [Entry(candidate, precision) for precision, reason in reasons.items() if reason is None]
-        lacking = {precision: reason for precision, reason in reasons.items() if reason is not None}
-        if len(lacking) < len(reasons):
-            left_out |= {f"{name} {precision}": reason for precision, reason in lacking.items()}
+        if None in reasons.values():
+            left_out |= {f"{name} {precision}": reason for precision, reason in reasons.items() if reason}
             continue
-        left_out[name] = "; ".join(dict.fromkeys(lacking.values()))
+        left_out[name] = next(
+            filter(None, reasons.values()), f"has {' and '.join(candidate.precisions)} only"
+        )
         if required:
             raise BadInput(f"{name}: {left_out[name]}")
     return entries, left_out
