@@ -260,10 +260,26 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path, generator, pro
     assert rows[0] == rows[1] != ""
 
 
-def test_a_state_of_other_options_is_refused(tmp_path, generator, procedural):
+def test_a_run_continues_with_other_weights_but_not_with_another_shape(tmp_path, generator, procedural):
     advance(trainer_of(generator, procedural), tmp_path, 4)
-    with pytest.raises(BadInput, match=r"state\.pt: was trained with another l2_weight, seed"):
-        advance(trainer_of(generator, procedural, l2_weight=2.0, seed=5), tmp_path, 8)
+    changed = trainer_of(generator, procedural, l2_weight=2.0, learning_rate=0.5)
+    advance(changed, tmp_path, 8)
+    assert changed.images_seen == 8
+    assert changed.optimizer.param_groups[0]["lr"] == 0.5
+    with pytest.raises(BadInput, match=r"state\.pt: was trained with depth ir_se_10, not ir_se_18"):
+        advance(trainer_of(generator, procedural, depth="ir_se_18"), tmp_path, 12)
+
+
+def test_what_is_saved_is_the_average_of_the_encoder(tmp_path, generator, procedural):
+    trainer = trainer_of(generator, procedural, ema_half_life=10**9)
+    first = {name: value.clone() for name, value in trainer.encoder.state_dict().items()}
+    batch = procedural.batch(np.random.default_rng(0), 2)
+    trainer.step(batch)  # half-life of 2 images for a batch of 4: a quarter of the start is left
+    trainer.save(tmp_path / STATE)
+    saved, trained = load_reconstruction(tmp_path / STATE).encoder.state_dict(), trainer.encoder.state_dict()
+    for name in ("linear.weight", "input_layer.0.weight", "input_layer.1.running_mean"):
+        torch.testing.assert_close(saved[name], 0.25 * first[name] + 0.75 * trained[name])
+    assert not torch.equal(first["linear.weight"], trained["linear.weight"])
 
 
 # -- command ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ itself (z → w → image → minutiae read in it → map) ask for their w too: 
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from fingergen.runtime.errors import BadInput
 
 from .checkpoints import load_reconstruction, save_reconstruction
-from .loop import seed_torch, step_rng
+from .loop import descend, restore, seed_torch, step_rng
 from .map_reading import MapReader, agreement_figures, draw_maps
 from .minutiae_features import MinutiaeNet, feature_distance
 from .minutiae_trainer import JUDGED, resize_maps, side_by_side, to_floats
@@ -26,6 +27,7 @@ from .options import setting
 from .pairs import Pairs, PairSource
 from .runs import Run
 
+SHAPE = ("depth", "width", "map_size", "w_plus", "train_decoder")  # what a run cannot change later
 MEAN_LATENTS = 10_000
 DECODER_RATE = 0.1  # the decoder's learning rate over the encoder's
 
@@ -43,19 +45,20 @@ class EncoderConfig:
     sampled: float = setting(
         0.5, "fraction of a batch that the generator makes, its w known; one image at least is real"
     )
-    learning_rate: float = setting(0.0005, "of Adam")
-    l2_weight: float = setting(1.0, "of the squared difference of the images")
-    feature_weight: float = setting(1.0, "of the difference that the minutiae network sees")
-    latent_weight: float = setting(0.1, "of the squared difference of the w, for sampled images")
+    learning_rate: float = setting(0.001, "of Adam")
+    l2_weight: float = setting(0.1, "of the squared difference of the images")
+    feature_weight: float = setting(0.3, "of the difference that the minutiae network sees")
+    latent_weight: float = setting(1.0, "of the squared difference of the w, for sampled images")
     w_weight: float = setting(0.0, "of the squared distance of w from the average: keeps images ordinary")
+    ema_half_life: int = setting(2_000, "images after which the average of the encoder has forgotten half")
     seed: int = setting(0, "of the whole run")
 
     def __post_init__(self) -> None:
         if self.depth not in DEPTHS:
             raise BadInput(f"--depth {self.depth}: must be one of {', '.join(DEPTHS)}")
-        for name in ("width", "batch"):
+        for name in ("width", "batch", "ema_half_life"):
             if getattr(self, name) < 1:
-                raise BadInput(f"--{name} {getattr(self, name)}: must be 1 or more")
+                raise BadInput(f"--{name.replace('_', '-')} {getattr(self, name)}: must be 1 or more")
         if self.map_size < 16:
             raise BadInput(f"--map-size {self.map_size}: must be 16 or more")
         if not 0 <= self.sampled <= 1:
@@ -63,7 +66,7 @@ class EncoderConfig:
 
 
 class EncoderTrainer:
-    """Encoder, decoder and their optimiser, advanced a batch at a time."""
+    """Encoder, its moving average, decoder and optimiser, advanced a batch at a time."""
 
     def __init__(
         self,
@@ -84,12 +87,14 @@ class EncoderTrainer:
         self.network, self.reader, self.window = network, MapReader(window).to(device), window
         seed_torch(config.seed, 0)
         num_ws = generator.num_ws if config.w_plus else None
-        encoder = Encoder(config.depth, config.width, style_dim=generator.style_dim, num_ws=num_ws)
-        torch.nn.init.zeros_(encoder.linear.weight)  # the first images are those of the average latent
+        self.encoder = Encoder(config.depth, config.width, style_dim=generator.style_dim, num_ws=num_ws)
+        torch.nn.init.zeros_(self.encoder.linear.weight)  # the first images are those of the average latent
+        self.encoder.to(device)
         decoder = generator.to(device).eval().requires_grad_(config.train_decoder)
         self.average = decoder.mean_w(MEAN_LATENTS)
-        self.reconstructor = Reconstructor(encoder.to(device), decoder, self.average)
-        groups: list[dict[str, Any]] = [{"params": encoder.parameters(), "lr": config.learning_rate}]
+        averaged = deepcopy(self.encoder).eval().requires_grad_(False)
+        self.reconstructor = Reconstructor(averaged, decoder, self.average)
+        groups: list[dict[str, Any]] = [{"params": self.encoder.parameters(), "lr": config.learning_rate}]
         if config.train_decoder:
             groups.append({"params": decoder.parameters(), "lr": DECODER_RATE * config.learning_rate})
         self.optimizer = torch.optim.Adam(groups)
@@ -103,13 +108,13 @@ class EncoderTrainer:
         """Advance by one batch of real pairs, filled up with sampled ones."""
         config = self.config
         seed_torch(config.seed, self.images_seen)
-        self.reconstructor.encoder.train()
+        self.encoder.train()
         images, maps = to_floats(batch, self.device)
         images = images.expand(-1, self.reconstructor.decoder.channels, -1, -1)
         if self.sampled:
             sampled_images, sampled_maps, sampled_w = self.sample_pairs(self.sampled)
             images, maps = torch.cat([images, sampled_images]), torch.cat([maps, sampled_maps])
-        w = self.reconstructor.encode(maps)
+        w = self.average + self.encoder(maps)
         found = self.reconstructor.decoder.synthesize(w)
         losses = {
             "l2": (config.l2_weight, F.mse_loss(found, images)),
@@ -120,10 +125,21 @@ class EncoderTrainer:
             difference = w[-self.sampled :] - (sampled_w[:, None] if config.w_plus else sampled_w)
             losses["latent"] = (config.latent_weight, difference.square().mean())
         loss = torch.stack([weight * value for weight, value in losses.values()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        descend(self.optimizer, loss)
+        self._follow()
         return {"loss": loss.item(), **{f"loss/{name}": value.item() for name, (_, value) in losses.items()}}
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the averaged encoder, batch statistics included; quickly at first, to forget its start."""
+        half_life = min(self.config.ema_half_life, (self.images_seen + self.batch_size) / 2)
+        decay = 0.5 ** (self.batch_size / half_life)
+        current = self.encoder.state_dict()
+        for name, average in self.reconstructor.encoder.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(current[name], 1 - decay)
+            else:
+                average.copy_(current[name])
 
     @torch.no_grad()
     def sample_pairs(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,7 +157,6 @@ class EncoderTrainer:
     def sample(self, run: Run) -> None:
         """Sheets of map, image and reconstruction for pairs held out and for sampled ones; how many of the
         map's minutiae the network sees in the reconstruction."""
-        self.reconstructor.encoder.eval()
         seed_torch(self.config.seed, 2**62)  # the same latents every time
         kinds = {"held_out": to_floats(self.source.held_out(JUDGED), self.device)}
         kinds["sampled"] = self.sample_pairs(JUDGED)[:2]
@@ -164,21 +179,24 @@ class EncoderTrainer:
             optimizer=self.optimizer,
             images_seen=self.images_seen,
             config={**asdict(self.config), **self.provenance},
+            extra={"encoder": self.encoder.state_dict()},
         )
 
     def load(self, path: Path) -> None:
-        """Continue from a state that `save` wrote with the same configuration and generator."""
+        """Continue from what `save` wrote; all options but the networks' shapes may have changed."""
         checkpoint = load_reconstruction(path)
-        wanted = {**asdict(self.config), **self.provenance}
-        if differing := [key for key, value in wanted.items() if checkpoint.config.get(key) != value]:
-            names = ", ".join(differing)
-            raise BadInput(
-                f"{path}: was trained with another {names}; give the same options or another --out"
-            )
-        if checkpoint.optimizer is None or checkpoint.images_seen is None or checkpoint.latent_avg is None:
-            raise BadInput(f"{path}: holds no training state; give another --out")
+        wanted = {key: getattr(self.config, key) for key in SHAPE} | self.provenance
+        for key, value in wanted.items():
+            if (found := checkpoint.config.get(key)) != value:
+                raise BadInput(
+                    f"{path}: was trained with {key} {found}, not {value}; give it or another --out"
+                )
+        optimizer, encoder = checkpoint.optimizer, checkpoint.extra.get("encoder")
+        if optimizer is None or encoder is None or checkpoint.latent_avg is None:
+            raise BadInput(f"{path}: holds no training state (optimizer, encoder); give another --out")
+        self.encoder.load_state_dict(encoder)
         self.reconstructor.encoder.load_state_dict(checkpoint.encoder.state_dict())
         self.reconstructor.decoder.load_state_dict(checkpoint.decoder.state_dict())
         self.average.copy_(checkpoint.latent_avg)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.images_seen = checkpoint.images_seen
+        restore(self.optimizer, optimizer)
+        self.images_seen = checkpoint.images_seen or 0

@@ -18,7 +18,7 @@ from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
 
 from .checkpoints import load_generator, save_generator
-from .loop import seed_torch, step_rng
+from .loop import descend, restore, seed_torch, step_rng
 from .losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from .networks import Discriminator, Generator
 from .options import setting
@@ -216,18 +216,3 @@ def lazy_adam(network: nn.Module, config: GeneratorConfig, interval: int | None)
     """Adam, scaled for a regulariser that runs every `interval` steps (StyleGAN2, appendix B)."""
     ratio = 1.0 if interval is None else interval / (interval + 1)
     return torch.optim.Adam(network.parameters(), lr=config.learning_rate * ratio, betas=(0.0, 0.99**ratio))
-
-
-def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load the moments; the learning rate stays that of the configuration."""
-    rates = [{"lr": group["lr"], "betas": group["betas"]} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group.update(rate)
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One optimiser step down the gradient of `loss`."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fingergen.runtime.errors import FingerGenError
 
@@ -53,6 +54,21 @@ def step_rng(seed: int, images_seen: int) -> np.random.Generator:
 def seed_torch(seed: int, images_seen: int) -> None:
     """Make PyTorch's randomness that of the step taken once `images_seen` images have been seen."""
     torch.manual_seed(int(np.random.SeedSequence([seed, images_seen]).generate_state(1, np.uint64)[0] >> 1))
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load the moments; the learning rate stays that of the configuration."""
+    rates = [{"lr": group["lr"], "betas": group["betas"]} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group.update(rate)
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One optimiser step down the gradient of `loss`."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
 
 
 def train(

@@ -33,6 +33,7 @@ class ReconstructionCheckpoint:
     optimizer: dict[str, Any] | None = None
     images_seen: int | None = None
     config: dict[str, Any] = field(default_factory=dict)  # of our training
+    extra: dict[str, Any] = field(default_factory=dict)  # further state of our trainer
     source_format: str = "fingergen"  # or "synfing"
 
     def reconstructor(self) -> Reconstructor:
@@ -66,6 +67,7 @@ def reconstruction_checkpoint(path: Path, content: Mapping[str, Any]) -> Reconst
         checkpoint.latent_avg = average[0] if len(average) == 1 else average
     if description:
         checkpoint.optimizer = optional_dict(path, content, "optimizer")
+        checkpoint.extra = optional_dict(path, content, "extra") or {}
         checkpoint.images_seen, checkpoint.config = description.images_seen, description.config
     else:
         checkpoint.source_format = "synfing"
@@ -86,12 +88,14 @@ def save_reconstruction(
     optimizer: Optimizer | None = None,
     images_seen: int = 0,
     config: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a checkpoint of ours, also one of the SynFing release's; `config`: what JSON can hold."""
+    """Write a checkpoint of ours, also one of SynFing's; `config` and `extra` as in `save_generator`."""
     networks = {"encoder": encoder.architecture(), "decoder": decoder.architecture()}
     content: dict[str, Any] = {
         "state_dict": Reconstructor(encoder, decoder).state_dict(),
         "opts": {"start_from_latent_avg": latent_avg is not None, "output_size": decoder.resolution},
+        "extra": dict(extra or {}),
         KEY: Description(networks, images_seen, dict(config or {})).to_plain(),
     }
     if latent_avg is not None:
