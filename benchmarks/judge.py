@@ -94,7 +94,7 @@ def judge(model: Model, seeds: int, fingers: int, truncation: float, degree: flo
         "pairs_behind_threshold": len(non_mated),
         "held_out_mated_match": share(map(similarity, sources, others), threshold),
         "synthesis": describe(made),
-        "seeds_that_match_another": share(between, threshold),
+        "pairs_of_seeds_that_match": share(between, threshold),
         "largest_score_between_seeds": max(between),
     }
     w = model.map(model.z(range(min(seeds, fingers))))
