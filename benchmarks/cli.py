@@ -110,7 +110,7 @@ def main(
 ) -> None:
     """Time a bundle: latency and throughput over batch sizes, threads, precisions and backends.
 
-    Everything is timed in the same rounds (A B C A B C …), so that a busy machine slows all alike; speeds are
+    Everything is timed in the same rounds, one call each, so that a busy machine slows all alike; speeds are
     relative to the first backend. BUNDLE is a bundle directory; without it, the packaged demo bundle.
     """
     if plot is not None:

@@ -1,4 +1,4 @@
-"""Timing of several ways to do one job, in rounds A B C A B C …, so that a busy machine slows all alike."""
+"""Timing of several ways to do one job, in rounds of one call each: a busy machine slows all alike."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Seconds = NDArray[np.float64]
 PERCENTILES = (50, 90, 95, 99)
+PAUSE = 0.01  # seconds before each call, for threads of the call before that still spin
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,18 @@ def interleave(
 ) -> Seconds:
     """Time every call once a round → durations (rounds, calls).
 
-    No round begins when `seconds` have passed, but one is always made. `after_round` is told of each.
+    Each round has its own order, drawn from a fixed seed: what a call leaves behind (busy threads, a cold
+    cache, a warm processor) then meets all others, not always the same one. No round begins when `seconds`
+    have passed, but one is always made. `after_round` is told of each.
     """
-    durations: list[list[float]] = []
+    durations: list[Seconds] = []
+    order = np.random.default_rng(0)
     began = time.perf_counter()
     while len(durations) < rounds and (not durations or time.perf_counter() - began < seconds):
-        durations.append([_duration(call) for call in calls])
+        times = np.empty(len(calls))
+        for i in order.permutation(len(calls)):
+            times[i] = _duration(calls[i])
+        durations.append(times)
         after_round()
     return np.array(durations)
 
@@ -60,6 +67,7 @@ def relative_speed(seconds: Seconds, reference: Seconds) -> float:
 
 
 def _duration(call: Callable[[], object]) -> float:
+    time.sleep(PAUSE)
     began = time.perf_counter()
     call()
     return time.perf_counter() - began

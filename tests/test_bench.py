@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,11 +44,13 @@ def results(*arguments: object) -> list[dict]:
 def test_rounds_are_interleaved() -> None:
     order: list[str] = []
     rounds: list[int] = []
-    durations = interleave(
-        [lambda: order.append("A"), lambda: order.append("B")], 3, after_round=lambda: rounds.append(1)
-    )
-    assert "".join(order) == "ABABAB" and len(rounds) == 3
-    assert durations.shape == (3, 2) and (durations >= 0).all()
+    calls = [lambda name=name: (time.sleep(0.02 * (name == "B")), order.append(name)) for name in "ABC"]
+    durations = interleave(calls, 20, after_round=lambda: rounds.append(len(order)))
+    assert rounds == list(range(3, 61, 3))
+    made = ["".join(order[end - 3 : end]) for end in rounds]
+    assert all(sorted(one) == ["A", "B", "C"] for one in made) and len(set(made)) > 3  # not always one order
+    assert durations.shape == (20, 3) and (durations[:, 1] >= 0.02).all()
+    assert np.median(durations[:, 0]) < 0.02  # a column a call, whatever the order
 
 
 def test_no_round_begins_after_the_time_but_one_is_made() -> None:
