@@ -6,21 +6,24 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from fingergen.runtime.errors import BadInput, command_line_errors
 
+from .report import lines
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fingergen.runtime.manifest import Engine
+    from fingergen.runtime.manifest import Manifest
 
     from .engines import EngineOptions
     from .engines.target import EngineOps
     from .graph import Precision
 
+CHECKPOINT_OPTIONS = ("ppi", "output_size", "output_ppi", "map_size")
 ENGINE_OPTIONS = ("flavor", "batch", "gpu", "embed_plugins", "timing_cache")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # as the bundle's schema has it
 EXAMPLES = """
@@ -32,6 +35,7 @@ Examples:
   fg-export generator.pt --out openvino --ops native
   fg-export generator.pt --out gpu --precision fp16
   fg-export generator.pt --out rtx --engine fp16 --batch 1,16,64 --gpu sm_89,sm_120
+  fg-export gpu --out gpu --overwrite --engine fp16
 """
 
 
@@ -39,10 +43,10 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument(
     "checkpoints",
-    metavar="CHECKPOINT...",
+    metavar="CHECKPOINT... | BUNDLE",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Bundle directory to write.")
 @click.option("--name", help="Name of the bundle.  [default: that of the directory]")
@@ -128,46 +132,59 @@ def main(
     """Export a generator checkpoint, a reconstruction checkpoint or both to a bundle.
 
     Ours, SynFing's and rosinality's formats are read. Each ONNX graph is compared with PyTorch; nothing is
-    written if one differs.
+    written if one differs. Given a BUNDLE, write it with TensorRT engines (--engine), on the machine that
+    they are for, say: no checkpoint and no PyTorch are needed.
     """
-    if options["output_size"] and options["output_ppi"]:
-        raise click.UsageError("--output-size and --output-ppi: give one, the other follows from --ppi")
+    given = {option: options.pop(option) for option in ENGINE_OPTIONS}
+    if engine is None and (extra := _named(given)):
+        raise click.UsageError(f"{extra}: of use with --engine only")
     if out.exists() and not overwrite:  # told before the work, not after
         raise BadInput(f"{out}: exists already (pass --overwrite to replace it)")
-    name = name or out.resolve().name
-    if not re.fullmatch(NAME, name):
-        raise BadInput(f"--name {name!r}: letters, digits, dots, dashes and underscores only, at most 100")
-
-    given = {option: options.pop(option) for option in ENGINE_OPTIONS}
-    if engine is None and (extra := [f"--{key.replace('_', '-')}" for key, value in given.items() if value]):
-        raise click.UsageError(f"{', '.join(extra)}: of use with --engine only")
-
-    from .bundle import Options, export_bundle  # here: it imports PyTorch, which --help need not wait for
-
-    manifest = export_bundle(
-        checkpoints,
-        out,
-        Options(
-            name,
-            ops="native" if ops == "native" else "custom",
-            engine=_engine_options(engine, ops, **given) if engine else None,
-            **options,
-        ),
-        overwrite,
-        show_progress,
-    )
+    engine_options = _engine_options(engine, ops, **given) if engine else None
+    if any(path.is_dir() for path in checkpoints):
+        of_checkpoints = {"name": name, "precision": options["precision"] != "fp32"}
+        of_checkpoints |= {key: options[key] for key in CHECKPOINT_OPTIONS}
+        if extra := _named(of_checkpoints):
+            raise click.UsageError(f"{extra}: not with a bundle, which keeps what it has")
+        if len(checkpoints) > 1 or engine_options is None:
+            raise click.UsageError("a directory is taken for a bundle: give it alone, and --engine")
+        manifest = _add_engines(checkpoints[0], out, engine_options, overwrite)
+    else:
+        form: Literal["native", "custom"] = "native" if ops == "native" else "custom"
+        options |= {"name": name or out.resolve().name, "ops": form, "engine": engine_options}
+        manifest = _export(checkpoints, out, overwrite, options)
     if as_json:
         click.echo(json.dumps(manifest.to_json(), indent=2))
         return
-    engines = {each.file: each for each in manifest.engines}
-    width = max(map(len, manifest.files))
-    for file, record in manifest.files.items():
-        if file in engines:
-            about = _engine_report(engines[file])
-        else:
-            about = _parity_report(manifest.parity.get(file.removesuffix(".onnx"), {}))
-        click.echo(f"{file:{width}} {record.bytes / 1e6:8.1f} MB  {about}".rstrip())
+    for line in lines(manifest):
+        click.echo(line)
     click.echo(f"bundle {manifest.name}: {out}")
+
+
+def _export(
+    checkpoints: tuple[Path, ...], out: Path, overwrite: bool, options: Mapping[str, Any]
+) -> Manifest:
+    if options["output_size"] and options["output_ppi"]:
+        raise click.UsageError("--output-size and --output-ppi: give one, the other follows from --ppi")
+    if not re.fullmatch(NAME, options["name"]):
+        raise BadInput(
+            f"--name {options['name']!r}: letters, digits, dots, dashes and underscores only, at most 100"
+        )
+
+    from .bundle import Options, export_bundle  # here: it imports PyTorch, which --help need not wait for
+
+    return export_bundle(checkpoints, out, Options(**options), overwrite, show_progress)
+
+
+def _add_engines(bundle: Path, out: Path, options: EngineOptions, overwrite: bool) -> Manifest:
+    from .engines import add_engines
+
+    return add_engines(bundle, out, options, overwrite, show_progress)
+
+
+def _named(options: Mapping[str, Any]) -> str:
+    """The options that were given, as the user writes them."""
+    return ", ".join(f"--{key.replace('_', '-')}" for key, value in options.items() if value)
 
 
 def _engine_options(
@@ -193,29 +210,6 @@ def _engine_options(
     return EngineOptions(
         precision=precision, ops=ops, embed_plugins=embed_plugins, timing_cache=timing_cache, **given
     )
-
-
-def _parity_report(figures: Mapping[str, Any]) -> str:
-    if not figures:
-        return ""
-    parts = [f"max error {figures['max_abs_error']:.1e} of {figures['scale']:.3g}"]
-    if "psnr_db" in figures:
-        parts.append(f"PSNR {min(figures['psnr_db'], figures['rounded_psnr_db']):.1f} dB")
-        parts.append(f"largest activation {figures['largest_activation']:.3g}")
-    return ", ".join(parts)
-
-
-def _engine_report(engine: Engine) -> str:
-    report = engine.report
-    parts = [f"{engine.flavour} {engine.version} for {' '.join(engine.gpu_architectures)}"]
-    if report["engine_layers"] is not None:
-        parts.append(f"{report['engine_layers']} layers")
-    plugins = [f"{count} {op}" for op, count in report["plugins"].items()]
-    parts.append(f"plugins: {', '.join(plugins)}" if plugins else "no plugins")
-    parts.append(f"built in {report['build_seconds']:.1f} s")
-    if report["activation_bytes"] is not None:
-        parts.append(f"{report['activation_bytes'] / 1e6:.0f} MB of activations at batch {engine.batch[2]}")
-    return "; ".join(parts)
 
 
 def show_progress(step: str, done: int = 0, total: int = 0) -> None:

@@ -21,7 +21,7 @@ IR_VERSION = 8
 MODEL_BYTES = 2**31 - 1  # protobuf's limit for a file without external data
 
 Precision = Literal["fp32", "fp16"]
-ELEMENTS = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16}
+ELEMENTS: Mapping[Precision, int] = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16}
 
 Shape = Sequence[int | str]  # a string names a symbolic dimension
 Attribute = int | float | str | Sequence[int]

@@ -145,6 +145,61 @@ def test_engines_in_the_bundle(tmp_path, precision):
     assert ("synthesis.fp16" in bundle.manifest.parity) == (precision == "fp16")
 
 
+@pytest.fixture
+def bundle(tmp_path):
+    """A bundle with float16 graphs and no engines."""
+    save_generator(tmp_path / "g.pt", g_ema=small_generator(), images_seen=1, config={})
+    out = tmp_path / "bundle"
+    result = export(tmp_path / "g.pt", "--out", out, "--precision", "fp16", "--check-seeds", 2)
+    assert result.exit_code == 0, result.stderr
+    return out
+
+
+@needs_rtx
+def test_engines_for_a_bundle(bundle):
+    arguments = ("--out", bundle, "--overwrite", "--flavor", "tensorrt-rtx", "--gpu", "sm_89")
+    before = read_bundle(bundle).manifest
+    for ops in ("native", *(["plugin"] if cpp_ops.status("tensorrt").path else [])):
+        for precision in ("fp16", "fp32"):
+            result = export(bundle, *arguments, "--engine", precision, "--ops", ops)
+            assert result.exit_code == 0, result.stderr
+        engines = {engine.file: engine for engine in read_bundle(bundle).manifest.engines}
+        # those of the round before are replaced; float32 is the mapping network's only precision
+        assert [*engines] == [
+            "engines/mapping.fp32.tensorrt-rtx.engine",
+            "engines/synthesis.fp16.tensorrt-rtx.engine",
+            "engines/synthesis.fp32.tensorrt-rtx.engine",
+        ]
+        plugins = {"FusedLeakyReLU": 5, "UpFirDn2d": 4} if ops == "plugin" else {}
+        for precision in ("fp16", "fp32"):
+            engine = engines[f"engines/synthesis.{precision}.tensorrt-rtx.engine"]
+            assert (engine.ops, engine.report["plugins"], engine.precision) == (ops, plugins, precision)
+    after = read_bundle(bundle).manifest
+    assert replace(after, engines=(), files={}) == replace(before, files={})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["directory", "--engine"]),
+        (["--engine", "fp16", "--ppi", 500, "--precision", "fp16"], ["--precision, --ppi", "bundle"]),
+    ],
+)
+def test_wrong_options_for_a_bundle(tmp_path, arguments, words):
+    refused(export(tmp_path, "--out", tmp_path / "out", *arguments), *words)
+
+
+@needs_rtx
+def test_a_bundle_without_float16_graphs(tmp_path):
+    save_generator(tmp_path / "g.pt", g_ema=small_generator(), images_seen=1, config={})
+    assert export(tmp_path / "g.pt", "--out", tmp_path / "bundle").exit_code == 0
+    result = export(
+        tmp_path / "bundle", "--out", tmp_path / "out", "--engine", "fp16", "--flavor", "tensorrt-rtx"
+    )
+    refused(result, "has no fp16 graphs", "--precision fp16")
+    assert not (tmp_path / "out").exists()
+
+
 @needs_rtx
 def test_a_graph_that_tensorrt_refuses_is_one_line():
     generator = small_generator()
@@ -337,6 +392,11 @@ def test_embedding_without_plugins(tmp_path):
     save_generator(tmp_path / "g.pt", g_ema=small_generator(), images_seen=1, config={})
     arguments = ("--engine", "fp16", "--flavor", "tensorrt-rtx", "--ops", "native", "--embed-plugins")
     refused(export(tmp_path / "g.pt", "--out", tmp_path / "bundle", *arguments), "--embed-plugins")
+
+
+def test_building_engines_needs_no_pytorch():
+    program = "import sys, fingergen.export.cli, fingergen.export.engines; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_the_worker_imports_nothing_of_ours():

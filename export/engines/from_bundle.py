@@ -1,0 +1,62 @@
+"""Engines for a bundle that is there already: no checkpoint is needed, and no PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+
+from fingergen.runtime.bundle import Bundle, read_bundle, write_bundle
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.manifest import GraphName, Manifest
+
+from ..graph import Precision
+from ..ops import OPS, Build, Ops
+from ..standard_form import standard_form
+from .builder import build_engine
+from .target import EngineOptions, resolve
+
+
+def add_engines(
+    bundle: Path,
+    out: Path,
+    options: EngineOptions,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Manifest:
+    """Write `out`: the bundle with engines of all its graphs, which replace earlier ones of the same flavour
+    and precision. `out` may be `bundle` itself, with `overwrite`.
+
+    `BadInput`: no graphs in the precision, or engines cannot be built here; `FingerGenError`: TensorRT
+    refuses a graph.
+    """
+    target = resolve(options)
+    source = read_bundle(bundle)
+    manifest = source.manifest
+    graphs: dict[GraphName, str | None] = dataclasses.asdict(manifest.graphs)  # type: ignore[assignment]
+    engines = {engine.file: engine for engine in manifest.engines}
+    contents: dict[str, bytes | Path] = {file: source.file(file) for file in manifest.files}
+    in_half = manifest.precisions.get("fp16", {})
+    if options.precision == "fp16" and not in_half:
+        raise BadInput(f"{bundle}: has no fp16 graphs; export it with --precision fp16, or use --engine fp32")
+    for name, file in graphs.items():
+        if file is None:
+            continue
+        half = options.precision == "fp16" and name in in_half
+        precision: Precision = "fp16" if half else "fp32"
+        progress(f"building the {name} engine, {precision}, {target.description}")
+        build = _reader(source, in_half[name] if half else file)
+        engine, content = build_engine(name, build, precision, target)
+        engines[engine.file], contents[engine.file] = engine, content
+    manifest = dataclasses.replace(manifest, engines=tuple(engines.values()))
+    return write_bundle(out, manifest, contents, overwrite)
+
+
+def _reader(bundle: Bundle, file: str) -> Build:
+    def build(ops: Ops, precision: Precision) -> onnx.ModelProto:
+        model = onnx.load(bundle.file(file))
+        return standard_form(model) if ops is OPS["native"] else model
+
+    return build
