@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,8 @@ class Report:
 class FullSpeed:
     """One run of `steps` in batches of `batch`, with `workers` threads a step beside those of the backend.
 
-    `write(seed, image)` is called for each image, on any thread; None: images are not written.
+    `write(seed, image)` is called for each image, on any thread; None: images are not written. `seconds`: the
+    backend is given no batch later.
     """
 
     def __init__(
@@ -102,9 +104,12 @@ class FullSpeed:
         batch: int,
         workers: int,
         write: Callable[[int, Pixels], None] | None = None,
+        seconds: float = float("inf"),
     ) -> None:
         self._steps = steps
         self._batch = batch
+        self._seconds = seconds
+        self._deadline = float("inf")  # of `time.perf_counter`, when the run has begun
         self._write_image = write
         self._calls = _Calls()
         self._stages = [
@@ -118,12 +123,16 @@ class FullSpeed:
     def images(self, pairs: Iterable[Pair]) -> Generator[tuple[int, Pixels]]:
         """Make the images of `pairs` and give each with its seed when it is written, in any order.
 
+        `pairs` may have no end if there is one in time.
+
         The first error of a step is raised. Close it (`contextlib.closing`) to end before all are made.
         """
-        pipeline = Pipeline(batches(iter(pairs), self._batch), self._stages)
+        in_time = takewhile(lambda _: self._has_time, pairs)
+        pipeline = Pipeline(batches(in_time, self._batch), self._stages)
         results = iter(pipeline)
         images = 0
         began = time.perf_counter()
+        self._deadline = began + self._seconds
         try:
             for result in results:
                 images += 1
@@ -131,6 +140,10 @@ class FullSpeed:
         finally:
             results.close()
         self._report = self._make_report(pipeline, images, time.perf_counter() - began)
+
+    @property
+    def _has_time(self) -> bool:
+        return time.perf_counter() < self._deadline
 
     @property
     def report(self) -> Report:
@@ -159,6 +172,8 @@ class FullSpeed:
 
     def _compute(self, item: tuple[list[Pair], Drawn]) -> Iterable[tuple[int, Floats]]:
         pairs, drawn = item
+        if not self._has_time:  # drawn in time, but not begun
+            return ()
         with self._calls.one(len(pairs)):
             raw = self._steps.compute(drawn)
         return zip((seed for seed, _ in pairs), raw, strict=True)

@@ -112,6 +112,14 @@ def test_figures_add_up(model: Model) -> None:
     assert model.backend.description in table and "make pixels" in table
 
 
+def test_no_batch_begins_after_the_time() -> None:
+    """Batches that were drawn ahead are dropped."""
+    steps = FakeSteps(call=0.2)
+    run = FullSpeed(steps, batch=1, workers=8, seconds=0.5)  # type: ignore[arg-type]
+    made = list(run.images(pair(iter(range(10**9)), None)))
+    assert 3 <= len(made) <= 5 and run.report.seconds < 0.5 + 2 * 0.2 + 0.4
+
+
 def test_no_images_are_no_error(model: Model) -> None:
     run = FullSpeed(Synthesis(model), batch=4, workers=2)
     assert list(run.images(iter(()))) == []

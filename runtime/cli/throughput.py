@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import takewhile
 
 import click
 
@@ -80,11 +79,9 @@ def run_at_full_speed(
         batch or best_batch(trials),
         workers or usable_cores(),
         None if writing.out is None else write,
+        writing.seconds or (DEFAULT_SECONDS if count is None else float("inf")),
     )
-    seconds = writing.seconds or (DEFAULT_SECONDS if count is None else float("inf"))
-    deadline = time.monotonic() + seconds
-    in_time = takewhile(lambda _: time.monotonic() < deadline, pair(seeds, mix))
-    with closing(run.images(in_time)) as images:
+    with closing(run.images(pair(seeds, mix))) as images:
         _show(images, count)
     report = run.report
     if writing.as_json:
