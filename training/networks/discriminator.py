@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .generator import feature_widths
 from .layers import EqualConv, EqualLinear, Fir, FusedLeakyReLU
 from .ops import fast_layout
+from .precision import FULL, Precision, clamp_half
 
 
 def _conv(in_channels: int, out_channels: int, size: int) -> nn.Sequential:
@@ -31,7 +32,7 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Sequential(Fir(pad=(1, 1), down=2), EqualConv(in_channels, out_channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.conv2(self.conv1(x)) + self.skip(x)) * math.sqrt(0.5)
+        return clamp_half((self.conv2(self.conv1(x)) + self.skip(x)) * math.sqrt(0.5))
 
 
 def minibatch_std(x: Tensor, group_size: int) -> Tensor:
@@ -82,7 +83,9 @@ class Discriminator(nn.Module):
         names = ("resolution", "channels", "widths", "minibatch_std_group")
         return {name: getattr(self, name) for name in names}
 
-    def forward(self, image: Tensor) -> Tensor:
-        x = self.convs[1:](fast_layout(self.convs[0](image)))
-        x = self.final_conv(minibatch_std(x, self.minibatch_std_group))
+    def forward(self, image: Tensor, precision: Precision = FULL) -> Tensor:
+        x = fast_layout(self.convs[0](precision.cast(image, self.resolution, self.resolution)))
+        for level, block in enumerate(self.convs[1:]):
+            x = block(precision.cast(x, self.resolution >> level, self.resolution))
+        x = self.final_conv(minibatch_std(FULL.cast(x, 4, self.resolution), self.minibatch_std_group))
         return self.final_linear(x.flatten(1))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .layers import EqualLinear, Fir, FusedLeakyReLU, ModulatedConv, PixelNorm
 from .ops import fast_layout
+from .precision import FULL, Precision
 
 
 def feature_widths(
@@ -46,7 +47,7 @@ class NoiseInjection(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        return x + self.weight * noise
+        return x + (self.weight * noise).to(x.dtype)
 
 
 class StyledConv(nn.Module):
@@ -63,7 +64,7 @@ class StyledConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Feature maps → image channels, added to the upsampled image of the level below."""
+    """Feature maps → image channels, added to the upsampled image of the level below; float32."""
 
     def __init__(self, in_channels: int, out_channels: int, style_dim: int, first: bool = False) -> None:
         super().__init__()
@@ -139,19 +140,24 @@ class Generator(nn.Module):
         """Mapping network: z → w, both (N, style_dim)."""
         return self.style(z)
 
-    def synthesize(self, w: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+    def synthesize(
+        self, w: Tensor, noise: Sequence[Tensor] | None = None, precision: Precision = FULL
+    ) -> Tensor:
         """w (N, style_dim) or (N, num_ws, style_dim) → image (N, channels, resolution, resolution).
 
         `noise`: one tensor (1 | N, 1, H, W) a layer, sizes as `noise_shapes()`; None: the stored buffers.
+        The image is float32, whatever the `precision` of the feature maps.
         """
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.num_ws, -1)
         noise = self.stored_noise() if noise is None else noise
-        x = fast_layout(self.input.input.expand(w.shape[0], -1, -1, -1))
+        x = self.input.input.expand(w.shape[0], -1, -1, -1)
+        x = fast_layout(precision.cast(x, 4, self.resolution))
         x = self.conv1(x, w[:, 0], noise[0])
         image = self.to_rgb1(x, w[:, 1])
         for level, to_rgb in enumerate(self.to_rgbs):
             i = 2 * level + 1  # the last style of the level below is also the first of this one
+            x = precision.cast(x, 8 << level, self.resolution)
             x = self.convs[i - 1](x, w[:, i], noise[i])
             x = self.convs[i](x, w[:, i + 1], noise[i + 1])
             image = to_rgb(x, w[:, i + 2], image)

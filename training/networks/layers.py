@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ops import Padding, fused_leaky_relu, upfirdn2d
+from .ops import Padding, fused_leaky_relu, is_half, upfirdn2d
+from .precision import clamp_half
 
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
@@ -72,7 +73,8 @@ class EqualConv(nn.Module):
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.scale, stride=self.stride, padding=self.padding)
+        weight = (self.weight * self.scale).to(x.dtype)
+        return F.conv2d(x, weight, stride=self.stride, padding=self.padding)
 
 
 class FusedLeakyReLU(nn.Module):
@@ -83,7 +85,7 @@ class FusedLeakyReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return fused_leaky_relu(x, self.bias)
+        return clamp_half(fused_leaky_relu(x, self.bias))
 
 
 class PixelNorm(nn.Module):
@@ -122,16 +124,35 @@ class ModulatedConv(nn.Module):
             self.blur = Fir(pad=(1, 1), gain=4.0)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """x (N, I, H, W), style (N, style_dim) → (N, O, H, W), or (N, O, 2H, 2W) if `up`."""
+        """x (N, I, H, W), style (N, style_dim) → (N, O, H, W), or (N, O, 2H, 2W) if `up`.
+
+        Half-precision x stays so if demodulated; else the value is float32.
+        """
         weight = self.weight[0] * self.scale  # [O, I, k, k]
         scale_in = self.modulation(style)  # [N, I]
-        x = x * scale_in[:, :, None, None]
+        restore = None
+        if is_half(x):
+            weight, scale_in, restore = self._within_half(weight, scale_in)
+        x = x * scale_in[:, :, None, None].to(x.dtype)
         if self.up:
-            x = self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
+            x = self.blur(F.conv_transpose2d(x, weight.transpose(0, 1).to(x.dtype), stride=2))
         else:
-            x = F.conv2d(x, weight, padding=self.padding)
+            x = F.conv2d(x, weight.to(x.dtype), padding=self.padding)
         if self.demodulate:
             power = weight.square().sum(dim=(2, 3))  # [O, I]
             scale_out = torch.rsqrt(F.linear(scale_in.square(), power) + 1e-8)  # [N, O]
-            x = x * scale_out[:, :, None, None]
+            x = x * scale_out[:, :, None, None].to(x.dtype)
+        elif restore is not None:
+            x = x.float() * restore[:, :, None, None]
         return x
+
+    def _within_half(self, weight: Tensor, scale_in: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weight [O, I, k, k] and style [N, I], made smaller so that float16 cannot overflow, and the factor
+        [N, O] that undoes it. Demodulation undoes it anyhow: it divides by the size of both.
+
+        With styles and weights up to 1 and inputs up to 256, a sum has at most 256 · √(I·k²) < 2¹⁵.
+        """
+        largest_weight = self.weight.detach()[0].abs().amax(dim=(1, 2, 3)) + 1e-8  # [O]
+        largest_style = scale_in.detach().abs().amax(dim=1, keepdim=True) + 1e-8  # [N, 1]
+        restore = largest_style * largest_weight
+        return weight / largest_weight[:, None, None, None], scale_in / largest_style, restore
