@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from fingergen.runtime.errors import BadInput
 
+from . import processes
 from .generator_trainer import GeneratorConfig, GeneratorTrainer
 from .map_reading import PPI
 from .options import config_options
@@ -62,7 +63,8 @@ def generator(
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images", "ppi": ppi}
     source: ImageSource
-    with tqdm(desc="reading", unit="image", leave=False) as bar:
+    hidden = not processes.is_main()
+    with processes.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
         if data is not None:
             source = ImageFolder(data, config.resolution, config.channels, bar.update)
         elif fingers is not None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
 
+from . import processes
 from .checkpoints import load_generator, save_generator
 from .loop import descend, restore, seed_torch, step_rng
 from .losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
@@ -93,10 +94,10 @@ class GeneratorTrainer:
     # -- one step ---------------------------------------------------------------------------------------
 
     def draw(self, images_seen: int) -> Tensor:
-        return self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size)
+        return processes.shard(self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size))
 
     def step(self, batch: Tensor) -> dict[str, float]:
-        """Advance by one batch of images, uint8 (N, C, R, R)."""
+        """Advance by one batch of images, uint8 (N, C, R, R): this process's shard of it."""
         config = self.config
         seed_torch(config.seed, self.images_seen)
         reals = batch.to(self.device).float() / 127.5 - 1
@@ -138,24 +139,29 @@ class GeneratorTrainer:
         return {"loss/g": loss.item()}
 
     def _regularise_generator(self) -> dict[str, float]:
-        fakes, ws = self._synthesize(max(1, self.config.batch // self.config.path_batch_shrink))
+        share = max(1, self.config.batch // self.config.path_batch_shrink // processes.count())
+        fakes, ws = self._synthesize(share * processes.count())
         lengths = path_lengths(fakes, ws)
-        self.mean_path_length = self.mean_path_length.lerp(lengths.detach().mean(), 0.01)
+        mean = processes.average(lengths.detach().mean())
+        self.mean_path_length = self.mean_path_length.lerp(mean, 0.01)
         penalty = (lengths - self.mean_path_length).square().mean()
         descend(self.g_optim, self.config.path_weight * self.config.path_interval * penalty)
         return {"loss/path": penalty.item(), "path_length": self.mean_path_length.item()}
 
     def _synthesize(self, count: int) -> tuple[Tensor, Tensor]:
-        """Random images (N, C, R, R) and their ws (N, num_ws, style_dim), with style mixing."""
+        """This process's share of `count` random images (N, C, R, R) and their ws (N, num_ws, style_dim),
+        with style mixing."""
         num_ws = self.generator.num_ws
         z = torch.randn(2, count, self.config.style_dim, device=self.device)
-        first, second = self.generator.map(z.flatten(0, 1)).unflatten(0, (2, count)).unsqueeze(2)
+        z = z[:, processes.rank() :: processes.count()]
+        first, second = self.generator.map(z.flatten(0, 1)).unflatten(0, (2, -1)).unsqueeze(2)
         # A mixed image takes its styles from the second latent from a random layer on.
-        crossover = torch.randint(1, num_ws, (count, 1, 1), device=self.device)
-        mixed = torch.rand(count, 1, 1, device=self.device) < self.config.mixing
+        crossover = processes.shard(torch.randint(1, num_ws, (count, 1, 1), device=self.device))
+        mixed = processes.shard(torch.rand(count, 1, 1, device=self.device)) < self.config.mixing
         layers = torch.arange(num_ws, device=self.device).view(1, num_ws, 1)
         ws = torch.where(mixed & (layers >= crossover), second, first)
-        return self.generator.synthesize(ws, noise=self.generator.random_noise(count)), ws
+        noise = [processes.shard(each) for each in self.generator.random_noise(count)]
+        return self.generator.synthesize(ws, noise=noise), ws
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fingergen.runtime.errors import FingerGenError
+from fingergen.runtime.errors import BadInput, FingerGenError
 
+from . import processes
 from .runs import Interruption, Run
 
 STATE = "state.pt"
@@ -65,9 +66,10 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One optimiser step down the gradient of `loss`."""
+    """One optimiser step down the gradient of `loss`, averaged over the processes."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    processes.average_gradients(p for group in optimizer.param_groups for p in group["params"])
     optimizer.step()
 
 
@@ -78,21 +80,36 @@ def train(
 
     Continues from `out/state.pt` if it is there. Every `checkpoint_every` images, and at the end or when
     interrupted, it writes samples and the state. FingerGenError if a loss is no finite number.
+
+    Of several processes the main one writes, so all must see the same folder; they stop at the same step.
     """
+    if trainer.batch_size % processes.count():
+        raise BadInput(
+            f"--batch {trainer.batch_size}: must be a multiple of the {processes.count()} processes"
+        )
     if (out / STATE).exists():
         trainer.load(out / STATE)
-    run = Run(out, trainer.images_seen)
+    run = Run(out, trainer.images_seen) if processes.is_main() else None
     saved = trainer.images_seen
     recent: dict[str, list[float]] = {}
+    stop = any(processes.mean({"stop": bool(interruption)}).values())
+
+    def keep() -> None:
+        if run:
+            trainer.sample(run)
+            trainer.save(out / STATE)
+
     with ThreadPoolExecutor(max_workers=1) as pool:
         ahead = pool.submit(trainer.draw, trainer.images_seen)
         try:
-            while trainer.images_seen < images and not interruption:
+            while trainer.images_seen < images and not stop:
                 batch = ahead.result()
                 ahead = pool.submit(trainer.draw, trainer.images_seen + trainer.batch_size)
                 losses = trainer.step(batch)
                 trainer.images_seen += trainer.batch_size
-                if not np.isfinite(list(losses.values())).all():
+                *means, stopping = processes.mean({**losses, "stop": bool(interruption)}).values()
+                losses, stop = dict(zip(losses, means, strict=True)), stopping > 0
+                if not np.isfinite(means).all():
                     raise FingerGenError(
                         f"training diverged after {trainer.images_seen} images (a loss is not finite): "
                         "start afresh with a lower --learning-rate and another --out"
@@ -100,17 +117,18 @@ def train(
                 for name, value in losses.items():
                     recent.setdefault(name, []).append(value)
                 if len(next(iter(recent.values()))) == LOG_STEPS:
-                    run.log(
-                        trainer.images_seen, {name: float(np.mean(each)) for name, each in recent.items()}
-                    )
+                    if run:
+                        run.log(
+                            trainer.images_seen, {name: float(np.mean(each)) for name, each in recent.items()}
+                        )
                     recent.clear()
                 if trainer.images_seen // checkpoint_every > saved // checkpoint_every:
-                    trainer.sample(run)
-                    trainer.save(out / STATE)
+                    keep()
                     saved = trainer.images_seen
                 yield trainer.images_seen, losses
             if trainer.images_seen != saved:
-                trainer.sample(run)
-                trainer.save(out / STATE)
+                keep()
         finally:
-            run.close()
+            if run:
+                run.close()
+    processes.barrier()  # what the main process wrote is there for all

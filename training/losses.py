@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from . import processes
+
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Non-saturating logistic loss of the discriminator; logits (N, 1) → scalar."""
@@ -30,6 +32,6 @@ def path_lengths(images: Tensor, ws: Tensor) -> Tensor:
     images: (N, C, H, W) synthesised from ws (N, num_ws, style_dim), which must require gradients.
     The norm is over style_dim, its square averaged over the style inputs.
     """
-    direction = torch.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
+    direction = processes.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
     (gradient,) = torch.autograd.grad((images * direction).sum(), ws, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()

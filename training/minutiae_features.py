@@ -7,13 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .networks.batch_norm import BatchNorm2d
 from .networks.ops import fast_layout
+
+MINUTIA_WEIGHT = 5.0
 
 
 def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(out_channels),
+        BatchNorm2d(out_channels),
         nn.LeakyReLU(0.2),
     )
 
@@ -59,6 +62,15 @@ class MinutiaeNet(nn.Module):
             larger = F.interpolate(side(features[-1]), scale_factor=2.0, mode="nearest")
             features.append(up(larger + skips.pop()))
         return features
+
+
+def map_distance(network: MinutiaeNet, images: Tensor, maps: Tensor) -> Tensor:
+    """How far what `network` sees in images (N, C, H, W) is from minutiae maps (N, 3, S, S); scalar.
+
+    Cross entropy, a minutia's pixels weighted over those of the background, fifty times as many.
+    """
+    target = F.interpolate(maps, size=tuple(images.shape[2:]), mode="bilinear", antialias=True)
+    return F.binary_cross_entropy_with_logits(network(images), target, 1 + MINUTIA_WEIGHT * target)
 
 
 def feature_distance(network: MinutiaeNet, images: Tensor, targets: Tensor) -> Tensor:

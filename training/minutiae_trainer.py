@@ -8,15 +8,15 @@ from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
 
+from . import processes
 from .checkpoints.files import read, write
-from .loop import STATE, seed_torch, step_rng
+from .loop import STATE, descend, seed_torch, step_rng
 from .map_reading import MapReader, agreement_figures
-from .minutiae_features import MinutiaeNet
+from .minutiae_features import MinutiaeNet, map_distance
 from .pairs import Pairs, PairSource
 from .runs import Run
 
 LEARNING_RATE = 5e-3
-MINUTIA_WEIGHT = 5.0  # of a minutia's pixels over those of the background, fifty times as many
 SHOWN = 12  # pairs of a sheet
 JUDGED = 32  # pairs that figures are taken from
 
@@ -37,18 +37,15 @@ class MinutiaeTrainer:
         self.images_seen = 0
 
     def draw(self, images_seen: int) -> Pairs:
-        return self.source.batch(step_rng(self.seed, images_seen), self.batch_size)
+        pairs = self.source.batch(step_rng(self.seed, images_seen), self.batch_size)
+        return Pairs(processes.shard(pairs.images), processes.shard(pairs.maps))
 
     def step(self, batch: Pairs) -> dict[str, float]:
         """Advance by one batch."""
         self.network.train()
         images, maps = to_floats(batch, self.device)
-        target = resize_maps(maps, images.shape[-1])
-        weight = 1 + MINUTIA_WEIGHT * target
-        loss = F.binary_cross_entropy_with_logits(self.network(images), target, weight)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        loss = map_distance(self.network, images, maps)
+        descend(self.optimizer, loss)
         return {"loss/map": loss.item()}
 
     @torch.no_grad()

@@ -16,6 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 
+from . import processes
+
 
 class Run:
     """Writes into one output folder: `metrics.jsonl`, TensorBoard events and `samples/*.png`."""
@@ -65,7 +67,10 @@ def contact_sheet(images: torch.Tensor, columns: int) -> np.ndarray:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU when PyTorch sees one; any other name is PyTorch's own."""
+    """`auto` takes a GPU when PyTorch sees one; any other name is PyTorch's own. With several processes,
+    this one's device, once it has joined the others."""
+    if processes.launched():
+        return processes.join(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
