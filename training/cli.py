@@ -4,6 +4,7 @@ import click
 
 from fingergen.runtime.errors import command_line_errors
 
+from .configuration import configurable
 from .encoder_command import encoder
 from .generator_command import generator
 from .synthesize import synthesize_data
@@ -17,4 +18,4 @@ def main() -> None:
 
 
 for command in (synthesize_data, generator, encoder):
-    main.add_command(command)
+    main.add_command(configurable(command))

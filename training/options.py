@@ -20,9 +20,13 @@ def config_options(config: type) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for each in reversed(fields(config)):
             if each.metadata:
-                name = f"--{each.name.replace('_', '-')}"
-                kind = {"is_flag": True} if each.type is bool else {"type": each.type, "show_default": True}
-                command = click.option(name, default=each.default, **{**kind, **each.metadata})(command)
+                name = each.name.replace("_", "-")
+                # The second form takes back what a configuration file says.
+                names = f"--{name}/--no-{name}" if each.type is bool else f"--{name}"
+                kind = {"show_default": bool(each.default)}
+                if each.type is not bool:
+                    kind = {"type": each.type, "show_default": True}
+                command = click.option(names, default=each.default, **{**kind, **each.metadata})(command)
         return command
 
     return decorate
