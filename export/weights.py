@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fingergen.training.networks.layers import EqualLinear, ModulatedConv
+from fingergen.training.networks.layers import EqualConv, EqualLinear, ModulatedConv
 
 Float64 = NDArray[np.float64]
 
@@ -22,6 +22,11 @@ def array(tensor: Tensor) -> Float64:
 def linear(layer: EqualLinear) -> tuple[Float64, Float64]:
     """Weight [out, in] and bias (out) of a fully connected layer, learning-rate factors folded in."""
     return array(layer.weight) * layer.scale, array(layer.bias) * layer.lr_mul
+
+
+def equalised(conv: EqualConv) -> Float64:
+    """Weight [O, I, k, k] of a convolution, its equalising factor folded in."""
+    return array(conv.weight) * conv.scale
 
 
 def modulated(conv: ModulatedConv) -> Float64:

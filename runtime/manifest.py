@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -48,10 +48,13 @@ class ImageSize:
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """`input_size`: pixels a side of the minutiae map; `w_plus`: it gives a w for every style input."""
+    """`input_size`: pixels a side of the minutiae map; `w_plus`: it gives a w for every style input.
+    `noise_layers`: layers of the decoder, by number, whose noise images it gives too.
+    """
 
     input_size: int
     w_plus: bool
+    noise_layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class Manifest:
         fields |= {
             "architecture": Architecture(**content["architecture"]),
             "image": ImageSize(**content["image"]),
-            "encoder": EncoderInput(**encoder) if encoder else None,
+            "encoder": _encoder_input(**encoder) if encoder else None,
             "graphs": Graphs(**content["graphs"]),
             "engines": tuple(_engine(**engine) for engine in content["engines"]),
             "files": {path: FileRecord(**record) for path, record in content["files"].items()},
@@ -135,6 +138,10 @@ class Manifest:
         manifest = Manifest(**fields)
         _check_consistency(manifest, source)
         return manifest
+
+
+def _encoder_input(noise_layers: Sequence[int] = (), **fields: Any) -> EncoderInput:
+    return EncoderInput(noise_layers=tuple(noise_layers), **fields)
 
 
 def _engine(gpu_architectures: list[str], batch: tuple[int, int, int], **fields: Any) -> Engine:
@@ -178,6 +185,11 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
         )
     if (graphs.encoder is None) != (manifest.encoder is None):
         raise BadInput(f"{source}: encoder: graphs.encoder and encoder must both be given, or both be null")
+    if manifest.encoder is not None:
+        unknown = [i for i in manifest.encoder.noise_layers if i >= len(architecture.noise_shapes)]
+        if unknown:
+            last = len(architecture.noise_shapes) - 1
+            raise BadInput(f"{source}: encoder.noise_layers: {unknown[0]}; this generator has 0-{last}")
     if graphs.decoder is not None and graphs.encoder is None:
         raise BadInput(f"{source}: graphs.decoder: a decoder needs an encoder")
     named = {key: value for key, value in dataclasses.asdict(graphs).items() if value is not None}

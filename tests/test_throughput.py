@@ -90,7 +90,7 @@ def test_steps_work_at_the_same_time() -> None:
     report = run.report
     assert 1.0 <= report.device_seconds <= report.seconds < 1.0 + 0.5  # one after the other: 3 s
     assert report.device_rate == pytest.approx(100 / report.device_seconds)
-    assert report.batch_latency_ms["p50"] >= 50  # a call alone; up to twice that where it waits for the other lane
+    assert report.batch_latency_ms["p50"] >= 50  # that of a call; more where lanes wait
 
 
 def test_figures_add_up(model: Model) -> None:

@@ -1,7 +1,9 @@
 """Training of the minutiae-to-vec encoder: minutiae map → w whose image shows these minutiae.
 
-Real pairs ask for the image (L2) and for what a minutiae network sees in it. Pairs sampled from the generator
-itself (z → w → image → minutiae read in it → map) ask for their w too: for these the right answer is known.
+Real pairs ask for the image (L2), for what a minutiae network sees in it, for the map's minutiae themselves
+and, where a discriminator is trained beside, for an image that looks real beside its map. Pairs sampled from
+the generator itself (z → w → image → minutiae read in it → map) ask for their w too: for these the right
+answer is known.
 """
 
 from collections.abc import Mapping
@@ -16,20 +18,21 @@ from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
 
+from .adversary import BETAS, Adversary
 from .checkpoints import load_reconstruction, save_reconstruction
 from .loop import descend, restore, seed_torch, step_rng
 from .map_reading import MapReader, agreement_figures, draw_maps
-from .minutiae_features import MinutiaeNet, feature_distance
+from .minutiae_features import MinutiaeNet, feature_distance, map_distance
 from .minutiae_trainer import JUDGED, resize_maps, side_by_side, to_floats
 from .networks import Encoder, Generator, Reconstructor
 from .networks.encoder import DEPTHS
 from .options import setting
 from .pairs import Pairs, PairSource
+from .ridge_flow import flow_distance
 from .runs import Run
 
-SHAPE = ("depth", "width", "map_size", "w_plus", "train_decoder")  # what a run cannot change later
+SHAPE = ("depth", "width", "map_size", "w_plus", "noise_maps", "train_decoder")  # a run cannot change these
 MEAN_LATENTS = 10_000
-DECODER_RATE = 0.1  # the decoder's learning rate over the encoder's
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,11 @@ class EncoderConfig:
     width: int = setting(64, "channels of the trunk's first stage")
     map_size: int = setting(256, "side in pixels of the map that the encoder reads")
     w_plus: bool = setting(False, "give every style input a w of its own (W+)")
-    train_decoder: bool = setting(False, "train the generator too, at a tenth of the learning rate")
+    noise_maps: bool = setting(
+        False, "predict the noise images of the generator's layers too (a spatial path)"
+    )
+    train_decoder: bool = setting(False, "train the generator too")
+    decoder_rate: float = setting(0.1, "with --train-decoder: its learning rate over the encoder's")
     batch: int = setting(8, "images a step")
     sampled: float = setting(
         0.5, "fraction of a batch that the generator makes, its w known; one image at least is real"
@@ -48,6 +55,11 @@ class EncoderConfig:
     learning_rate: float = setting(0.001, "of Adam")
     l2_weight: float = setting(0.1, "of the squared difference of the images")
     feature_weight: float = setting(0.3, "of the difference that the minutiae network sees")
+    flow_weight: float = setting(0.0, "of the difference of the directions in which ridges flow")
+    minutiae_weight: float = setting(0.0, "of the map's minutiae that the minutiae network does not see")
+    adversarial_weight: float = setting(0.0, "of a discriminator that sees image and map; 0 trains none")
+    r1_weight: float = setting(20.0, "with --adversarial-weight: of the discriminator's R1 penalty")
+    discriminator_rate: float = setting(0.002, "with --adversarial-weight: learning rate of its Adam")
     latent_weight: float = setting(1.0, "of the squared difference of the w, for sampled images")
     w_weight: float = setting(0.0, "of the squared distance of w from the average: keeps images ordinary")
     ema_half_life: int = setting(2_000, "images after which the average of the encoder has forgotten half")
@@ -63,6 +75,13 @@ class EncoderConfig:
             raise BadInput(f"--map-size {self.map_size}: must be 16 or more")
         if not 0 <= self.sampled <= 1:
             raise BadInput(f"--sampled {self.sampled}: is a fraction, 0 to 1")
+        if self.noise_maps and (self.map_size < 128 or self.map_size & (self.map_size - 1)):
+            raise BadInput(f"--map-size {self.map_size}: with --noise-maps a power of two, 128 or more")
+
+    def noise_levels(self, resolution: int) -> int:
+        """Resolutions of the generator, from a sixteenth of the map's up, whose noise is predicted."""
+        sizes = [self.map_size >> halvings for halvings in range(len(DEPTHS[self.depth]) + 1)]
+        return sum(size <= resolution for size in sizes) if self.noise_maps else 0
 
 
 class EncoderTrainer:
@@ -86,18 +105,26 @@ class EncoderTrainer:
         self.sampled = min(round(config.sampled * config.batch), config.batch - 1)
         self.network, self.reader, self.window = network, MapReader(window).to(device), window
         seed_torch(config.seed, 0)
-        num_ws = generator.num_ws if config.w_plus else None
-        self.encoder = Encoder(config.depth, config.width, style_dim=generator.style_dim, num_ws=num_ws)
-        torch.nn.init.zeros_(self.encoder.linear.weight)  # the first images are those of the average latent
-        self.encoder.to(device)
-        decoder = generator.to(device).eval().requires_grad_(config.train_decoder)
+        encoder = Encoder(
+            config.depth,
+            config.width,
+            style_dim=generator.style_dim,
+            num_ws=generator.num_ws if config.w_plus else None,
+            noise_levels=config.noise_levels(generator.resolution),
+        )
+        torch.nn.init.zeros_(encoder.linear.weight)  # the first images are those of the average latent
+        decoder = generator.requires_grad_(config.train_decoder)
+        self.current = Reconstructor(encoder, decoder).to(device)
         self.average = decoder.mean_w(MEAN_LATENTS)
-        averaged = deepcopy(self.encoder).eval().requires_grad_(False)
-        self.reconstructor = Reconstructor(averaged, decoder, self.average)
-        groups: list[dict[str, Any]] = [{"params": self.encoder.parameters(), "lr": config.learning_rate}]
+        self.current.latent_avg = self.average
+        self.reconstructor = deepcopy(self.current).eval().requires_grad_(False)  # the moving average
+        groups: list[dict[str, Any]] = [{"params": encoder.parameters(), "lr": config.learning_rate}]
         if config.train_decoder:
-            groups.append({"params": decoder.parameters(), "lr": DECODER_RATE * config.learning_rate})
-        self.optimizer = torch.optim.Adam(groups)
+            groups.append({"params": decoder.parameters(), "lr": config.decoder_rate * config.learning_rate})
+        self.adversary = None
+        if config.adversarial_weight:
+            self.adversary = Adversary(decoder, config.discriminator_rate, config.r1_weight, device)
+        self.optimizer = torch.optim.Adam(groups, betas=BETAS if self.adversary else (0.9, 0.999))
 
     # -- one step ---------------------------------------------------------------------------------------
 
@@ -108,34 +135,45 @@ class EncoderTrainer:
         """Advance by one batch of real pairs, filled up with sampled ones."""
         config = self.config
         seed_torch(config.seed, self.images_seen)
-        self.encoder.train()
+        self.current.train()
         images, maps = to_floats(batch, self.device)
-        images = images.expand(-1, self.reconstructor.decoder.channels, -1, -1)
+        images = images.expand(-1, self.current.decoder.channels, -1, -1)
         if self.sampled:
             sampled_images, sampled_maps, sampled_w = self.sample_pairs(self.sampled)
             images, maps = torch.cat([images, sampled_images]), torch.cat([maps, sampled_maps])
-        w = self.average + self.encoder(maps)
-        found = self.reconstructor.decoder.synthesize(w)
+        encoded = self.current.encode(maps)
+        found = self.current.decode(encoded)
         losses = {
             "l2": (config.l2_weight, F.mse_loss(found, images)),
-            "features": (config.feature_weight, feature_distance(self.network, found, images)),
-            "w": (config.w_weight, (w - self.average).square().mean()),
+            "w": (config.w_weight, (encoded.w - self.average).square().mean()),
         }
+        if config.feature_weight:
+            losses["features"] = (config.feature_weight, feature_distance(self.network, found, images))
+        if config.flow_weight:
+            losses["flow"] = (config.flow_weight, flow_distance(found, images))
+        if config.minutiae_weight:
+            losses["minutiae"] = (config.minutiae_weight, map_distance(self.network, found, maps))
+        if self.adversary:
+            losses["adversarial"] = (config.adversarial_weight, self.adversary.loss(found, maps))
         if self.sampled:
-            difference = w[-self.sampled :] - (sampled_w[:, None] if config.w_plus else sampled_w)
+            difference = encoded.w[-self.sampled :] - (sampled_w[:, None] if config.w_plus else sampled_w)
             losses["latent"] = (config.latent_weight, difference.square().mean())
         loss = torch.stack([weight * value for weight, value in losses.values()]).sum()
         descend(self.optimizer, loss)
         self._follow()
-        return {"loss": loss.item(), **{f"loss/{name}": value.item() for name, (_, value) in losses.items()}}
+        figures = {"loss": loss.item(), **{f"loss/{name}": each.item() for name, (_, each) in losses.items()}}
+        if self.adversary:
+            number = self.images_seen // self.batch_size
+            figures |= self.adversary.step(images, found, maps, number)
+        return figures
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Move the averaged encoder, batch statistics included; quickly at first, to forget its start."""
+        """Move the averages, batch statistics included; quickly at first, to forget their start."""
         half_life = min(self.config.ema_half_life, (self.images_seen + self.batch_size) / 2)
         decay = 0.5 ** (self.batch_size / half_life)
-        current = self.encoder.state_dict()
-        for name, average in self.reconstructor.encoder.state_dict().items():
+        current = self.current.state_dict()
+        for name, average in self.reconstructor.state_dict().items():
             if average.is_floating_point():
                 average.lerp_(current[name], 1 - decay)
             else:
@@ -179,7 +217,10 @@ class EncoderTrainer:
             optimizer=self.optimizer,
             images_seen=self.images_seen,
             config={**asdict(self.config), **self.provenance},
-            extra={"encoder": self.encoder.state_dict()},
+            extra={
+                "current": self.current.state_dict(),
+                "adversary": self.adversary.state() if self.adversary else None,
+            },
         )
 
     def load(self, path: Path) -> None:
@@ -191,12 +232,16 @@ class EncoderTrainer:
                 raise BadInput(
                     f"{path}: was trained with {key} {found}, not {value}; give it or another --out"
                 )
-        optimizer, encoder = checkpoint.optimizer, checkpoint.extra.get("encoder")
-        if optimizer is None or encoder is None or checkpoint.latent_avg is None:
-            raise BadInput(f"{path}: holds no training state (optimizer, encoder); give another --out")
-        self.encoder.load_state_dict(encoder)
-        self.reconstructor.encoder.load_state_dict(checkpoint.encoder.state_dict())
-        self.reconstructor.decoder.load_state_dict(checkpoint.decoder.state_dict())
+        optimizer, current = checkpoint.optimizer, checkpoint.extra.get("current")
+        adversary = checkpoint.extra.get("adversary")
+        if optimizer is None or current is None or checkpoint.latent_avg is None:
+            raise BadInput(f"{path}: holds no training state (optimizer, current); give another --out")
+        if self.adversary and adversary is None:
+            raise BadInput(f"{path}: was trained without a discriminator; give another --out")
+        self.current.load_state_dict(current)
+        self.reconstructor.load_state_dict(checkpoint.reconstructor().state_dict())
         self.average.copy_(checkpoint.latent_avg)
+        if self.adversary:
+            self.adversary.load(adversary)
         restore(self.optimizer, optimizer)
         self.images_seen = checkpoint.images_seen or 0

@@ -104,6 +104,7 @@ def encoder_architecture(state: StateDict, style_dim: int) -> dict[str, Any]:
         "input_channels": input_channels,
         "style_dim": style_dim,
         "num_ws": None if outputs == style_dim else outputs // style_dim,
+        "noise_levels": state.count("noise.merge."),
     }
 
 

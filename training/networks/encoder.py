@@ -5,13 +5,14 @@ Trunk: the IR-SE of ArcFace (Deng et al., arXiv:1801.07698, section 3.2.2) with 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .generator import Generator
 from .layers import EqualLinear
+from .noise_pyramid import NoisePyramid
 from .ops import fast_layout
 
 # Residual units of the four stages.
@@ -63,10 +64,23 @@ class ResidualUnit(nn.Module):
         return self.res_layer(x) + self.shortcut_layer(x)
 
 
+class Encoded(NamedTuple):
+    """What an encoder makes of minutiae maps.
+
+    w: (N, style_dim) or (N, num_ws, style_dim). noise: (N, 1, H, W) for some of the decoder's layers, two a
+    resolution, coarsest first; empty where the encoder has no noise pyramid.
+    """
+
+    w: Tensor
+    noise: list[Tensor]
+
+
 class Encoder(nn.Module):
     """Minutiae map (N, 3, H, W), float in [0, 1] → w (N, style_dim), or (N, num_ws, style_dim).
 
     `num_ws`: one w for each style input (W+); None: one w for all of them.
+    `noise_levels`: resolutions, from a sixteenth of the map's upwards, whose noise images are predicted too;
+    0: none, one more than stages: up to the map's own.
     `depth`: a name in `DEPTHS` or the residual units of each stage; stage s has width · 2**s channels and the
     first unit of each stage halves the image. Any H, W from 16 up.
     """
@@ -78,13 +92,17 @@ class Encoder(nn.Module):
         input_channels: int = 3,
         style_dim: int = 512,
         num_ws: int | None = None,
+        noise_levels: int = 0,
     ) -> None:
         super().__init__()
         self.depth = DEPTHS[depth] if isinstance(depth, str) else tuple(depth)
+        if not 0 <= noise_levels <= len(self.depth) + 1:
+            raise ValueError(f"noise_levels must be 0 to {len(self.depth) + 1}, not {noise_levels}")
         self.width = width
         self.input_channels = input_channels
         self.style_dim = style_dim
         self.num_ws = num_ws
+        self.noise_levels = noise_levels
         self.input_layer = nn.Sequential(
             nn.Conv2d(input_channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)
         )
@@ -96,15 +114,31 @@ class Encoder(nn.Module):
                 channels = width << stage
         self.body = nn.Sequential(*units)
         self.linear = EqualLinear(channels, style_dim * (num_ws or 1))
+        self.noise = None
+        if noise_levels:
+            widths = [width, *(width << stage for stage in range(len(self.depth)))]  # finest first
+            self.noise = NoisePyramid(widths[::-1][:noise_levels])
 
     def architecture(self) -> dict[str, Any]:
         """Plain values that rebuild this network: `Encoder(**architecture)`."""
-        names = ("depth", "width", "input_channels", "style_dim", "num_ws")
+        names = ("depth", "width", "input_channels", "style_dim", "num_ws", "noise_levels")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, maps: Tensor) -> Tensor:
-        w = self.linear(self.body(self.input_layer(fast_layout(maps))).mean(dim=(2, 3)))
-        return w if self.num_ws is None else w.unflatten(1, (self.num_ws, self.style_dim))
+        return self.encode(maps).w
+
+    def encode(self, maps: Tensor) -> Encoded:
+        """As `forward`, with the noise images that the encoder predicts."""
+        features = [self.input_layer(fast_layout(maps))]  # the last of each size, finest first
+        for unit in self.body:
+            x = unit(features[-1])
+            if x.shape[2] < features[-1].shape[2]:
+                features.append(x)
+            else:
+                features[-1] = x
+        w = self.linear(features[-1].mean(dim=(2, 3)))
+        noise = [] if self.noise is None else self.noise(features[::-1][: self.noise_levels])
+        return Encoded(w if self.num_ws is None else w.unflatten(1, (self.num_ws, self.style_dim)), noise)
 
 
 class Reconstructor(nn.Module):
@@ -122,14 +156,30 @@ class Reconstructor(nn.Module):
         self.decoder = decoder
         self.register_buffer("latent_avg", latent_avg, persistent=False)
 
-    def encode(self, maps: Tensor) -> Tensor:
-        """maps (N, 3, H, W) in [0, 1] → w (N, style_dim) or (N, num_ws, style_dim), average added."""
-        w = self.encoder(maps)
+    def encode(self, maps: Tensor) -> Encoded:
+        """maps (N, 3, H, W) in [0, 1] → w (N, style_dim) or (N, num_ws, style_dim), average added; noise."""
+        w, noise = self.encoder.encode(maps)
         if self.latent_avg is None:
-            return w
+            return Encoded(w, noise)
         if w.ndim == 2 and self.latent_avg.ndim == 2:
             w = w.unsqueeze(1)
-        return w + self.latent_avg
+        return Encoded(w + self.latent_avg, noise)
+
+    def decode(self, encoded: Encoded) -> Tensor:
+        """Image (N, C, R, R); layers whose noise was not predicted have the decoder's stored buffers."""
+        return self.decoder.synthesize(encoded.w, with_predicted(self.decoder.stored_noise(), encoded.noise))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.decoder.synthesize(self.encode(maps))
+        return self.decode(self.encode(maps))
+
+
+def with_predicted(noise: Sequence[Tensor], predicted: Sequence[Tensor]) -> list[Tensor]:
+    """A decoder's noise images with the predicted ones in place of those of their sizes."""
+    if not predicted:
+        return list(noise)
+    start = next((i for i, each in enumerate(noise) if each.shape[2:] == predicted[0].shape[2:]), len(noise))
+    if [each.shape[2:] for each in noise[start : start + len(predicted)]] != [p.shape[2:] for p in predicted]:
+        raise ValueError(
+            f"noise predicted from {tuple(predicted[0].shape[2:])} up fits no layers of the decoder"
+        )
+    return [*noise[:start], *predicted, *noise[start + len(predicted) :]]

@@ -1,0 +1,76 @@
+"""What the encoder makes of a minutiae map: a style and, in bundles with a spatial path, noise images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .manifest import Manifest
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Fingers as the decoder takes them.
+
+    w: (N, style_dim) or (N, num_ws, style_dim). noise: images (N, 1, H, W) for the decoder's layers that
+    `EncoderInput.noise_layers` lists, in that order; they tell where ridges run, which w alone cannot.
+    """
+
+    w: Floats
+    noise: tuple[Floats, ...] = ()
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.w)
+
+
+def style_shape(manifest: Manifest) -> tuple[int, ...]:
+    """Shape of an image's w, as the encoder gives it."""
+    assert manifest.encoder is not None
+    architecture = manifest.architecture
+    return (*((architecture.num_ws,) if manifest.encoder.w_plus else ()), architecture.style_dim)
+
+
+def noise_shapes(manifest: Manifest) -> list[tuple[int, ...]]:
+    """Shapes (1, H, W) of an image's noise, as the encoder gives it."""
+    assert manifest.encoder is not None
+    shapes = manifest.architecture.noise_shapes
+    return [shapes[layer][1:] for layer in manifest.encoder.noise_layers]
+
+
+def code_shape(manifest: Manifest) -> tuple[int, ...]:
+    """Shape of an image's part of the encoder graph's one output: w or, with noise, all values in a row."""
+    noise = noise_shapes(manifest)
+    if not noise:
+        return style_shape(manifest)
+    return (sum(math.prod(shape) for shape in (style_shape(manifest), *noise)),)
+
+
+def split(code: Floats, manifest: Manifest) -> Encoded:
+    """The encoder graph's output (N, …) taken apart."""
+    noise = noise_shapes(manifest)
+    if not noise:
+        return Encoded(code)
+    parts = []
+    start = 0
+    for shape in (style_shape(manifest), *noise):
+        end = start + math.prod(shape)
+        parts.append(np.ascontiguousarray(code[:, start:end]).reshape(-1, *shape))
+        start = end
+    return Encoded(parts[0], tuple(parts[1:]))
+
+
+def with_predicted(
+    noise: Sequence[Floats], predicted: Sequence[Floats], layers: Sequence[int]
+) -> list[Floats]:
+    """A decoder's noise with the predicted images in place of those of their layers."""
+    composed = list(noise)
+    for layer, image in zip(layers, predicted, strict=True):
+        composed[layer] = image
+    return composed
