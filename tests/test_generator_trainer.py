@@ -79,7 +79,7 @@ def test_path_lengths_of_a_linear_map():
     direction = torch.randn(2, 1, 8, 8) / 8
     ws = torch.zeros(2, 1, 64, requires_grad=True)
     torch.manual_seed(5)
-    lengths = path_lengths((3 * ws).view(2, 1, 8, 8), ws)
+    lengths = path_lengths((3 * ws).view(2, 1, 8, 8), ws, 8 * direction)
     torch.testing.assert_close(lengths, 3 * direction.flatten(1).norm(dim=1))
 
 

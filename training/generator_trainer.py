@@ -4,9 +4,9 @@ All randomness of a step (images, latents, noise, mixing) comes from the run's s
 seen, so a resumed run needs no stored random state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +18,24 @@ from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
 
 from . import processes
+from .adaptive_strength import AdaptiveStrength
+from .augmentation import augment, draw_transforms
 from .checkpoints import load_generator, save_generator
+from .generator_config import SHAPE, GeneratorConfig
 from .loop import descend, restore, seed_torch, step_rng
 from .losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from .networks import Discriminator, Generator
-from .options import setting
+from .networks.precision import DTYPES, Precision
 from .runs import Run
 from .sources import ImageSource
 
 SAMPLES = 24  # on a sheet
 EMA_RAMP = 0.05  # half-life of the average, as a part of the images seen so far (StyleGAN2-ADA)
-SHAPE = ("resolution", "channels", "style_dim", "n_mlp", "channel_base", "channel_max")
+PATH_DECAY = 0.01  # how far the mean path length moves towards that of a batch
+NOISE = slice(3, None)  # of drawn latents
 
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """What defines a run, beside its images: on a CPU, the same ones give the same generator."""
-
-    resolution: int = setting(256, "image side in pixels, a power of two")
-    channels: int = setting(1, "1 (grey) or 3 (RGB)")
-    style_dim: int = setting(512, "length of z and w")
-    n_mlp: int = setting(8, "layers of the mapping network")
-    channel_base: int = setting(32768, "a layer has min(channel_max, channel_base / resolution) channels")
-    channel_max: int = setting(512, "most channels of a layer")
-    batch: int = setting(16, "images a step")
-    learning_rate: float = setting(0.002, "of Adam")
-    r1_weight: float = setting(10.0, "of the R1 penalty; 0 switches it off")
-    r1_interval: int = setting(16, "steps between R1 penalties")
-    path_weight: float = setting(2.0, "of the path-length penalty; 0 switches it off")
-    path_interval: int = setting(4, "steps between path-length penalties")
-    path_batch_shrink: int = setting(2, "the path-length batch is the batch divided by this")
-    mixing: float = setting(0.9, "probability of style mixing")
-    ema_half_life: int = setting(10_000, "images after which the weight average has forgotten half")
-    seed: int = setting(0, "of the whole run")
-
-    def __post_init__(self) -> None:
-        if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise BadInput(f"--resolution {self.resolution}: must be a power of two, 8 or more")
-        if self.channels not in (1, 3):
-            raise BadInput(f"--channels {self.channels}: must be 1 (grey) or 3 (RGB)")
-        if self.batch < 1 or (self.batch > 4 and self.batch % 4):
-            raise BadInput(f"--batch {self.batch}: must be 1 to 4 or a multiple of 4 (minibatch statistics)")
-        for field in ("style_dim", "n_mlp", "channel_base", "channel_max", "r1_interval", "path_interval"):
-            if getattr(self, field) < 1:
-                raise BadInput(f"--{field.replace('_', '-')} {getattr(self, field)}: must be 1 or more")
-        if not 0 <= self.mixing <= 1:
-            raise BadInput(f"--mixing {self.mixing}: is a probability, 0 to 1")
+Tensors = Sequence[Tensor]
+Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to report
 
 
 class GeneratorTrainer:
@@ -89,7 +61,15 @@ class GeneratorTrainer:
         self.g_ema = deepcopy(self.generator).eval().requires_grad_(False)
         self.g_optim = lazy_adam(self.generator, config, config.path_interval if config.path_weight else None)
         self.d_optim = lazy_adam(self.discriminator, config, config.r1_interval if config.r1_weight else None)
-        self.mean_path_length = torch.zeros((), device=device)
+        self.mean_path_length = 0.0
+        self.strength = AdaptiveStrength(config.ada_target, config.ada_length, config.ada_interval)
+        self.precision = Precision(DTYPES[config.precision], config.num_fp16_res)
+        half = config.precision == "fp16"
+        self.g_scaler, self.d_scaler = (torch.amp.GradScaler(device.type) if half else None for _ in "gd")
+        # Penalties differentiate twice, which compiled code cannot.
+        accelerate = torch.compile if config.compile else lambda function: function
+        self._fast_synthesize = accelerate(self.generator.synthesize)
+        self._fast_discriminate = accelerate(self.discriminator)
 
     # -- one step ---------------------------------------------------------------------------------------
 
@@ -114,54 +94,128 @@ class GeneratorTrainer:
     def _step_discriminator(self, reals: Tensor) -> dict[str, float]:
         self.generator.requires_grad_(False)
         self.discriminator.requires_grad_(True)
-        fakes, _ = self._synthesize(self.config.batch)
-        real_logits, fake_logits = self.discriminator(reals), self.discriminator(fakes)
-        loss = discriminator_loss(real_logits, fake_logits)
-        descend(self.d_optim, loss)
-        return {
-            "loss/d": loss.item(),
-            "logit/real": real_logits.mean().item(),
-            "logit/fake": fake_logits.mean().item(),
-        }
+        count = self.config.batch
+
+        def loss(real: Tensors, latents: Tensors, of_real: Tensors, of_fake: Tensors) -> Loss:
+            fakes = self._synthesize(self._styles(latents), latents)
+            real_logits = self._judge(real[0], of_real)
+            fake_logits = self._judge(fakes, of_fake)
+            loss = discriminator_loss(real_logits, fake_logits)
+            figures = {"loss/d": loss, "logit/real": real_logits.mean(), "logit/fake": fake_logits.mean()}
+            if self.config.augment:
+                figures["ada/sign"] = real_logits.sign().mean()
+            return loss, figures
+
+        drawn = self._draw_latents(count), self._draw_transforms(count), self._draw_transforms(count)
+        figures = self._descend(self.d_optim, self.d_scaler, loss, [reals], *drawn)
+        if self.config.augment:
+            figures["ada/p"] = self.transform_p
+            if not self.config.augment_p:
+                self.strength.observe(figures["ada/sign"], count)
+        return figures
 
     def _regularise_discriminator(self, reals: Tensor) -> dict[str, float]:
-        reals = reals.detach().requires_grad_(True)
-        penalty = r1_penalty(self.discriminator(reals), reals)
-        descend(self.d_optim, self.config.r1_weight / 2 * self.config.r1_interval * penalty)
-        return {"loss/r1": penalty.item()}
+        def loss(real: Tensors, transforms: Tensors) -> Loss:
+            images = real[0].detach().requires_grad_(True)
+            penalty = r1_penalty(self.discriminator(augment(images, transforms)), images)
+            return self.config.r1_weight / 2 * self.config.r1_interval * penalty, {"loss/r1": penalty}
+
+        return self._descend(self.d_optim, None, loss, [reals], self._draw_transforms(self.config.batch))
 
     def _step_generator(self) -> dict[str, float]:
         self.generator.requires_grad_(True)
         self.discriminator.requires_grad_(False)
-        fakes, _ = self._synthesize(self.config.batch)
-        loss = generator_loss(self.discriminator(fakes))
-        descend(self.g_optim, loss)
-        return {"loss/g": loss.item()}
+
+        def loss(latents: Tensors, transforms: Tensors) -> Loss:
+            loss = generator_loss(self._judge(self._synthesize(self._styles(latents), latents), transforms))
+            return loss, {"loss/g": loss}
+
+        count = self.config.batch
+        drawn = self._draw_latents(count), self._draw_transforms(count)
+        return self._descend(self.g_optim, self.g_scaler, loss, *drawn)
 
     def _regularise_generator(self) -> dict[str, float]:
-        share = max(1, self.config.batch // self.config.path_batch_shrink // processes.count())
-        fakes, ws = self._synthesize(share * processes.count())
-        lengths = path_lengths(fakes, ws)
-        mean = processes.average(lengths.detach().mean())
-        self.mean_path_length = self.mean_path_length.lerp(mean, 0.01)
-        penalty = (lengths - self.mean_path_length).square().mean()
-        descend(self.g_optim, self.config.path_weight * self.config.path_interval * penalty)
-        return {"loss/path": penalty.item(), "path_length": self.mean_path_length.item()}
+        def loss(latents: Tensors, direction: Tensors) -> Loss:
+            ws = self._styles(latents)
+            lengths = path_lengths(self.generator.synthesize(ws, latents[NOISE]), ws, direction[0])
+            # The mean so far: that of this batch too would need all its parts before the first is finished.
+            penalty = (lengths - self.mean_path_length).square().mean()
+            weighted = self.config.path_weight * self.config.path_interval * penalty
+            return weighted, {"loss/path": penalty, "path_length": lengths.mean()}
 
-    def _synthesize(self, count: int) -> tuple[Tensor, Tensor]:
-        """This process's share of `count` random images (N, C, R, R) and their ws (N, num_ws, style_dim),
-        with style mixing."""
-        num_ws = self.generator.num_ws
-        z = torch.randn(2, count, self.config.style_dim, device=self.device)
-        z = z[:, processes.rank() :: processes.count()]
-        first, second = self.generator.map(z.flatten(0, 1)).unflatten(0, (2, -1)).unsqueeze(2)
-        # A mixed image takes its styles from the second latent from a random layer on.
-        crossover = processes.shard(torch.randint(1, num_ws, (count, 1, 1), device=self.device))
-        mixed = processes.shard(torch.rand(count, 1, 1, device=self.device)) < self.config.mixing
-        layers = torch.arange(num_ws, device=self.device).view(1, num_ws, 1)
-        ws = torch.where(mixed & (layers >= crossover), second, first)
-        noise = [processes.shard(each) for each in self.generator.random_noise(count)]
-        return self.generator.synthesize(ws, noise=noise), ws
+        world = processes.count()
+        count = world * max(1, self.config.batch // self.config.path_batch_shrink // world)
+        latents = self._draw_latents(count)
+        shape = count, self.config.channels, self.config.resolution, self.config.resolution
+        direction = processes.shard(torch.randn(shape, device=self.device))
+        figures = self._descend(self.g_optim, None, loss, latents, [direction])
+        mean = processes.mean({"length": figures["path_length"]})["length"]
+        self.mean_path_length += PATH_DECAY * (mean - self.mean_path_length)
+        return {**figures, "path_length": self.mean_path_length}
+
+    def _descend(
+        self,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler | None,
+        loss: Callable[..., Loss],
+        *shard: Tensors,
+    ) -> dict[str, float]:
+        """One step on this process's `shard`, groups of tensors (N, …) that `loss` takes, in
+        `config.accumulate` parts; the figures' means."""
+        figures: dict[str, float] = {}
+        total = len(shard[0][0])
+
+        def losses() -> Iterator[Tensor]:
+            for first in range(min(self.config.accumulate, total)):
+                # Samples far apart, so that those of one group of minibatch statistics stay together.
+                part = [[tensor[first :: self.config.accumulate] for tensor in group] for group in shard]
+                weight = len(part[0][0]) / total
+                value, found = loss(*part)
+                for name, figure in found.items():
+                    figures[name] = figures.get(name, 0.0) + weight * figure.item()
+                yield weight * value
+
+        descend(optimizer, losses(), scaler)
+        return figures
+
+    # -- random numbers: drawn for the whole batch, this process's shard of it kept --------------------------
+
+    def _draw_latents(self, count: int) -> Tensors:
+        """What makes `count` images: two z (N, 2, style_dim), from which style on (N, 1, 1) and whether
+        (N, 1, 1) an image takes the second, and noise (N, 1, H, W) for every layer."""
+        z = torch.randn(2, count, self.config.style_dim, device=self.device).transpose(0, 1)
+        crossover = torch.randint(1, self.generator.num_ws, (count, 1, 1), device=self.device)
+        mixed = torch.rand(count, 1, 1, device=self.device) < self.config.mixing
+        drawn = [z, crossover, mixed, *self.generator.random_noise(count)]
+        return [processes.shard(each) for each in drawn]
+
+    def _draw_transforms(self, count: int) -> Tensors:
+        """Of `augmentation` for `count` images; none if there is to be none."""
+        p, config = self.transform_p, self.config
+        if not p:
+            return []
+        drawn = draw_transforms(count, config.channels, config.resolution, p, self.device)
+        return [processes.shard(each) for each in drawn]
+
+    @property
+    def transform_p(self) -> float:
+        """Probability of each transform of what the discriminator sees."""
+        return (self.config.augment_p or self.strength.p) if self.config.augment else 0.0
+
+    # -- networks -------------------------------------------------------------------------------------------
+
+    def _styles(self, latents: Tensors) -> Tensor:
+        """ws (N, num_ws, style_dim) of drawn latents, with style mixing."""
+        z, crossover, mixed = latents[:3]
+        first, second = self.generator.map(z.transpose(0, 1).flatten(0, 1)).unflatten(0, (2, -1)).unsqueeze(2)
+        layers = torch.arange(self.generator.num_ws, device=self.device).view(1, -1, 1)
+        return torch.where(mixed & (layers >= crossover), second, first)
+
+    def _synthesize(self, ws: Tensor, latents: Tensors) -> Tensor:
+        return self._fast_synthesize(ws, latents[NOISE], self.precision)
+
+    def _judge(self, images: Tensor, transforms: Tensors) -> Tensor:
+        return self._fast_discriminate(augment(images, transforms), self.precision)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -179,6 +233,7 @@ class GeneratorTrainer:
         z = torch.from_numpy(np.stack([seeds.z(seed, self.config.style_dim) for seed in range(count)]))
         return self.g_ema(z.to(self.device))
 
+    @torch.no_grad()
     def sample(self, run: Run) -> None:
         """Write a sheet of samples."""
         run.sheet(self.images_seen, self.samples(SAMPLES), columns=6)
@@ -192,9 +247,14 @@ class GeneratorTrainer:
             d=self.discriminator,
             g_optim=self.g_optim,
             d_optim=self.d_optim,
+            ada_p=self.strength.p,
             images_seen=self.images_seen,
             config={**asdict(self.config), **self.provenance},
-            extra={"mean_path_length": self.mean_path_length.cpu()},
+            extra={
+                "mean_path_length": self.mean_path_length,
+                "ada": self.strength.state(),
+                "scalers": [scaler.state_dict() for scaler in (self.g_scaler, self.d_scaler) if scaler],
+            },
         )
 
     def load(self, path: Path) -> None:
@@ -214,7 +274,13 @@ class GeneratorTrainer:
         restore(self.g_optim, g_optim)
         restore(self.d_optim, d_optim)
         self.g_ema.load_state_dict(checkpoint.g_ema.state_dict())
-        self.mean_path_length = checkpoint.extra["mean_path_length"].to(self.device)
+        extra = checkpoint.extra
+        self.mean_path_length = float(extra["mean_path_length"])
+        if "ada" in extra:  # files of the first version have neither this nor scalers
+            self.strength.load(checkpoint.ada_p or 0.0, extra["ada"])
+        for scaler, state in zip((self.g_scaler, self.d_scaler), extra.get("scalers", []), strict=False):
+            if scaler:
+                scaler.load_state_dict(state)
         self.images_seen = checkpoint.images_seen or 0
 
 

@@ -1,6 +1,6 @@
 """The loop that every trainer runs in: batches drawn ahead, metrics, states and samples, resumable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -65,12 +65,25 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
         group.update(rate)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One optimiser step down the gradient of `loss`, averaged over the processes."""
+def descend(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor | Iterable[Tensor],
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
+    """One optimiser step down the gradient of `loss`, averaged over the processes.
+
+    Of several losses, it is that of their sum; each is differentiated before the next one is asked for. A
+    `scaler` keeps small gradients of float16; it leaves the step out where they overflow.
+    """
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    for part in [loss] if isinstance(loss, Tensor) else loss:
+        (scaler.scale(part) if scaler else part).backward()
     processes.average_gradients(p for group in optimizer.param_groups for p in group["params"])
-    optimizer.step()
+    if scaler:
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.step()
 
 
 def train(

@@ -4,8 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from . import processes
-
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Non-saturating logistic loss of the discriminator; logits (N, 1) → scalar."""
@@ -26,12 +24,13 @@ def r1_penalty(real_logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
-def path_lengths(images: Tensor, ws: Tensor) -> Tensor:
-    """‖Jᵀy‖ of the synthesis network for random image directions y (StyleGAN2, section 3.2); (N,).
+def path_lengths(images: Tensor, ws: Tensor, direction: Tensor) -> Tensor:
+    """‖Jᵀy‖ of the synthesis network for image directions y (StyleGAN2, section 3.2); (N,).
 
     images: (N, C, H, W) synthesised from ws (N, num_ws, style_dim), which must require gradients.
+    direction: (N, C, H, W), standard normal; y is that divided by √(H·W).
     The norm is over style_dim, its square averaged over the style inputs.
     """
-    direction = processes.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
+    direction = direction / (images.shape[2] * images.shape[3]) ** 0.5
     (gradient,) = torch.autograd.grad((images * direction).sum(), ws, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()

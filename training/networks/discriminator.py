@@ -85,7 +85,7 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, precision: Precision = FULL) -> Tensor:
         x = fast_layout(self.convs[0](precision.cast(image, self.resolution, self.resolution)))
-        for level, block in enumerate(self.convs[1:]):
+        for level, block in enumerate(list(self.convs)[1:]):
             x = block(precision.cast(x, self.resolution >> level, self.resolution))
         x = self.final_conv(minibatch_std(FULL.cast(x, 4, self.resolution), self.minibatch_std_group))
         return self.final_linear(x.flatten(1))
