@@ -25,11 +25,11 @@ def configurable(command: click.Command) -> click.Command:
     """Give a command `--config FILE` and `--write-config FILE`."""
     invoke = command.invoke
 
-    def invoke_and_name_the_file(context: click.Context) -> Any:
+    def invoke_and_name_the_file(ctx: click.Context) -> Any:
         try:
-            return invoke(context)
+            return invoke(ctx)
         except BadInput as error:
-            _blame_the_file(context, error)
+            _blame_the_file(ctx, error)
 
     command.invoke = invoke_and_name_the_file  # type: ignore[method-assign]
     for name, use, help in (

@@ -9,17 +9,19 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.minutiae import FORMATS, read_template
+from fingergen.runtime.minutiae import decode_template
 
+from .data_files import IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, Sample, StoredFile, find_samples
+from .decoding import decode, read_square
 from .fingers import Finger, impressions, read_shard, write_masters
 from .map_reading import PPI, draw_maps
-from .sources import IMAGE_SUFFIXES, find_images, read_square
+from .splits import FingerRule, held_out
 
-HELD_OUT = 32  # fingers, or images of a folder, that are never trained on
+HELD_OUT = 32  # fingers that are never trained on
 
 
 @dataclass(frozen=True)
@@ -89,21 +91,31 @@ class ProceduralPairs:
 
 
 class PairFolder:
-    """A folder as `fg-train synthesize-data` writes it: `images` and, of the same names, `templates`, `maps`.
+    """Images with templates or maps, in a folder as `fg-train synthesize-data` writes it or in shards.
 
     A map or template shows what its image shows; both are padded to a square about their middle. Pixels are
-    taken to be of 500 ppi. Files are decoded as they are drawn.
+    taken to be of 500 ppi. Files are decoded as they are drawn. A tenth of the fingers is held out, at most
+    `HELD_OUT`: always the same ones.
     """
 
-    def __init__(self, folder: Path, resolution: int, channels: int, map_size: int):
+    def __init__(self, data: Path, resolution: int, channels: int, map_size: int):
+        """BadInput if an image has no partner, or if there are fewer than 10 pairs or 2 fingers."""
         self._resolution, self._channels, self._map_size = resolution, channels, map_size
-        pairs = find_pairs(folder)
-        spare = min(HELD_OUT, len(pairs) // 10)
-        if not spare:
-            raise BadInput(
-                f"{folder}: holds {len(pairs)} pairs; give at least 10, a tenth of them is held out"
-            )
-        self._pairs, self._held_out = pairs[:-spare], pairs[-spare:]
+        samples = find_samples(data)
+        for sample in samples:
+            if not (sample.template or sample.map):
+                templates, maps = ", ".join(TEMPLATE_SUFFIXES), ", ".join(IMAGE_SUFFIXES)
+                expected = f"templates/{sample.key} ({templates}) or maps/{sample.key} ({maps})"
+                raise BadInput(f"{sample.image}: has no partner {expected}")
+        fingers = FingerRule().fingers(sample.key for sample in samples)
+        if len(samples) < 10 or len(set(fingers)) < 2:
+            found = f"{len(samples)} pairs of {len(set(fingers))} fingers"
+            raise BadInput(f"{data}: holds {found}; give 10 of 2 at least, a tenth is held out")
+        spare = held_out(fingers, 0.1, HELD_OUT)
+        self._pairs, self._held_out = (
+            [sample for sample, finger in zip(samples, fingers, strict=True) if (finger in spare) is apart]
+            for apart in (False, True)
+        )
 
     def batch(self, rng: np.random.Generator, count: int) -> Pairs:
         return self._read([self._pairs[index] for index in rng.integers(len(self._pairs), size=count)])
@@ -111,57 +123,36 @@ class PairFolder:
     def held_out(self, count: int) -> Pairs:
         return self._read([self._held_out[i % len(self._held_out)] for i in range(count)])
 
-    def _read(self, pairs: Sequence[tuple[Path, Path]]) -> Pairs:
+    def _read(self, samples: Sequence[Sample]) -> Pairs:
         with ThreadPoolExecutor() as pool:
             images = list(
-                pool.map(lambda pair: read_square(pair[0], self._resolution, self._channels), pairs)
+                pool.map(lambda sample: read_square(sample.image, self._resolution, self._channels), samples)
             )
-            maps = list(pool.map(lambda pair: self._read_map(*pair), pairs))
+            maps = list(pool.map(self._read_map, samples))
         return Pairs(torch.from_numpy(np.stack(images)), torch.cat(maps))
 
-    def _read_map(self, image: Path, partner: Path) -> Tensor:
+    def _read_map(self, sample: Sample) -> Tensor:
         """uint8 (1, 3, S, S)."""
-        if partner.suffix.lower() in IMAGE_SUFFIXES:
-            return torch.from_numpy(_read_map_image(partner, self._map_size))[None]
-        with Image.open(image) as opened:
-            width, height = opened.size
-        template = read_template(partner, width=width, height=height)
+        if sample.template is None:
+            assert sample.map
+            return torch.from_numpy(_read_map_image(sample.map, self._map_size))[None]
+        width, height = decode(sample.image.read(), sample.image).image.size
+        name = Path(sample.template.member or sample.template.path)
+        template = decode_template(sample.template.read(), name, width=width, height=height)
         if (template.width, template.height) != (width, height):
             found = f"{template.width} x {template.height}"
             raise BadInput(
-                f"{partner}: belongs to an image of {found} pixels, {image} has {width} x {height}"
+                f"{sample.template}: belongs to an image of {found} pixels, "
+                f"{sample.image} has {width} x {height}"
             )
         side = max(width, height)
         square = replace(template, ppi=PPI).crop((width - side) // 2, (height - side) // 2, side, side)
         return draw_maps([square], side, self._map_size)
 
 
-def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Every image of the data set `folder` with its template or, where there are no templates, its map."""
-    images = find_images(folder)
-    kind = "templates" if (folder / "templates").is_dir() else "maps"
-    root = folder / kind
-    known = IMAGE_SUFFIXES if kind == "maps" else {e for f in FORMATS.values() for e in f.extensions}
-    files = (path for path in root.rglob("*") if path.suffix.lower() in known)
-    partners = {path.relative_to(root).with_suffix(""): path for path in files}
-    pairs = []
-    for image in images:
-        name = image.relative_to(folder / "images" if (folder / "images").is_dir() else folder).with_suffix(
-            ""
-        )
-        if name not in partners:
-            raise BadInput(f"{image}: has no partner {root / name} ({', '.join(sorted(known))})")
-        pairs.append((image, partners[name]))
-    return pairs
-
-
-def _read_map_image(file: Path, size: int) -> NDArray[np.uint8]:
+def _read_map_image(file: StoredFile, size: int) -> NDArray[np.uint8]:
     """uint8 (3, size, size); as the runtime reduces maps, so that the encoder meets the same ones there."""
-    try:
-        with Image.open(file) as opened:
-            drawn = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{file}: not a readable image ({error}); repair or remove it") from error
+    drawn = decode(file.read(), file).image.convert("RGB")
     side = max(drawn.size)
     square = ImageOps.pad(drawn, (side, side)).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(square).transpose(2, 0, 1).copy()

@@ -1,6 +1,6 @@
 """Minutiae templates: read them, write them, draw them as the maps that the encoder reads."""
 
-from .files import FORMATS, read_template, write_template
+from .files import FORMATS, decode_template, read_template, write_template
 from .maps import minutiae_map
 from .template import Minutia, MinutiaType, Point, Template
 
@@ -10,6 +10,7 @@ __all__ = [
     "MinutiaType",
     "Point",
     "Template",
+    "decode_template",
     "minutiae_map",
     "read_template",
     "write_template",

@@ -43,20 +43,33 @@ def read_template(
 
     Raises BadInput, naming the file, for whatever is wrong with it.
     """
-    path = Path(path)
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}): give a minutiae template") from None
+    return decode_template(data, path, format, width=width, height=height, ppi=ppi, view=view)
+
+
+def decode_template(
+    data: bytes,
+    name: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    ppi: float | None = None,
+    view: int = 0,
+) -> Template:
+    """As `read_template`, of a file's bytes; `name` tells the extension and stands in messages."""
     try:
-        views = _format_of(format, path, data).decode(data, Defaults(width, height, ppi))
+        views = _format_of(format, Path(name), data).decode(data, Defaults(width, height, ppi))
         if not 0 <= view < len(views):
             raise BadInput(
                 f"finger view {view} is not there, the file holds {len(views)}: "
                 + (f"give 0 to {len(views) - 1}" if views else "it is empty")
             )
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise BadInput(f"{name}: {error}") from None
     return views[view]
 
 

@@ -1,0 +1,180 @@
+"""The files of a data set, in a folder or in WebDataset shards, behind one face.
+
+A shard is a tar archive whose members of one name but for what follows the first dot make a sample:
+`0001_01.png` with `0001_01.json` or `0001_01.map.png`. Shards are read at random, by the places of their
+members, instead of as streams with a shuffle buffer (as the library `webdataset` does): a batch must follow
+from the seed and the count of images alone, so that a killed run continues with the images it would have had.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.minutiae import FORMATS
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".wsq")
+TEMPLATE_SUFFIXES = tuple(sorted({e for known in FORMATS.values() for e in known.extensions}))
+MAP = ".map"  # before a map's suffix in a shard
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file, or the part of one that is a tar archive's member `member`."""
+
+    path: Path
+    member: str = ""
+    offset: int = 0
+    size: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.member}" if self.member else str(self.path)
+
+    def read(self) -> bytes:
+        """Its bytes; BadInput if it cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                return file.read(self.size)
+        except OSError as error:
+            raise BadInput(f"{self.path}: cannot be read ({error.strerror})") from error
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image with, if they are there, its template and its minutiae map.
+
+    key: the image's path below the data set's folder, without extension.
+    """
+
+    key: str
+    image: StoredFile
+    template: StoredFile | None = None
+    map: StoredFile | None = None
+
+
+def find_samples(data: Path) -> list[Sample]:
+    """The samples of a data set, sorted by key.
+
+    data: a folder of images (below `images`, if it has that folder) with their `templates` and `maps`; a
+    folder of shards, or one shard. Of a data set that is split it is the part `train`. BadInput if there is
+    no image.
+    """
+    if data.is_dir() and not (data / "images").is_dir() and (data / "train").is_dir():
+        data = data / "train"
+    if data.suffix == ".tar" and data.is_file():
+        samples = _samples_in_shards([data])
+    elif not data.is_dir():
+        raise BadInput(f"{data}: no such folder; give a folder of images or of shards with --data")
+    elif shards := sorted(data.glob("*.tar")):
+        samples = _samples_in_shards(shards)
+    else:
+        samples = _samples_in_folder(data)
+    if not samples:
+        raise BadInput(f"{data}: holds no image ({', '.join(IMAGE_SUFFIXES)}); give another --data")
+    return sorted(samples, key=lambda sample: (sample.key, sample.image.path))
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The image files below a folder, sorted; hidden ones, such as macOS leaves beside others, are not."""
+    return _files(folder, IMAGE_SUFFIXES)
+
+
+def write_shards(samples: Sequence[Sample], folder: Path, size: int) -> list[Path]:
+    """Write samples to `folder`/000000.tar and so on, `size` a shard; each appears whole or not at all.
+
+    The same samples give the same bytes. Returns the shards.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = []
+    for number, start in enumerate(range(0, len(samples), size)):
+        shard = folder / f"{number:06d}.tar"
+        beside = shard.with_name(f".{shard.name}.part")
+        try:
+            with tarfile.open(beside, "w") as archive:
+                for sample in samples[start : start + size]:
+                    _add(archive, sample)
+            beside.replace(shard)
+        finally:
+            beside.unlink(missing_ok=True)
+        shards.append(shard)
+    return shards
+
+
+def _files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    known = set(suffixes)
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in known and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _samples_in_folder(folder: Path) -> list[Sample]:
+    whole = (folder / "images").is_dir()
+    images = folder / "images" if whole else folder
+    partners = {}
+    for kind, suffixes in (("templates", TEMPLATE_SUFFIXES), ("maps", IMAGE_SUFFIXES)):
+        root = folder / kind
+        files = _files(root, suffixes) if whole and root.is_dir() else []
+        partners[kind] = {_key(path, root): StoredFile(path) for path in files}
+    samples = []
+    for image in find_images(images):
+        key = _key(image, images)
+        stored = StoredFile(image)
+        samples.append(Sample(key, stored, partners["templates"].get(key), partners["maps"].get(key)))
+    return samples
+
+
+def _key(path: Path, root: Path) -> str:
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _samples_in_shards(shards: Iterable[Path]) -> list[Sample]:
+    with ThreadPoolExecutor() as pool:
+        return [sample for samples in pool.map(_samples_in_shard, shards) for sample in samples]
+
+
+def _samples_in_shard(shard: Path) -> list[Sample]:
+    groups: dict[str, dict[str, StoredFile]] = {}
+    try:
+        length = shard.stat().st_size
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                if not member.isfile():
+                    continue
+                if member.offset_data + member.size > length:
+                    raise tarfile.ReadError("unexpected end of data")
+                folder, _, name = member.name.rpartition("/")
+                key, _, extension = name.partition(".")
+                stored = StoredFile(shard, member.name, member.offset_data, member.size)
+                group = groups.setdefault(f"{folder}/{key}" if folder else key, {})
+                group[f".{extension.lower()}"] = stored
+    except (OSError, tarfile.TarError) as error:
+        reason = f"not a readable tar archive without compression ({error})"
+        raise BadInput(f"{shard}: {reason}; repair or remove it") from error
+    samples = []
+    for key, group in groups.items():
+        image, template, drawn = (
+            next((group[suffix] for suffix in suffixes if suffix in group), None)
+            for suffixes in (IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, [MAP + each for each in IMAGE_SUFFIXES])
+        )
+        if image:
+            samples.append(Sample(unquote(key), image, template, drawn))
+    return samples
+
+
+def _add(archive: tarfile.TarFile, sample: Sample) -> None:
+    parts = ((sample.image, ""), (sample.template, ""), (sample.map, MAP))
+    for file, mark in parts:
+        if file:
+            # What follows the first dot is the extension, so that a name's own dots must not stand there.
+            key = quote(sample.key, safe="/ ").replace(".", "%2E")
+            member = tarfile.TarInfo(f"{key}{mark}{Path(file.member or file.path).suffix.lower()}")
+            content = file.read()
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))

@@ -1,0 +1,87 @@
+"""From the bytes of an image file to grey or RGB pixels, whatever the file's own format and depth."""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from fingergen.runtime.errors import BadInput
+
+from .data_files import StoredFile
+from .wsq_images import START_OF_IMAGE, decode_wsq
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # a damaged file gets one line, and that is ours
+
+WHITE: dict[str, int | tuple[int, ...]] = {"L": 255, "RGB": (255, 255, 255)}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A decoded image of mode L or RGB, and the pixels per inch (x, y) that its file tells, if it does."""
+
+    image: Image.Image
+    ppi: tuple[float, float] | None
+
+
+def decode(content: bytes, name: object) -> Scan:
+    """Decode a PNG, TIFF, BMP, JPEG or WSQ file; BadInput of one line, naming `name`, if it cannot be."""
+    try:
+        if not content:
+            raise ValueError("it is empty")
+        if content.startswith(START_OF_IMAGE):
+            pixels, ppi = decode_wsq(content)
+            return Scan(Image.fromarray(pixels), None if ppi is None else (ppi, ppi))
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.load()
+            return Scan(_plain(opened), _ppi(opened))
+    except BadInput:
+        raise
+    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+        reason = str(error).replace(repr(content), "").splitlines() or [type(error).__name__]
+        raise BadInput(f"{name}: not a readable image ({_reason(reason[0])}); repair or remove it") from error
+
+
+def read_square(file: StoredFile, resolution: int, channels: int) -> np.ndarray:
+    """An image as uint8 (channels, resolution, resolution): padded with white to a square, then resized."""
+    image = decode(file.read(), file).image.convert("L" if channels == 1 else "RGB")
+    side = max(image.size)
+    if image.size != (side, side):
+        image = ImageOps.pad(image, (side, side), color=WHITE[image.mode])
+    if side != resolution:
+        # BOX averages whole pixels, where that is possible: the others ring at the ridges' edges.
+        method = Image.Resampling.BICUBIC if side % resolution else Image.Resampling.BOX
+        image = image.resize((resolution, resolution), method)
+    return np.asarray(image).reshape(resolution, resolution, channels).transpose(2, 0, 1)
+
+
+def _reason(text: str) -> str:
+    # Pillow names the buffer that it was given, which tells nobody anything.
+    return "no image format is known that begins like it" if "cannot identify" in text else text
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """As L or RGB, on white where it is transparent; 16 bits reduced to 8."""
+    if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 0xFFFF:
+            raise ValueError("more than 16 bits a pixel: save it with 8 or 16")
+        return Image.fromarray((levels / 257).round().astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels: save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("L" if image.mode in ("L", "1") else "RGB")
+
+
+def _ppi(image: Image.Image) -> tuple[float, float] | None:
+    """What Pillow has found in pHYs, the TIFF tags, JFIF or the BMP header.
+
+    It says 0 or 1 where a TIFF or BMP says nothing.
+    """
+    found = image.info.get("dpi")
+    if not found or min(found) <= 1:
+        return None
+    return float(found[0]), float(found[1])

@@ -1,0 +1,88 @@
+"""WSQ images (FBI IAFIS-IC-0110, NIST's fingerprint files), decoded by the package `wsq` in a process apart.
+
+Its decoder is NBIS's C code, which a damaged file can crash; a data set must outlive its worst file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import resource
+import struct
+import subprocess
+import sys
+import threading
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingergen.runtime.errors import BadInput
+
+START_OF_IMAGE = b"\xff\xa0"
+_ANSWER = struct.Struct("<IIi")  # width, height, ppi (-1: the file does not tell); 0 x 0: not decoded
+_SIZE = struct.Struct("<I")
+_MEMORY = 2 << 30  # bytes that the decoder may have: a damaged header can ask for all there is
+
+_lock = threading.Lock()
+_decoder: subprocess.Popen[bytes] | None = None
+
+
+def decode_wsq(content: bytes) -> tuple[NDArray[np.uint8], float | None]:
+    """Pixels uint8 (H, W), and the pixels per inch of the NIST comment if it tells them.
+
+    ValueError for what is no sound WSQ image, BadInput where the package is missing.
+    """
+    global _decoder
+    if importlib.util.find_spec("_wsq") is None:
+        raise BadInput("WSQ images need the package wsq: pip install wsq")
+    with _lock:
+        if _decoder is None:
+            _decoder = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # the C code prints there
+            )
+        asked, answered = cast(BinaryIO, _decoder.stdin), cast(BinaryIO, _decoder.stdout)
+        try:
+            asked.write(_SIZE.pack(len(content)) + content)
+            asked.flush()
+            width, height, ppi = _ANSWER.unpack(_read(answered, _ANSWER.size))
+            pixels = _read(answered, width * height)
+        except (OSError, EOFError):
+            _decoder.kill()
+            _decoder.wait()
+            _decoder = None
+            raise ValueError("damaged WSQ data, its decoder crashed") from None
+    if not pixels:
+        raise ValueError("damaged or truncated WSQ data")
+    return np.frombuffer(pixels, np.uint8).reshape(height, width), float(ppi) if ppi > 0 else None
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    content = stream.read(size)
+    if len(content) < size:
+        raise EOFError("the other side has ended")
+    return content
+
+
+def _serve(asked: BinaryIO, answered: BinaryIO) -> None:
+    """Decode what is asked until the asking process ends."""
+    import _wsq
+
+    while header := asked.read(_SIZE.size):
+        content = _read(asked, *_SIZE.unpack(header))
+        try:
+            pixels, width, height, ppi = _wsq.decompress(content)
+        except Exception:
+            pixels, width, height, ppi = b"", 0, 0, -1
+        answered.write(_ANSWER.pack(width, height, ppi) + pixels)
+        answered.flush()
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    with os.fdopen(os.dup(1), "wb") as channel:
+        os.dup2(2, 1)  # what the C code prints must not stand among the answers
+        _serve(sys.stdin.buffer, channel)
