@@ -64,13 +64,15 @@ class Graph:
         self._inputs.append(info)
         return name
 
-    def output(self, name: str, value: str, shape: Shape, description: str) -> None:
-        """Make `value`, the last node's output that nothing else reads, an output called `name`."""
+    def output(
+        self, name: str, value: str, shape: Shape, description: str, element: int = TensorProto.FLOAT
+    ) -> None:
+        """Make `value`, the last node's output that nothing else reads yet, an output called `name`."""
         if self._nodes[-1].output != [value]:
             raise ValueError(f"{value} is not the last value of {self.name}")
         self._nodes[-1].output[:] = [name]
-        info = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape, doc_string=description)
-        self._outputs.append(info)
+        self._precisions[name] = self._precisions[value]
+        self._outputs.append(helper.make_tensor_value_info(name, element, shape, doc_string=description))
 
     def constant(
         self, name: str, value: NDArray[np.generic] | Sequence[int] | float, like: str | None = None

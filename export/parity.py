@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fingergen.runtime import seeds
 from fingergen.runtime.errors import FingerGenError
+from fingergen.runtime.images import to_levels
 from fingergen.training.networks import Generator, Reconstructor
 
 RELATIVE_TOLERANCE = 1e-4
@@ -102,7 +103,9 @@ def check_encoder(
         for seed, batch in enumerate(BATCHES):
             generator = np.random.Generator(np.random.Philox(key=seed))
             maps = generator.random((batch, *shape), dtype=np.float32)
-            yield {"map": maps}, reconstructor.encode(torch.from_numpy(maps))
+            w, noise = reconstructor.encode(torch.from_numpy(maps))
+            code = torch.cat([each.flatten(1) for each in (w, *noise)], dim=1) if noise else w
+            yield {"map": maps}, code
 
     return _compare("encoder.onnx", model, cases(), sum(BATCHES), progress)
 
@@ -134,12 +137,14 @@ def _compare(
     error, scale, batches = 0.0, 0.0, []
     with torch.inference_mode():
         for inputs, expected in cases:
-            (output,) = session.run(None, inputs)
+            output, *pixels = session.run(None, inputs)
             reference = expected.numpy()
             if output.shape != reference.shape:
                 raise FingerGenError(f"{name}: gives {output.shape}, PyTorch {reference.shape}")
             if not np.isfinite(reference).all():
                 raise FingerGenError(f"{name}: the checkpoint's network gives values that are not finite")
+            if pixels and not np.array_equal(pixels[0], to_levels(output)):
+                raise FingerGenError(f"{name}: its pixels are not those of its image; nothing was written")
             difference = np.abs(output - reference).max()
             error = max(error, float(difference) if np.isfinite(difference) else np.inf)
             scale = max(scale, float(np.abs(reference).max()))

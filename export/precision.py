@@ -164,18 +164,19 @@ def _compare(
     values = ranges.to_measure(half)
     float32 = open_session(ranges.measuring(build(OPS["native"], "fp32"), values))
     float16, rounding = open_session(model), open_session(rounded(half))
+    output_name = model.graph.output[0].name
     result = HalfParity()
     largest = np.zeros(len(values))
     for kind, inputs in cases:
-        reference, *magnitudes = float32.run(None, inputs)
+        reference, *magnitudes = float32.run([output_name, *ranges.outputs(values)], inputs)
         largest = np.maximum(largest, np.nan_to_num(magnitudes, nan=np.inf))
-        (output,) = float16.run(None, inputs)
+        (output,) = float16.run([output_name], inputs)
         result.max_abs_error = max(result.max_abs_error, float(np.abs(output - reference).max()))
         result.scale = max(result.scale, float(np.abs(reference).max()))
         result.psnr = min(result.psnr, _psnr(output, reference, peak))
         done = result.inputs.get(kind, 0)
         if done < ROUNDED:
-            (output,) = rounding.run(None, inputs)
+            (output,) = rounding.run([output_name], inputs)
             result.rounded_psnr = min(result.rounded_psnr, _psnr(output, reference, peak))
         result.inputs[kind] = done + len(reference)
         progress(step, sum(result.inputs.values()), total)

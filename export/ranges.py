@@ -45,15 +45,24 @@ def measuring(model: onnx.ModelProto, values: Sequence[str]) -> onnx.ModelProto:
     for node in nodes:
         graph.node.append(node)
         graph.node.extend(_largest([value for value in node.output if value in values]))
-    for value in values:
-        graph.output.append(helper.make_tensor_value_info(f"{value}/largest", TensorProto.FLOAT, []))
+    for name in outputs(values):
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, []))
     return measuring
+
+
+def outputs(values: Sequence[str]) -> list[str]:
+    """Names of the further outputs of `measuring`."""
+    return [_largest_name(value) for value in values]
+
+
+def _largest_name(value: str) -> str:
+    return f"{value}/largest"
 
 
 def _largest(values: Sequence[str]) -> Iterator[onnx.NodeProto]:
     for value in values:
         yield helper.make_node("Abs", [value], [f"{value}/magnitude"])
-        yield helper.make_node("ReduceMax", [f"{value}/magnitude"], [f"{value}/largest"], keepdims=0)
+        yield helper.make_node("ReduceMax", [f"{value}/magnitude"], [_largest_name(value)], keepdims=0)
 
 
 def by_layer(largest: Mapping[str, float]) -> dict[str, float]:

@@ -33,7 +33,7 @@ def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = list(graph.node)
     del graph.node[:]
     for node in nodes:
-        if node.op_type == "Cast":
+        if node.op_type == "Cast" and helper.get_node_attr_value(node, "to") != TensorProto.UINT8:
             node.op_type = "Identity"
             del node.attribute[:]
         graph.node.append(node)

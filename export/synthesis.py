@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import onnx
+from onnx import TensorProto
 
 from fingergen.training.networks import Generator
 from fingergen.training.networks.generator import StyledConv, ToRGB
@@ -20,7 +21,8 @@ EPSILON = 1e-8  # of the demodulation
 
 def synthesis_model(generator: Generator, ops: Ops, precision: Precision = "fp32") -> onnx.ModelProto:
     """`w` float32 (batch, num_ws, style_dim) and `noise_i` float32 (noise_batch, 1, H, W) → `image` float32
-    (batch, channels, resolution, resolution); noise_batch is 1, for noise that all images share, or batch.
+    (batch, channels, resolution, resolution) and `pixels` uint8 of the same shape; noise_batch is 1, for
+    noise that all images share, or batch.
 
     `precision` is that of feature maps and convolutions. Styles, demodulation and the image that the levels
     add to (it has few channels and costs little) are float32 always.
@@ -49,7 +51,22 @@ def synthesis_model(generator: Generator, ops: Ops, precision: Precision = "fp32
             image = writer.to_rgb(cast(ToRGB, to_rgb), x, i + 2, image)
     size: list[int | str] = ["batch", generator.channels, generator.resolution, generator.resolution]
     graph.output("image", image, size, "image, nominally in [-1, 1]: background +1, ridges -1; not clipped")
+    with graph.scope("pixels"):
+        levels = _levels(graph, "image")
+    graph.output("pixels", levels, size, "the image in 256 levels, clipped", TensorProto.UINT8)
     return graph.model()
+
+
+def _levels(graph: Graph, image: str) -> str:
+    """The runtime's `images.to_levels`, operation by operation: the same bits, and a quarter of the bytes to
+    fetch from a GPU.
+    """
+    x = graph.add("Add", image, graph.constant("one", 1.0), name="shifted")
+    x = graph.add("Mul", x, graph.constant("half_range", 127.5), name="scaled")
+    x = graph.add("Round", x, name="rounded")  # halves to even
+    limits = graph.constant("darkest", 0.0), graph.constant("brightest", 255.0)
+    x = graph.add("Clip", x, *limits, name="clipped")
+    return graph.add("Cast", x, name="levels", to=TensorProto.UINT8)
 
 
 @dataclass(frozen=True)

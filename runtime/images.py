@@ -23,13 +23,14 @@ Pixels = NDArray[np.uint8]
 Provenance = Mapping[str, str]
 
 
-def to_pixels(raw: NDArray[np.float32]) -> Pixels:
-    """Network output (N, C, H, W), nominally in [-1, 1] → uint8 (N, H, W) or (N, H, W, 3).
+def to_levels(raw: NDArray[np.float32]) -> Pixels:
+    """Network output, nominally in [-1, 1] → uint8 of the same shape: the nearest of 256 levels, clipped."""
+    return np.rint((raw + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
 
-    Rounded to the nearest of 256 levels, clipped.
-    """
-    levels = np.rint((raw + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
-    return levels[:, 0] if raw.shape[1] == 1 else levels.transpose(0, 2, 3, 1)
+
+def to_picture(levels: Pixels) -> Pixels:
+    """One image of a network (C, H, W) → (H, W) or, in colour, (H, W, 3)."""
+    return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
 
 
 def resize(image: Pixels, size: int) -> Pixels:

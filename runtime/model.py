@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from . import latents
 from .backends import Backend, Precision, open_backend
 from .bundle import Bundle, read_bundle
+from .encoded import Encoded, with_predicted
 from .encoder_maps import Map, Source, encoder_maps, to_encoder_input
 from .errors import BadInput
-from .images import Pixels, resize, to_pixels
+from .images import Pixels, resize, to_picture
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
 from .synthesis import Synthesis, batches, pair
@@ -59,6 +60,8 @@ class Model:
     - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`) or `none`.
     - `truncation`: ψ of w_avg + ψ (w - w_avg).
     - `layers`: indices of style inputs, in [0, num_ws); None: all.
+    - `w`: float32 (N, style_dim) or (N, num_ws, style_dim); or what `encoded` gives, whose noise images then
+      take the place of the mode's, and which the decoder makes images of.
     - `decoder`: w comes from `encode`, so the bundle's decoder makes the images, where it has one of its own.
     - `size`: pixels a side that images are resized to; None: the bundle's `output_size`.
     """
@@ -139,30 +142,36 @@ class Model:
         return latents.truncate(np.asarray(w, np.float32), self.bundle.latents.w_avg, truncation)
 
     def generate(
-        self, w: Floats, noise: NoiseMode = "const", seeds: Sequence[int] | None = None, decoder: bool = False
+        self,
+        w: Floats | Encoded,
+        noise: NoiseMode = "const",
+        seeds: Sequence[int] | None = None,
+        decoder: bool = False,
     ) -> Floats:
-        """Synthesis: w (N, style_dim) or (N, num_ws, style_dim) → float32 (N, C, R, R), not clipped."""
-        w = self.styles(w)
+        """Synthesis: w → float32 (N, C, R, R), not clipped."""
+        decoder = decoder or isinstance(w, Encoded)
         run = self.backend.decode if decoder else self.backend.synthesize
-        return run(w, self.noise_buffers(noise, seeds, len(w), decoder))
+        return run(*self._synthesis_inputs(w, noise, seeds, decoder))
 
     def render(
         self,
-        w: Floats,
+        w: Floats | Encoded,
         noise: NoiseMode = "const",
         seeds: Sequence[int] | None = None,
         decoder: bool = False,
         size: int | None = None,
     ) -> Pixels:
         """As `generate`, as uint8 images of `size`: (N, size, size), or (N, size, size, 3) in colour."""
-        return np.stack([self.finish(raw, size) for raw in self.generate(w, noise, seeds, decoder)])
+        decoder = decoder or isinstance(w, Encoded)
+        levels = self.backend.render(*self._synthesis_inputs(w, noise, seeds, decoder), decoder)
+        return np.stack([self.finish(each, size) for each in levels])
 
-    def finish(self, raw: Floats, size: int | None = None) -> Pixels:
-        """One of the network's images, float32 (C, R, R) → uint8 (size, size), or (size, size, 3)."""
+    def finish(self, levels: Pixels, size: int | None = None) -> Pixels:
+        """One of the network's images, uint8 (C, R, R) → (size, size), or (size, size, 3)."""
         side = self.bundle.manifest.image.output_size if size is None else size
         if side < 1:
             raise BadInput(f"size: {side}; at least 1 pixel")
-        return resize(to_pixels(raw[None])[0], side)
+        return resize(to_picture(levels), side)
 
     def synthesize(
         self,
@@ -199,11 +208,18 @@ class Model:
         layers = None if mix_layers is None else list(mix_layers)
         steps = Synthesis(self, truncation, noise, layers, mix_alpha, size)
         for pairs in batches(pair(seeds, mix_seeds), batch or self.backend.batch):
-            for raw in steps.compute(steps.draw(pairs)):
-                yield steps.finish(raw)
+            for levels in steps.compute(steps.draw(pairs)):
+                yield steps.finish(levels)
 
     def encode(self, maps: Source | Iterable[Source]) -> Floats:
         """Minutiae maps uint8 (N, H, W, 3) or templates → w, (N, style_dim) or (N, num_ws, style_dim).
+
+        w alone, as the published encoder gives it; `encoded` has all that the bundle's encoder tells.
+        """
+        return self.encoded(maps).w
+
+    def encoded(self, maps: Source | Iterable[Source]) -> Encoded:
+        """Minutiae maps uint8 (N, H, W, 3) or templates → w and, with a spatial path, noise images.
 
         Maps of another size than the encoder's input are resized. `BadInput` where the bundle has no encoder.
         """
@@ -227,11 +243,11 @@ class Model:
 
         Returns uint8 (N, size, size), or (N, size, size, 3) for three channels.
         """
-        return self.render(self.encode(templates), noise, seeds, decoder=True, size=size)
+        return self.render(self.encoded(templates), noise, seeds, size=size)
 
     def edit(
         self,
-        w: Floats,
+        w: Floats | Encoded,
         index: int,
         degree: float,
         layers: Iterable[int] | None = None,
@@ -243,24 +259,36 @@ class Model:
     ) -> tuple[Pixels, Pixels, Pixels]:
         """SeFa edit: images of w - degree · direction[index], of w and of w + degree · direction[index].
 
-        w: (N, style_dim) or (N, num_ws, style_dim). Truncation comes after the edit. Each of the three is as
-        `render` returns it. Source: Shen and Zhou, "Closed-Form Factorization of Latent Semantics in GANs"
-        (2021).
+        Truncation comes after the edit. Each of the three is as `render` returns it. Source: Shen and Zhou,
+        "Closed-Form Factorization of Latent Semantics in GANs" (2021).
         """
         directions = self.bundle.latents.sefa_directions
         if not 0 <= index < len(directions):
             raise BadInput(f"index: {index}; this bundle has directions 0-{len(directions) - 1}")
-        w, chosen = self.styles(w), latents.check_layers(layers, self.num_ws)
+        chosen = latents.check_layers(layers, self.num_ws)
+        styles = self.styles(w.w if isinstance(w, Encoded) else w)
 
         def edited(by: float) -> Pixels:
-            moved = self.truncate(latents.move(w, directions[index], by, chosen), truncation)
-            return self.render(moved, noise, seeds, decoder, size)
+            moved = self.truncate(latents.move(styles, directions[index], by, chosen), truncation)
+            whole = Encoded(moved, w.noise) if isinstance(w, Encoded) else moved
+            return self.render(whole, noise, seeds, decoder, size)
 
         return edited(-degree), edited(0.0), edited(degree)
 
     def styles(self, w: Floats) -> Floats:
         """w (N, style_dim) or (N, num_ws, style_dim) → the latter."""
         return latents.per_layer(w, self.num_ws, self.style_dim)
+
+    def _synthesis_inputs(
+        self, w: Floats | Encoded, noise: NoiseMode, seeds: Sequence[int] | None, decoder: bool
+    ) -> tuple[Floats, Sequence[Floats]]:
+        """Styles (N, num_ws, style_dim) and noise buffers, as a backend takes them."""
+        buffers = self.noise_buffers(noise, seeds, len(w), decoder)
+        if isinstance(w, Encoded):
+            encoder = self.bundle.manifest.encoder
+            buffers = with_predicted(buffers, w.noise, encoder.noise_layers if encoder else ())
+            w = w.w
+        return self.styles(w), buffers
 
     def noise_buffers(
         self, mode: NoiseMode, seeds: Sequence[int] | None, images: int, decoder: bool = False

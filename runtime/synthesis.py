@@ -57,17 +57,17 @@ class Synthesis:
             self.model.noise_buffers(self.noise, seeds, len(seeds)),
         )
 
-    def compute(self, drawn: Drawn) -> Floats:
-        """The networks: float32 (N, C, R, R)."""
+    def compute(self, drawn: Drawn) -> Pixels:
+        """The networks: uint8 (N, C, R, R)."""
         w = self.model.map(drawn.z)
         if drawn.other_z is not None:
             w = self.model.mix(w, self.model.map(drawn.other_z), self.mix_layers, self.mix_alpha)
         w = self.model.styles(self.model.truncate(w, self.truncation))
-        return self.model.backend.synthesize(w, drawn.noise)
+        return self.model.backend.render(w, drawn.noise)
 
-    def finish(self, raw: Floats) -> Pixels:
+    def finish(self, levels: Pixels) -> Pixels:
         """One of the network's images (C, R, R) → uint8 (size, size), or (size, size, 3)."""
-        return self.model.finish(raw, self.size)
+        return self.model.finish(levels, self.size)
 
 
 def pair(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterator[Pair]:

@@ -1,4 +1,4 @@
-"""Synthesis at full speed: seeds → numbers → backend → pixels → encoders → disk, all steps at once."""
+"""Synthesis at full speed: seeds → numbers → backend, to uint8 → resizing → encoders → disk, all at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from .batch_size import LANES
 from .images import Pixels
 from .stages import Pipeline, Stage
-from .synthesis import Drawn, Floats, Pair, Synthesis, batches
+from .synthesis import Drawn, Pair, Synthesis, batches
 from .tables import align
 
 PERCENTILES = (50, 95, 99)
@@ -170,17 +170,17 @@ class FullSpeed:
     def _draw(self, pairs: list[Pair]) -> Iterable[tuple[list[Pair], Drawn]]:
         return [(pairs, self._steps.draw(pairs))]
 
-    def _compute(self, item: tuple[list[Pair], Drawn]) -> Iterable[tuple[int, Floats]]:
+    def _compute(self, item: tuple[list[Pair], Drawn]) -> Iterable[tuple[int, Pixels]]:
         pairs, drawn = item
         if not self._has_time:  # drawn in time, but not begun
             return ()
         with self._calls.one(len(pairs)):
-            raw = self._steps.compute(drawn)
-        return zip((seed for seed, _ in pairs), raw, strict=True)
+            levels = self._steps.compute(drawn)
+        return zip((seed for seed, _ in pairs), levels, strict=True)
 
-    def _finish(self, item: tuple[int, Floats]) -> Iterable[tuple[int, Pixels]]:
-        seed, raw = item
-        return [(seed, self._steps.finish(raw))]
+    def _finish(self, item: tuple[int, Pixels]) -> Iterable[tuple[int, Pixels]]:
+        seed, levels = item
+        return [(seed, self._steps.finish(levels))]
 
     def _write(self, item: tuple[int, Pixels]) -> Iterable[tuple[int, Pixels]]:
         assert self._write_image is not None

@@ -187,7 +187,7 @@ class TensorRt:
 
     __name__ = "simulated_tensorrt"
     __version__ = "1.2.3"
-    DataType = Enum("DataType", ["FLOAT", "HALF"])
+    DataType = Enum("DataType", ["FLOAT", "HALF", "UINT8"])
     TensorIOMode = Enum("TensorIOMode", ["INPUT", "OUTPUT"])
     ExecutionContextAllocationStrategy = Enum("ExecutionContextAllocationStrategy", ["USER_MANAGED"])
     CudaGraphStrategy = Enum("CudaGraphStrategy", ["WHOLE_GRAPH_CAPTURE"])
@@ -237,8 +237,8 @@ class ICudaEngine:
         return modes.INPUT if name in self._inputs else modes.OUTPUT
 
     def get_tensor_dtype(self, name: str) -> Any:
-        assert self._nodes[name].type == "tensor(float)"
-        return self._trt.DataType.FLOAT
+        types = {"tensor(float)": self._trt.DataType.FLOAT, "tensor(uint8)": self._trt.DataType.UINT8}
+        return types[self._nodes[name].type]
 
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[tuple[int, ...]]:
         return [(size, *self._nodes[name].shape[1:]) for size in self._trt.profiles[profile_index]]
@@ -299,15 +299,16 @@ class IExecutionContext:
         assert memory[1] >= needed
         cuda = self._trt.cuda
 
-        def array(name: str, shape: tuple[int, ...]) -> np.ndarray:
-            raw = cuda.device(addresses[name], 4 * math.prod(shape))
-            return raw.view(np.float32).reshape(shape)
+        def array(name: str, shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
+            raw = cuda.device(addresses[name], np.dtype(kind).itemsize * math.prod(shape))
+            return raw.view(kind).reshape(shape)
 
         def compute() -> None:
             cuda.device(memory[0], needed)[:] = 0
-            inputs = {name: array(name, shape).copy() for name, shape in shapes.items()}
-            (result,) = self._session.run(None, inputs)
-            array(self._session.get_outputs()[0].name, result.shape)[:] = result
+            inputs = {name: array(name, shape, np.float32).copy() for name, shape in shapes.items()}
+            results = self._session.run(None, inputs)
+            for output, result in zip(self._session.get_outputs(), results, strict=True):
+                array(output.name, result.shape, result.dtype.type)[:] = result
 
         self._trt.batches.append(shapes[self._main][0])
         cuda.enqueue(stream_handle, compute)

@@ -26,6 +26,7 @@ from fingergen.runtime.backends.tensorrt_choice import (
 )
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.images import to_levels
 from fingergen.runtime.manifest import Engine
 from fingergen.runtime.model import Model, open_bundle
 
@@ -65,6 +66,7 @@ def expected(path: Path):
             const=cpu.noise_buffers("const", None, 11),
             images=cpu.backend.synthesize(w, noise),
             const_images=cpu.backend.synthesize(w, cpu.noise_buffers("const", None, 11)),
+            levels=cpu.backend.render(w, noise),
         )
 
 
@@ -107,12 +109,26 @@ class TestOnASimulatedGpu:
             assert close_to(backend.synthesize(expected.w[:images], noise), expected.images[:images])
         assert close_to(backend.synthesize(expected.w, expected.const), expected.const_images)
 
+    @pytest.mark.parametrize("profiles", [[(1, 2, 4)], [(3, 3, 3)]])
+    def test_pixels_come_from_the_gpu(self, simulate, expected, profiles):
+        backend, trt = simulate(profiles)
+        fetched: list[int] = []
+        copy = trt.cuda.memcpy_dtoh_async
+        trt.cuda.memcpy_dtoh_async = lambda dest, *rest: (fetched.append(dest.nbytes), copy(dest, *rest))
+        levels = backend.render(expected.w, expected.noise)
+        assert levels.dtype == np.uint8 and sum(fetched) == levels.nbytes
+        assert np.abs(levels.astype(int) - expected.levels).max() <= 1
+        assert close_to(backend.synthesize(expected.w, expected.noise), expected.images)
+        levels = backend.render(expected.w, expected.noise, decoder=True)
+        decoded = to_levels(backend.decode(expected.w, expected.noise))
+        assert np.abs(levels.astype(int) - decoded).max() <= 1
+
     def test_every_graph(self, simulate, path: Path, expected):
         backend, _ = simulate()
         maps = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)
         with load(path, "onnxruntime", workers=1) as cpu:
             assert close_to(backend.map(expected.z), cpu.map(expected.z))
-            assert close_to(backend.encode(maps), cpu.backend.encode(maps))
+            assert close_to(backend.encode(maps).w, cpu.backend.encode(maps).w)
             decoded = cpu.backend.decode(expected.w, expected.const)
             assert close_to(backend.decode(expected.w, expected.const), decoded)
 

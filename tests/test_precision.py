@@ -25,7 +25,7 @@ from .test_export_graphs import feeds, randomise, session, small_generator
 
 def small_encoder_model(precision="fp32", encoder=None):
     encoder = encoder or randomise(Encoder((1, 2), width=8, style_dim=24))
-    return encoder_model(encoder, torch.ones(24), 40, 6, precision)
+    return encoder_model(encoder, torch.ones(24), 40, 6, OPS["custom"], precision)
 
 
 def element_types(model):
@@ -58,7 +58,8 @@ def test_feature_maps_are_float16_styles_and_image_float32(half, ops):
         if node.op_type in ("Gemm", "MatMul", "Sqrt", "ReduceMax", "Gather", "Div"):
             assert types[node.output[0]] == TensorProto.FLOAT, node.name
     for info in (*model.graph.input, *model.graph.output):
-        assert info.type.tensor_type.elem_type == TensorProto.FLOAT
+        expected = TensorProto.UINT8 if info.name == "pixels" else TensorProto.FLOAT
+        assert info.type.tensor_type.elem_type == expected
     kinds = {tensor.name.rpartition("/")[2]: tensor.data_type for tensor in model.graph.initializer}
     assert (kinds["weight"], kinds["modulation"]) == (TensorProto.FLOAT16, TensorProto.FLOAT)
 
@@ -110,7 +111,7 @@ def test_largest_activations_are_those_of_pytorch(generator):
         generator.synthesize(w)
     values = [f"{name}/FusedLeakyReLU" for name in seen]
     model = ranges.measuring(synthesis_model(generator, OPS["native"]), values)
-    _, *largest = session(model).run(None, feeds(w, generator.stored_noise()))
+    largest = session(model).run(ranges.outputs(values), feeds(w, generator.stored_noise()))
     np.testing.assert_allclose(largest, list(seen.values()), rtol=1e-5)
     assert ranges.by_layer({"a/x/y": 1.0, "a/z": 3.0, "b": 2.0}) == {"a": 3.0, "b": 2.0}
 
@@ -128,10 +129,10 @@ def test_rounded_graph_is_as_far_from_float32_as_true_float16(generator, half):
     """onnx's own evaluator computes in NumPy's float16, each operator rounding its result."""
     w = torch.randn(4, generator.num_ws, generator.style_dim)
     inputs = feeds(w, generator.stored_noise())
-    (exact,) = session(synthesis_model(generator, OPS["native"])).run(None, inputs)
-    (true,) = ReferenceEvaluator(half["native"]).run(None, inputs)
-    (emulated,) = session(rounded(half["native"])).run(None, inputs)
-    (weights_only,) = session(half["native"]).run(None, inputs)
+    (exact,) = session(synthesis_model(generator, OPS["native"])).run(["image"], inputs)
+    (true,) = ReferenceEvaluator(half["native"]).run(["image"], inputs)
+    (emulated,) = session(rounded(half["native"])).run(["image"], inputs)
+    (weights_only,) = session(half["native"]).run(["image"], inputs)
 
     def distance(a, b):
         return np.sqrt(np.mean(np.square(a - b)))

@@ -24,16 +24,17 @@ def ramp(height: int = 40, width: int = 30) -> np.ndarray:
     return (np.arange(height * width) % 256).astype(np.uint8).reshape(height, width)
 
 
-def test_to_pixels_rounds_and_clips():
+def test_to_levels_rounds_and_clips():
     raw = np.array([-3.0, -1.0, -1 + 0.49 / 127.5, -1 + 0.51 / 127.5, 0.0, 1.0, 9.0], np.float32)
-    assert images.to_pixels(raw.reshape(1, 1, 1, 7)).tolist() == [[[0, 0, 0, 1, 128, 255, 255]]]
+    assert images.to_levels(raw).tolist() == [0, 0, 0, 1, 128, 255, 255]
 
 
-def test_to_pixels_of_colour():
-    raw = np.zeros((2, 3, 4, 5), np.float32)
-    raw[:, 1] = 1.0
-    assert images.to_pixels(raw).shape == (2, 4, 5, 3)
-    assert images.to_pixels(raw)[0, 0, 0].tolist() == [128, 255, 128]
+def test_to_picture():
+    grey, colour = np.zeros((1, 4, 5), np.uint8), np.zeros((3, 4, 5), np.uint8)
+    colour[1] = 7
+    assert images.to_picture(grey).shape == (4, 5)
+    assert images.to_picture(colour).shape == (4, 5, 3)
+    assert images.to_picture(colour)[0, 0].tolist() == [0, 7, 0]
 
 
 def test_resize_keeps_what_has_the_size():

@@ -3,16 +3,19 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from fingergen import cpp_ops
 from fingergen.runtime import BadInput, Model, load, seeds
 from fingergen.runtime.backends import onnxruntime as onnxruntime_backend
+from fingergen.runtime.bundle import write_bundle
 from fingergen.runtime.encoder_maps import to_field_of_view
-from fingergen.runtime.images import to_pixels
+from fingergen.runtime.images import to_levels
 from fingergen.runtime.manifest import ImageSize
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map
+from fingergen.runtime.model import open_bundle
 
 from . import tiny_bundle
 
@@ -38,6 +41,23 @@ def generator():
 def noise_of(seed_list: list[int], generator) -> list[torch.Tensor]:
     drawn = [seeds.noise(seed, generator.noise_shapes()) for seed in seed_list]
     return [torch.from_numpy(np.concatenate(buffers)) for buffers in zip(*drawn, strict=True)]
+
+
+def without_pixels(bundle: Path, out: Path) -> Path:
+    """The bundle as an older export would have written it."""
+    opened = open_bundle(bundle)
+    contents: dict[str, bytes | Path] = {file: opened.file(file) for file in opened.manifest.files}
+    for file in ("synthesis.onnx", "decoder.onnx"):
+        graph = onnx.load(opened.file(file)).graph
+        model = onnx.load(opened.file(file))
+        del model.graph.output[1:]
+        used = [node for node in graph.node if not node.name.startswith("pixels/")]
+        assert len(graph.node) - len(used) == 5
+        del model.graph.node[:]
+        model.graph.node.extend(used)
+        contents[file] = model.SerializeToString()
+    write_bundle(out, opened.manifest, contents)
+    return out
 
 
 class TestAgainstPyTorch:
@@ -83,8 +103,31 @@ class TestAgainstPyTorch:
             styles[:, layers] += degree * direction
             w_avg = model.bundle.latents.w_avg
             raw = generator.synthesize(torch.from_numpy(w_avg + psi * (styles - w_avg)).float()).numpy()
-            assert np.abs(images.astype(int) - to_pixels(raw)).max() <= 1
+            assert np.abs(images.astype(int) - to_levels(raw)[:, 0]).max() <= 1
         assert (minus != plus).any()
+
+
+class TestPixels:
+    """Images are the float32 ones in 256 levels, whoever makes them, bit by bit."""
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_of_the_graph_are_those_of_its_image(self, tmp_path: Path, channels: int):
+        path = tiny_bundle.write_tiny_bundle(tmp_path / "tiny", channels, own_decoder=True)
+        with load(path, workers=2) as model:
+            assert model.backend.makes_pixels("synthesis") and model.backend.makes_pixels("decoder")  # type: ignore[attr-defined]
+            w = 3 * model.styles(model.map(model.z(range(5))))  # some levels clipped
+            noise = model.noise_buffers("random", range(5), 5)
+            for decoder, run in ((False, model.backend.synthesize), (True, model.backend.decode)):
+                levels = model.backend.render(w, noise, decoder)
+                assert levels.dtype == np.uint8 and levels.shape == (5, channels, 32, 32)
+                assert np.array_equal(levels, to_levels(run(w, noise)))
+                assert levels.min() == 0 and levels.max() == 255 and len(np.unique(levels)) > 50
+
+    def test_of_a_bundle_whose_graphs_have_none(self, bundle: Path, model: Model, tmp_path: Path):
+        older = without_pixels(bundle, tmp_path / "older")
+        with load(older) as other:
+            assert not other.backend.makes_pixels("synthesis")  # type: ignore[attr-defined]
+            assert np.array_equal(other.synthesize(range(4), 0.7), model.synthesize(range(4), 0.7))
 
 
 class TestSeeds:

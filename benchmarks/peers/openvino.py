@@ -50,7 +50,7 @@ class _OpenVino(GraphBackend):
         version = openvino.__version__.partition("-")[0]
         self.description = f"OpenVINO {version}, CPU, standard operators"
 
-    def run(self, graph: GraphName, inputs: Inputs) -> Floats:
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> Floats:
         # A copy, as everywhere else: OpenVINO's own array is written over by the next call.
         return np.array(self._models[graph](inputs)[0], np.float32)
 

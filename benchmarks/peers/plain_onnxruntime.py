@@ -42,7 +42,7 @@ class _PlainOnnxRuntime(GraphBackend):
         }
         self.description = f"ONNX Runtime {onnxruntime.__version__}, CPU, standard operators, whole batches"
 
-    def run(self, graph: GraphName, inputs: Inputs) -> Floats:
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> Floats:
         return self._sessions[graph].run(None, inputs)[0]
 
     def close(self) -> None:

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
+from ..encoded import Encoded
 from ..errors import BadInput
+from ..images import Pixels
 
 AUTO = ("tensorrt", "onnxruntime-cuda", "onnxruntime")
 """What `auto` tries, the preferred one first."""
@@ -60,11 +62,17 @@ class Backend(Protocol):
     def synthesize(self, w: Floats, noise: Sequence[Floats]) -> Floats:
         """w (N, num_ws, style_dim) → images (N, C, R, R), nominally in [-1, 1]."""
 
-    def encode(self, maps: Floats) -> Floats:
-        """Minutiae maps (N, 3, S, S) in [0, 1] → w (N, style_dim) or (N, num_ws, style_dim)."""
+    def encode(self, maps: Floats) -> Encoded:
+        """Minutiae maps (N, 3, S, S) in [0, 1] → w, and noise images for some of the decoder's layers."""
 
     def decode(self, w: Floats, noise: Sequence[Floats]) -> Floats:
-        """As `synthesize`, for w that comes from `encode`: the decoder graph, where the bundle has one."""
+        """As `synthesize`, for what comes from `encode`: the decoder graph, where the bundle has one."""
+
+    def render(self, w: Floats, noise: Sequence[Floats], decoder: bool = False) -> Pixels:
+        """As `synthesize`, or `decode`, in the 256 levels of image files: uint8 (N, C, R, R).
+
+        Made where the networks are computed, so that only these bytes come from a GPU, if the bundle can.
+        """
 
     def close(self) -> None:
         """Free what the backend holds; it cannot be used afterwards."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bundle import Bundle
+from ..encoded import Encoded, code_shape, split
+from ..images import Pixels, to_levels
 from ..manifest import GraphName, Manifest
 from . import Floats, Precision
 
 Inputs = dict[str, Floats]
 """A graph's inputs by name: of length N, or of length 1 for all N. The first of them is never shared."""
+
+PIXELS = "pixels"
+"""Second output of a synthesis graph, uint8: its image in 256 levels. Older bundles have none."""
 
 
 class GraphBackend(ABC):
@@ -22,8 +29,12 @@ class GraphBackend(ABC):
         self._bundle = bundle
 
     @abstractmethod
-    def run(self, graph: GraphName, inputs: Inputs) -> Floats:
-        """The graph's output (N, …) for inputs of any N."""
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
+        """The graph's output (N, …) for inputs of any N: float32, or its `PIXELS`."""
+
+    def makes_pixels(self, graph: GraphName) -> bool:
+        """Whether the graph, as it runs here, has the output `PIXELS`."""
+        return False
 
     def map(self, z: Floats) -> Floats:
         return self.run("mapping", {"z": z})
@@ -31,12 +42,22 @@ class GraphBackend(ABC):
     def synthesize(self, w: Floats, noise: Sequence[Floats]) -> Floats:
         return self.run("synthesis", synthesis_inputs(w, noise))
 
-    def encode(self, maps: Floats) -> Floats:
-        return self.run("encoder", {"map": maps})
+    def encode(self, maps: Floats) -> Encoded:
+        return split(self.run("encoder", {"map": maps}), self._bundle.manifest)
 
     def decode(self, w: Floats, noise: Sequence[Floats]) -> Floats:
-        graph: GraphName = "decoder" if self._bundle.manifest.graphs.decoder else "synthesis"
-        return self.run(graph, synthesis_inputs(w, noise))
+        return self.run(self._decoder, synthesis_inputs(w, noise))
+
+    def render(self, w: Floats, noise: Sequence[Floats], decoder: bool = False) -> Pixels:
+        graph = self._decoder if decoder else "synthesis"
+        inputs = synthesis_inputs(w, noise)
+        if self.makes_pixels(graph):
+            return self.run(graph, inputs, pixels=True)
+        return to_levels(self.run(graph, inputs))
+
+    @property
+    def _decoder(self) -> GraphName:
+        return "decoder" if self._bundle.manifest.graphs.decoder else "synthesis"
 
 
 def synthesis_inputs(w: Floats, noise: Sequence[Floats]) -> Inputs:
@@ -76,10 +97,13 @@ def output_shape(manifest: Manifest, graph: GraphName) -> tuple[int, ...]:
     if graph == "mapping":
         return (architecture.style_dim,)
     if graph == "encoder":
-        assert manifest.encoder is not None
-        layers = (architecture.num_ws,) if manifest.encoder.w_plus else ()
-        return (*layers, architecture.style_dim)
+        return code_shape(manifest)
     return (architecture.channels, architecture.resolution, architecture.resolution)
+
+
+def empty_result(manifest: Manifest, graph: GraphName, images: int, pixels: bool) -> NDArray[Any]:
+    """Room for what `GraphBackend.run` returns."""
+    return np.empty((images, *output_shape(manifest, graph)), np.uint8 if pixels else np.float32)
 
 
 def graph_names(manifest: Manifest) -> list[GraphName]:

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..manifest import GraphName
-from . import Backend, Floats, Options
+from . import Backend, Options
 from .graphs import GraphBackend, Inputs, batch_size, graph_files, lacks_precision, part
-from .onnxruntime_sessions import Sessions, describe_ops, ops_library
+from .onnxruntime_sessions import Sessions, describe_ops, ops_library, output_name
 
 
 def unavailable(bundle: Bundle, options: Options) -> str | None:
@@ -57,12 +59,16 @@ class OnnxRuntime(GraphBackend):
             f" {options.precision or 'fp32'}, {describe_ops(ops)}"
         )
 
-    def run(self, graph: GraphName, inputs: Inputs) -> Floats:
-        session = self._sessions[graph]
+    def makes_pixels(self, graph: GraphName) -> bool:
+        return self._sessions.makes_pixels(graph)
 
-        def run_one(i: int) -> Floats:
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
+        session = self._sessions[graph]
+        output = output_name(session, pixels)
+
+        def run_one(i: int) -> NDArray[Any]:
             try:
-                return session.run(None, part(inputs, i, 1))[0]
+                return session.run([output], part(inputs, i, 1))[0]
             except Exception as error:  # ONNX Runtime's errors have no common base class
                 raise self._sessions.failure(graph, error) from None
 

@@ -12,15 +12,17 @@ import io
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..manifest import GraphName
-from . import Floats, Options, nvidia
+from . import Options, nvidia
 from .batching import BatchLimit, OutOfMemory, Profile, plan
-from .graphs import GraphBackend, Inputs, batch_size, graph_files, lacks_precision, output_shape, part
-from .onnxruntime_sessions import Sessions
+from .graphs import GraphBackend, Inputs, batch_size, empty_result, graph_files, lacks_precision, part
+from .onnxruntime_sessions import Sessions, output_name
 
 BATCH = 32  # images in a call; chosen by arithmetic, not by measurement
 LARGEST_BATCH = 256
@@ -122,9 +124,12 @@ class OnnxRuntimeBatches(GraphBackend):
         self._sessions = sessions
         self._limit = BatchLimit(name, LARGEST_BATCH)
 
-    def run(self, graph: GraphName, inputs: Inputs) -> Floats:
+    def makes_pixels(self, graph: GraphName) -> bool:
+        return self._sessions.makes_pixels(graph)
+
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
         images = batch_size(inputs)
-        result = np.empty((images, *output_shape(self._bundle.manifest, graph)), np.float32)
+        result = empty_result(self._bundle.manifest, graph, images, pixels)
 
         def attempt(limit: int) -> None:
             for chunk in plan(images, [Profile(0, 1, BATCH, LARGEST_BATCH)], limit):
@@ -134,14 +139,14 @@ class OnnxRuntimeBatches(GraphBackend):
         self._limit.fit(images, attempt)
         return result
 
-    def _run_into(self, graph: GraphName, inputs: Inputs, result: Floats) -> None:
+    def _run_into(self, graph: GraphName, inputs: Inputs, result: NDArray[Any]) -> None:
         session = self._sessions[graph]
-        (output,) = session.get_outputs()
+        output = output_name(session, pixels=result.dtype == np.uint8)
         try:
             binding = session.io_binding()
             for name, value in inputs.items():
                 binding.bind_cpu_input(name, value)
-            binding.bind_output(output.name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
+            binding.bind_output(output, "cpu", 0, result.dtype.type, result.shape, result.ctypes.data)
             session.run_with_iobinding(binding)
         except Exception as error:  # ONNX Runtime's errors have no common base class
             if out_of_memory(str(error)):

@@ -12,7 +12,7 @@ from fingergen import cpp_ops
 from ..bundle import Bundle
 from ..errors import BadInput, FingerGenError
 from ..manifest import GraphName
-from .graphs import input_shapes
+from .graphs import PIXELS, input_shapes
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -46,6 +46,10 @@ class Sessions:
             if graph not in self._sessions:
                 self._sessions[graph] = self._load(graph)
             return self._sessions[graph]
+
+    def makes_pixels(self, graph: GraphName) -> bool:
+        """Whether a graph has the output `PIXELS`."""
+        return any(node.name == PIXELS for node in self[graph].get_outputs())
 
     def close(self) -> None:
         """Free all sessions."""
@@ -85,6 +89,11 @@ class Sessions:
         if found != expected:
             raise BadInput(f"{path}: inputs {sorted(found)}; a {graph} graph has {sorted(expected)}")
         return session
+
+
+def output_name(session: InferenceSession, pixels: bool) -> str:
+    """The name of `PIXELS`, or of a graph's other output."""
+    return next(node.name for node in session.get_outputs() if (node.name == PIXELS) == pixels)
 
 
 def ops_library() -> Path | None:

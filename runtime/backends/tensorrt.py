@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from ..batch_size import LANES
 from ..bundle import Bundle
 from ..errors import FingerGenError
 from ..manifest import Engine, GraphName
-from . import Backend, Floats, Options, nvidia
+from . import Backend, Options, nvidia
 from .batching import BatchLimit, plan
-from .graphs import GraphBackend, Inputs, batch_size, input_shapes, output_shape
+from .graphs import GraphBackend, Inputs, batch_size, empty_result, input_shapes
 from .tensorrt_choice import FLAVOURS, Here, Unusable, choose_engines
 from .tensorrt_engine import LoadedEngine, Messages, new_runtime
 from .tensorrt_lane import Lane
@@ -99,9 +99,16 @@ class TensorRt(GraphBackend):
             self.close()
             raise
 
-    def run(self, graph: GraphName, inputs: Inputs) -> Floats:
+    def makes_pixels(self, graph: GraphName) -> bool:
+        engine = self._loaded.get(graph)
+        if engine is None:
+            with self._lane():
+                engine = self._engine(graph)
+        return engine.makes_pixels
+
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
         images = batch_size(inputs)
-        result = np.empty((images, *output_shape(self._bundle.manifest, graph)), np.float32)
+        result = empty_result(self._bundle.manifest, graph, images, pixels)
         with self._lane() as lane:
             engine = self._engine(graph)
 

@@ -13,6 +13,7 @@ from fingergen import cpp_ops
 from ..errors import BadInput, FingerGenError
 from ..manifest import Engine
 from .batching import OutOfMemory, Profile
+from .graphs import PIXELS
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|outofmemory|cudaErrorMemoryAllocation|allocation failed", re.IGNORECASE
@@ -44,7 +45,9 @@ class Messages:
 
 
 class LoadedEngine:
-    """A deserialised engine. `inputs`: names, the main one first; `profiles`: batch sizes of that one."""
+    """A deserialised engine. `inputs`: names, the main one first; `profiles`: batch sizes of that one;
+    `output`: name of its float32 output; `makes_pixels`: it also has the output `PIXELS`.
+    """
 
     def __init__(self, trt: Any, runtime: Any, messages: Messages, path: Path, main_input: str) -> None:
         self.path = path
@@ -58,12 +61,16 @@ class LoadedEngine:
         modes = {name: self._engine.get_tensor_mode(name) for name in names}
         inputs = [name for name in names if modes[name] == trt.TensorIOMode.INPUT]
         outputs = [name for name in names if modes[name] == trt.TensorIOMode.OUTPUT]
-        if main_input not in inputs or len(outputs) != 1:
+        self.makes_pixels = PIXELS in outputs
+        floats = [name for name in outputs if name != PIXELS]
+        if main_input not in inputs or len(floats) != 1:
             raise BadInput(f"{path}: inputs {inputs}, outputs {outputs}; not an engine of this graph")
-        if wrong := [name for name in names if self._engine.get_tensor_dtype(name) != trt.DataType.FLOAT]:
-            raise BadInput(f"{path}: {', '.join(wrong)}: not float32")
+        for name in names:
+            wanted = "UINT8" if name == PIXELS else "FLOAT"
+            if self._engine.get_tensor_dtype(name) != getattr(trt.DataType, wanted):
+                raise BadInput(f"{path}: {name}: not of type {wanted}")
         self.inputs = [main_input, *(name for name in inputs if name != main_input)]
-        (self.output,) = outputs
+        (self.output,) = floats
         self.profiles = [
             Profile(i, *(shape[0] for shape in self._engine.get_tensor_profile_shape(main_input, i)))
             for i in range(self._engine.num_optimization_profiles)

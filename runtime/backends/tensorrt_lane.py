@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import Floats
 from .batching import Chunk, OutOfMemory
-from .graphs import Inputs, part
+from .graphs import PIXELS, Inputs, part
 from .tensorrt_engine import LoadedEngine
 
 STREAM_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for the default stream
-ITEM = np.dtype(np.float32).itemsize
+FLOAT = np.dtype(np.float32)
+LEVEL = np.dtype(np.uint8)
 
 
 class Lane:
@@ -30,17 +30,19 @@ class Lane:
     def __init__(self, cuda: Any) -> None:
         self._cuda = cuda
         self.upload, self.compute, self.download = (cuda.Stream(STREAM_NON_BLOCKING) for _ in range(3))
-        self.scratch = Buffer(cuda, pinned=False)
+        self.scratch = Buffer(cuda)
         self._slots: dict[str, tuple[Slot, Slot]] = {}
 
-    def run(self, engine: LoadedEngine, inputs: Inputs, chunks: list[Chunk], result: Floats) -> None:
-        """Compute `chunks` of a call into `result`; on an error the lane's memory is freed."""
+    def run(self, engine: LoadedEngine, inputs: Inputs, chunks: list[Chunk], result: NDArray[Any]) -> None:
+        """Compute `chunks` of a call into `result`, uint8 for the output `PIXELS`, else float32; on an error
+        the lane's memory is freed.
+        """
         try:
             slots = self._slots_of(engine)
             for i, chunk in enumerate(chunks):
                 slot = slots[i % 2]
                 slot.collect(result)
-                slot.launch(chunk, inputs, result.shape[1:])
+                slot.launch(chunk, inputs, result)
             for slot in slots:
                 slot.collect(result)
         except BaseException as error:
@@ -68,15 +70,14 @@ class Lane:
 
 
 class Buffer:
-    """Device memory that grows, with page-locked memory of the same size beside it where `pinned`."""
+    """Device memory that grows, with page-locked memory beside it where `host` is asked for."""
 
-    def __init__(self, cuda: Any, pinned: bool = True) -> None:
+    def __init__(self, cuda: Any) -> None:
         self.bytes = 0
         self.address = 0
-        self.host: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._cuda = cuda
-        self._pinned = pinned
         self._device: Any = None
+        self._host: NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def reserve(self, size: int) -> None:
         """Make it at least `size` bytes; no work that uses it may be under way if it has to grow."""
@@ -85,18 +86,18 @@ class Buffer:
         self.free()
         self._device = self._cuda.mem_alloc(size)
         self.address = int(self._device)
-        if self._pinned:
-            self.host = self._cuda.pagelocked_empty(size, np.uint8)
         self.bytes = size
 
-    def floats(self, shape: tuple[int, ...]) -> Floats:
-        """The beginning of the host's side as an array."""
-        return self.host[: ITEM * math.prod(shape)].view(np.float32).reshape(shape)
+    def host(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
+        """An array in page-locked memory, no larger than the device's; it is the same at every call."""
+        if len(self._host) < self.bytes:
+            self._host = self._cuda.pagelocked_empty(self.bytes, np.uint8)
+        return self._host[: kind.itemsize * math.prod(shape)].view(kind).reshape(shape)
 
     def free(self) -> None:
         """Give the memory back."""
         device, self._device, self.bytes, self.address = self._device, None, 0, 0
-        self.host = np.empty(0, np.uint8)  # page-locked memory is freed with its last array
+        self._host = np.empty(0, np.uint8)  # page-locked memory is freed with its last array
         if device is not None:
             device.free()
 
@@ -109,39 +110,44 @@ class Slot:
         self._lane = lane
         self._engine = engine
         self._context = engine.new_context()
-        self.buffers = {name: Buffer(cuda) for name in (*engine.inputs, engine.output)}
+        outputs = {engine.output: FLOAT} | ({PIXELS: LEVEL} if engine.makes_pixels else {})
+        self._outputs: dict[str, np.dtype[Any]] = outputs
+        self.buffers = {name: Buffer(cuda) for name in (*engine.inputs, *outputs)}
         flags = cuda.event_flags.DISABLE_TIMING | cuda.event_flags.BLOCKING_SYNC
         self._uploaded, self._computed, self._downloaded = (cuda.Event(flags) for _ in range(3))
         self._profile = -1
         self._bound: tuple[Any, ...] = ()  # shapes and addresses that the context knows
-        self._pending: tuple[Chunk, Floats] | None = None
+        self._pending: tuple[Chunk, NDArray[Any]] | None = None
 
-    def launch(self, chunk: Chunk, inputs: Inputs, output_shape: tuple[int, ...]) -> None:
-        """Start a batch; returns before it is done. The slot must have been collected."""
+    def launch(self, chunk: Chunk, inputs: Inputs, result: NDArray[Any]) -> None:
+        """Start a batch; returns before it is done. The slot must have been collected. Of `result` it needs
+        shape and type.
+        """
         lane, cuda = self._lane, self._cuda
         shapes = {}
         for name, values in part(inputs, chunk.start, chunk.count).items():
             shared = len(values) == 1 and name != self._engine.inputs[0]
             shapes[name] = (1 if shared else chunk.size, *values.shape[1:])
-            self.buffers[name].reserve(ITEM * math.prod(shapes[name]))
-            array = self.buffers[name].floats(shapes[name])
+            self.buffers[name].reserve(FLOAT.itemsize * math.prod(shapes[name]))
+            array = self.buffers[name].host(shapes[name], FLOAT)
             array[: len(values)] = values
             array[len(values) :] = values[-1]  # padding: any image will do
             cuda.memcpy_htod_async(self.buffers[name].address, array, lane.upload)
         self._uploaded.record(lane.upload)
-        output = self.buffers[self._engine.output]
-        output.reserve(ITEM * math.prod((chunk.size, *output_shape)))
+        for name, kind in self._outputs.items():
+            self.buffers[name].reserve(kind.itemsize * math.prod((chunk.size, *result.shape[1:])))
         lane.compute.wait_for_event(self._uploaded)
         self._bind(chunk.profile, shapes)
         self._check(self._context.execute_async_v3(lane.compute.handle), "a batch failed")
         self._computed.record(lane.compute)
         lane.download.wait_for_event(self._computed)
-        images = output.floats((chunk.count, *output_shape))
+        output = self.buffers[next(name for name, kind in self._outputs.items() if kind == result.dtype)]
+        images = output.host((chunk.count, *result.shape[1:]), result.dtype)
         cuda.memcpy_dtoh_async(images, output.address, lane.download)
         self._downloaded.record(lane.download)
         self._pending = chunk, images
 
-    def collect(self, result: Floats) -> None:
+    def collect(self, result: NDArray[Any]) -> None:
         """Wait for the batch under way, if there is one, and copy its images to their place."""
         if self._pending is None:
             return
