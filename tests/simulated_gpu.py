@@ -201,6 +201,7 @@ class TensorRt:
         self.engines_loaded = 0
         self.failing = False
         self.batches: list[int] = []
+        self.compiled: list[int] = []  # batch sizes that were in no cache
         self._lock = threading.Lock()
 
     def Runtime(self, logger: Any) -> Runtime:
@@ -244,26 +245,59 @@ class ICudaEngine:
         return [(size, *self._nodes[name].shape[1:]) for size in self._trt.profiles[profile_index]]
 
     def create_runtime_config(self) -> IRuntimeConfig:
-        return IRuntimeConfig()
+        return IRuntimeConfig(self._trt)
 
     def create_execution_context(self, runtime_config: IRuntimeConfig) -> IExecutionContext:
         assert runtime_config.strategy is self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = IExecutionContext(self._trt, self._logger, self._session)
+        context = IExecutionContext(self._trt, self._logger, self._session, runtime_config.cache)
         self._trt.contexts.append(context)
         return context
+
+
+class IRuntimeCache:
+    """Holds the batch sizes that contexts ran."""
+
+    def __init__(self, trt: TensorRt) -> None:
+        self._trt = trt
+        self.entries: set[int] = set()
+
+    def deserialize(self, blob: bytes) -> bool:
+        self._trt.cuda.check_context()
+        version, *entries = blob.decode().split()
+        if version != self._trt.__version__:
+            return False
+        self.entries |= set(map(int, entries))
+        return True
+
+    def serialize(self) -> bytes:
+        self._trt.cuda.check_context()
+        return " ".join([self._trt.__version__, *map(str, sorted(self.entries))]).encode()
 
 
 class IRuntimeConfig:
     strategy: Any = None
     cuda_graph_strategy: Any = None
+    cache: IRuntimeCache
+
+    def __init__(self, trt: TensorRt) -> None:
+        self._trt = trt
+
+    def create_runtime_cache(self) -> IRuntimeCache:
+        return IRuntimeCache(self._trt)
+
+    def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
+        self.cache = cache
+        return True
 
     def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
         self.strategy = strategy
 
 
 class IExecutionContext:
-    def __init__(self, trt: TensorRt, logger: Any, session: onnxruntime.InferenceSession) -> None:
-        self._trt, self._logger, self._session = trt, logger, session
+    def __init__(
+        self, trt: TensorRt, logger: Any, session: onnxruntime.InferenceSession, cache: IRuntimeCache
+    ) -> None:
+        self._trt, self._logger, self._session, self._cache = trt, logger, session, cache
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self._memory = (0, 0)
@@ -310,6 +344,10 @@ class IExecutionContext:
             for output, result in zip(self._session.get_outputs(), results, strict=True):
                 array(output.name, result.shape, result.dtype.type)[:] = result
 
-        self._trt.batches.append(shapes[self._main][0])
+        batch = shapes[self._main][0]
+        self._trt.batches.append(batch)
+        if batch not in self._cache.entries:
+            self._trt.compiled.append(batch)
+            self._cache.entries.add(batch)
         cuda.enqueue(stream_handle, compute)
         return True

@@ -71,8 +71,9 @@ def expected(path: Path):
 
 
 @pytest.fixture
-def simulate(bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
+def simulate(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Open the backend on a simulated GPU; engines are the bundle's ONNX files."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     opened = []
 
     def open_simulated(profiles=((1, 2, 4),), seed=0, **gpu) -> tuple[TensorRt, simulated_gpu.TensorRt]:
@@ -189,6 +190,32 @@ class TestOnASimulatedGpu:
         with pytest.raises(BadInput, match="not an engine of this graph"):
             backend.synthesize(expected.w, expected.noise)
 
+    def test_what_was_compiled_is_kept_for_the_next_process(self, simulate, expected, tmp_path: Path):
+        backend, trt = simulate()
+        backend.synthesize(expected.w, expected.noise)
+        assert sorted(trt.compiled) == [3, 4]
+        backend.close()
+        (stored,) = (tmp_path / "fingergen" / "jit").iterdir()
+        assert stored.name.endswith("-simulated.cache") and stored.read_text() == "1.2.3 3 4"
+        backend, trt = simulate()
+        backend.synthesize(expected.w, expected.noise)
+        assert trt.compiled == []
+        backend.synthesize(expected.w[:2], expected.const)
+        backend.close()
+        assert stored.read_text() == "1.2.3 2 3 4"
+        stored.write_text("0.9.9 2 3 4")  # of another version: made anew
+        backend, trt = simulate()
+        backend.synthesize(expected.w[:1], expected.const)
+        backend.close()
+        assert trt.compiled == [1] and stored.read_text() == "1.2.3 1"
+
+    def test_a_cache_that_cannot_be_written_is_no_error(self, simulate, expected, tmp_path: Path):
+        (tmp_path / "fingergen").write_text("a file where the folder should be")
+        backend, trt = simulate()
+        assert close_to(backend.synthesize(expected.w, expected.noise), expected.images)
+        backend.close()
+        assert trt.cuda.retained == 0
+
     def test_model(self, simulate, bundle: Bundle, path: Path):
         backend, _ = simulate()
         with load(path, "onnxruntime", workers=1) as cpu:
@@ -290,7 +317,7 @@ class TestUnavailable:
         )
 
 
-SIMULATED = ("Runtime", "ICudaEngine", "IRuntimeConfig", "IExecutionContext")
+SIMULATED = ("Runtime", "ICudaEngine", "IRuntimeConfig", "IRuntimeCache", "IExecutionContext")
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -302,8 +329,8 @@ def test_bindings_have_what_is_simulated(flavour: str):
     trt = importlib.import_module(module)
     for name in SIMULATED:
         simulated, real = getattr(simulated_gpu, name), getattr(trt, name, None)
-        if real is None and name == "IRuntimeConfig":
-            continue  # of TensorRT-RTX and recent TensorRT
+        if real is None and name in ("IRuntimeConfig", "IRuntimeCache"):
+            continue  # of TensorRT-RTX and, the first, recent TensorRT
         used = {key for key in vars(simulated) if not key.startswith("_")} - {"strategy"}
         if name == "ICudaEngine":
             used |= {"num_io_tensors", "num_optimization_profiles"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fingergen import cpp_ops
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import user_cache
 
 from ..graph import Precision
 from . import flavours, gpu
@@ -75,7 +75,7 @@ def resolve(options: EngineOptions) -> Target:
     timing_cache = None
     if flavour.target_by_gpu:
         name = f"{flavour.name}-{found['version']}-{here}.timing"
-        timing_cache = options.timing_cache or _user_cache() / name
+        timing_cache = options.timing_cache or user_cache() / name
     return Target(
         options=options,
         flavour=flavour,
@@ -111,7 +111,3 @@ def _plugins(options: EngineOptions) -> Path | None:
         if options.ops == "auto":
             return None
         raise BadInput(f"--ops plugin: {error}") from None
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fingergen"

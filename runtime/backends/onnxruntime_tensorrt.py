@@ -7,10 +7,10 @@ graph into dozens of engines.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ..bundle import Bundle
+from ..files import user_cache
 from ..manifest import GraphName, Manifest
 from . import Backend, Options, nvidia
 from .graphs import input_shapes
@@ -82,7 +82,6 @@ def provider_options(manifest: Manifest, graph: GraphName, precision: str, cache
 
 def engine_cache(bundle: Bundle, architecture: str, precision: str) -> Path:
     """Where engines are kept: for this very bundle, GPU architecture and precision."""
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = user / "fingergen" / f"{bundle.sha256[:16]}-{architecture}-{precision}"
+    folder = user_cache() / f"{bundle.sha256[:16]}-{architecture}-{precision}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

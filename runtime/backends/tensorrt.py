@@ -25,6 +25,7 @@ from .batching import BatchLimit, plan
 from .graphs import GraphBackend, Inputs, batch_size, empty_result, input_shapes
 from .tensorrt_choice import FLAVOURS, Here, Unusable, choose_engines
 from .tensorrt_engine import LoadedEngine, Messages, new_runtime
+from .tensorrt_jit_cache import JitCache, jit_cache_file
 from .tensorrt_lane import Lane
 
 CLOSING_SECONDS = 30  # that `close` waits for calls under way
@@ -79,6 +80,7 @@ class TensorRt(GraphBackend):
         self._runtime: Any = None
         self._open = True
         gpu = nvidia.gpu(device)
+        self._gpu = gpu.name
         synthesis = engines["synthesis"]
         self.batch = synthesis.batch[1]
         self.description = (
@@ -132,6 +134,8 @@ class TensorRt(GraphBackend):
             for _ in range(LANES):
                 with contextlib.suppress(queue.Empty):  # a call hangs, or opening failed
                     self._lanes.get(timeout=CLOSING_SECONDS if self._loaded else 0).release()
+            for engine in self._loaded.values():
+                engine.jit_cache.save()
             self._loaded.clear()
             self._runtime = None
         finally:
@@ -166,9 +170,11 @@ class TensorRt(GraphBackend):
     def _engine(self, graph: GraphName) -> LoadedEngine:
         with self._loading:
             if graph not in self._loaded:
-                path = self._bundle.file(self._described[graph].file)
+                file = self._described[graph].file
+                cache = JitCache(jit_cache_file(self._bundle.manifest.files[file].sha256, self._gpu))
+                path = self._bundle.file(file)
                 main_input = next(iter(input_shapes(self._bundle.manifest, graph)))
-                engine = LoadedEngine(self._trt, self._runtime, self._messages, path, main_input)
+                engine = LoadedEngine(self._trt, self._runtime, self._messages, path, main_input, cache)
                 self._limits[graph] = BatchLimit(
                     f"{self.name} {graph}",
                     largest=max(profile.largest for profile in engine.profiles),

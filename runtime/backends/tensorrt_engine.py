@@ -14,6 +14,7 @@ from ..errors import BadInput, FingerGenError
 from ..manifest import Engine
 from .batching import OutOfMemory, Profile
 from .graphs import PIXELS
+from .tensorrt_jit_cache import JitCache
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|outofmemory|cudaErrorMemoryAllocation|allocation failed", re.IGNORECASE
@@ -49,8 +50,17 @@ class LoadedEngine:
     `output`: name of its float32 output; `makes_pixels`: it also has the output `PIXELS`.
     """
 
-    def __init__(self, trt: Any, runtime: Any, messages: Messages, path: Path, main_input: str) -> None:
+    def __init__(
+        self,
+        trt: Any,
+        runtime: Any,
+        messages: Messages,
+        path: Path,
+        main_input: str,
+        jit_cache: JitCache,
+    ) -> None:
         self.path = path
+        self.jit_cache = jit_cache
         self._trt = trt
         self._messages = messages
         self._making_context = threading.Lock()
@@ -79,7 +89,8 @@ class LoadedEngine:
     def new_context(self) -> Any:
         """An execution context that computes in memory which it is given, for the shapes that it is given.
 
-        TensorRT-RTX captures the work of a batch size as a CUDA graph and replays it; TensorRT offers none.
+        TensorRT-RTX captures the work of a batch size as a CUDA graph and replays it, and keeps what it
+        compiles; TensorRT does neither.
         """
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         with self._making_context:
@@ -87,6 +98,7 @@ class LoadedEngine:
                 config = self._engine.create_runtime_config()
                 config.set_execution_context_allocation_strategy(strategy)
                 config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+                self.jit_cache.attach(config)
                 context = self._engine.create_execution_context(config)
             else:
                 context = self._engine.create_execution_context(strategy)
