@@ -1,6 +1,6 @@
 """The loop that every trainer runs in: batches drawn ahead, metrics, states and samples, resumable."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,17 +13,20 @@ from fingergen.runtime.errors import BadInput, FingerGenError
 
 from . import processes
 from .runs import Interruption, Run
+from .states import Savable, States
 
-STATE = "state.pt"
-LOG_STEPS = 16  # a logged row is the mean over so many steps
+LOG_STEPS = 16  # a logged row is the mean over so many steps, or those since the last state
+KEEP = 3  # last states that are kept
 
 Batch = TypeVar("Batch")
 
 
-class Trainer(Protocol[Batch]):
-    """What the loop drives. A step's randomness comes from the seed and `images_seen` alone."""
+class Trainer(Savable, Protocol[Batch]):
+    """What the loop drives. A step's randomness comes from the seed and `images_seen` alone.
 
-    images_seen: int
+    `draw` and `step` deal with this process's shard of the batch; see `processes`.
+    """
+
     batch_size: int
 
     def draw(self, images_seen: int) -> Batch:
@@ -36,14 +39,6 @@ class Trainer(Protocol[Batch]):
 
     def sample(self, run: Run) -> None:
         """Write sheets of samples and figures on pairs held out."""
-        ...
-
-    def save(self, path: Path) -> None:
-        """Write, atomically, everything that `load` needs to go on."""
-        ...
-
-    def load(self, path: Path) -> None:
-        """Continue from a state that `save` wrote; BadInput if it is of another run."""
         ...
 
 
@@ -86,13 +81,53 @@ def descend(
         optimizer.step()
 
 
+class Measurement(Protocol):
+    """Figures of what is being trained, taken every `every` images; must leave the run as it was."""
+
+    every: int
+    names: Sequence[str]  # of the figures
+
+    def take(self) -> dict[str, float]:
+        """The figures; the same ones for the same weights."""
+        ...
+
+
+class _Means:
+    """Losses, averaged over the steps since the last row."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, list[float]] = {}
+
+    def add(self, losses: dict[str, float]) -> bool:
+        """Take in a step's losses; whether a row is due."""
+        for name, value in losses.items():
+            self.steps.setdefault(name, []).append(value)
+        return max(map(len, self.steps.values())) == LOG_STEPS
+
+    def log(self, run: Run, images_seen: int) -> None:
+        if self.steps:
+            run.log(images_seen, {name: float(np.mean(values)) for name, values in self.steps.items()})
+            run.log_speed(images_seen)
+            self.steps.clear()
+
+
 def train(
-    trainer: Trainer, out: Path, images: int, checkpoint_every: int, interruption: Interruption
+    trainer: Trainer,
+    out: Path,
+    images: int,
+    checkpoint_every: int,
+    interruption: Interruption,
+    *,
+    keep: int = KEEP,
+    best_by: str | None = None,
+    measurement: Measurement | None = None,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Train in the folder `out` until `images` have been seen; yields (images seen, losses) after each step.
 
-    Continues from `out/state.pt` if it is there. Every `checkpoint_every` images, and at the end or when
-    interrupted, it writes samples and the state. FingerGenError if a loss is no finite number.
+    Continues from the newest whole state in `out`. Every `checkpoint_every` images, at each `measurement`,
+    and at the end or when interrupted, it writes samples and the state; the last `keep` states are kept, and
+    the best one by the figure `best_by` of `metrics.jsonl`. Killed at any moment, a run that is started again
+    ends as it would have without. FingerGenError if a loss is no finite number.
 
     Of several processes the main one writes, so all must see the same folder; they stop at the same step.
     """
@@ -100,17 +135,28 @@ def train(
         raise BadInput(
             f"--batch {trainer.batch_size}: must be a multiple of the {processes.count()} processes"
         )
-    if (out / STATE).exists():
-        trainer.load(out / STATE)
+    states = States(out, keep, best_by)
+    states.resume(trainer)
+    if processes.mean({"images": trainer.images_seen})["images"] != trainer.images_seen:
+        raise BadInput(f"{out}: processes find different states there; give an --out that all machines share")
     run = Run(out, trainer.images_seen) if processes.is_main() else None
+    if run:
+        states.sweep()
+    means = _Means()
     saved = trainer.images_seen
-    recent: dict[str, list[float]] = {}
     stop = any(processes.mean({"stop": bool(interruption)}).values())
 
-    def keep() -> None:
+    def write(measure: bool) -> None:
         if run:
+            means.log(run, trainer.images_seen)
             trainer.sample(run)
-            trainer.save(out / STATE)
+            if measurement and measure:
+                run.log(trainer.images_seen, measurement.take())
+            figures = run.figures(trainer.images_seen)
+            states.save(trainer, figures.get(best_by) if best_by else None)
+            if best_by and best_by not in {*figures, *(measurement.names if measurement else ())}:
+                known = ", ".join(sorted(figures))
+                raise BadInput(f"--best-by {best_by}: no such figure; there are {known}")
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         ahead = pool.submit(trainer.draw, trainer.images_seen)
@@ -119,29 +165,29 @@ def train(
                 batch = ahead.result()
                 ahead = pool.submit(trainer.draw, trainer.images_seen + trainer.batch_size)
                 losses = trainer.step(batch)
-                trainer.images_seen += trainer.batch_size
-                *means, stopping = processes.mean({**losses, "stop": bool(interruption)}).values()
-                losses, stop = dict(zip(losses, means, strict=True)), stopping > 0
-                if not np.isfinite(means).all():
+                before, trainer.images_seen = trainer.images_seen, trainer.images_seen + trainer.batch_size
+                *values, stopping = processes.mean({**losses, "stop": bool(interruption)}).values()
+                losses, stop = dict(zip(losses, values, strict=True)), stopping > 0
+                if not np.isfinite(values).all():
                     raise FingerGenError(
                         f"training diverged after {trainer.images_seen} images (a loss is not finite): "
                         "start afresh with a lower --learning-rate and another --out"
                     )
-                for name, value in losses.items():
-                    recent.setdefault(name, []).append(value)
-                if len(next(iter(recent.values()))) == LOG_STEPS:
-                    if run:
-                        run.log(
-                            trainer.images_seen, {name: float(np.mean(each)) for name, each in recent.items()}
-                        )
-                    recent.clear()
-                if trainer.images_seen // checkpoint_every > saved // checkpoint_every:
-                    keep()
+                if run and means.add(losses):
+                    means.log(run, trainer.images_seen)
+                measure = measurement is not None and crosses(before, trainer.images_seen, measurement.every)
+                if measure or crosses(before, trainer.images_seen, checkpoint_every):
+                    write(measure)
                     saved = trainer.images_seen
                 yield trainer.images_seen, losses
             if trainer.images_seen != saved:
-                keep()
+                write(measure=trainer.images_seen >= images)
         finally:
             if run:
                 run.close()
     processes.barrier()  # what the main process wrote is there for all
+
+
+def crosses(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` lies between two counts, the second included."""
+    return after // every > before // every

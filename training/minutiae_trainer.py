@@ -10,11 +10,12 @@ from fingergen.runtime.errors import BadInput
 
 from . import processes
 from .checkpoints.files import read, write
-from .loop import STATE, descend, seed_torch, step_rng
+from .loop import descend, seed_torch, step_rng
 from .map_reading import MapReader, agreement_figures
 from .minutiae_features import MinutiaeNet, map_distance
 from .pairs import Pairs, PairSource
 from .runs import Run
+from .states import STATE
 
 LEARNING_RATE = 5e-3
 SHOWN = 12  # pairs of a sheet

@@ -1,6 +1,7 @@
 """Training with a progress bar, for the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
@@ -11,12 +12,18 @@ from .runs import Interruption
 
 
 def train_with_bar(
-    name: str, trainer: Trainer, out: Path, images: int, checkpoint_every: int, interrupted: Interruption
+    name: str,
+    trainer: Trainer,
+    out: Path,
+    images: int,
+    checkpoint_every: int,
+    interrupted: Interruption,
+    **options: Any,
 ) -> None:
-    """As `loop.train`, on the terminal; leaves the program when interrupted."""
+    """As `loop.train`, `options` too, on the terminal; leaves the program when interrupted."""
     hidden = not processes.is_main()
     with tqdm(desc=name, total=images, unit="image", smoothing=0.05, disable=hidden) as bar:
-        for seen, losses in train(trainer, out, images, checkpoint_every, interrupted):
+        for seen, losses in train(trainer, out, images, checkpoint_every, interrupted, **options):
             if not bar.n:  # what an earlier run has seen is no part of the speed
                 bar.initial = bar.n = bar.last_print_n = seen - trainer.batch_size
             bar.update(seen - bar.n)
