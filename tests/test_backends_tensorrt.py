@@ -17,13 +17,12 @@ from fingergen.runtime.backends import Options, nvidia, unavailable
 from fingergen.runtime.backends import tensorrt as backend_module
 from fingergen.runtime.backends.tensorrt import TensorRt
 from fingergen.runtime.backends.tensorrt_choice import (
-    FLAVOURS,
-    Flavour,
     Here,
     Unusable,
     choose_engines,
     problem,
 )
+from fingergen.runtime.backends.tensorrt_flavours import FLAVOURS, Flavour
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.images import to_levels

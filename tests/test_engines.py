@@ -12,11 +12,12 @@ import pytest
 
 from fingergen import cpp_ops
 from fingergen.export.encoder import encoder_model
-from fingergen.export.engines import EngineOptions, build_engine, builder, flavours, gpu, process, resolve
+from fingergen.export.engines import EngineOptions, build_engine, builder, process, resolve
 from fingergen.export.engines import target as targets
 from fingergen.export.mapping import mapping_model
 from fingergen.export.ops import OPS
 from fingergen.export.synthesis import synthesis_model
+from fingergen.runtime.backends import nvidia, tensorrt_flavours
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
@@ -25,7 +26,7 @@ from fingergen.training.networks import Encoder, Generator
 from .test_export_bundle import export, refused
 from .test_export_graphs import randomise, small_generator
 
-RTX = flavours.FLAVOURS["tensorrt-rtx"]
+RTX = tensorrt_flavours.FLAVOURS["tensorrt-rtx"]
 needs_rtx = pytest.mark.skipif(RTX.module is None, reason=f"TensorRT-RTX is not installed: {RTX.install}")
 needs_plugins = pytest.mark.skipif(
     cpp_ops.status("tensorrt").path is None, reason="the TensorRT plugin library is not built"
@@ -79,7 +80,7 @@ def test_release_size_encoder():
     encoder = Encoder("ir_se_50").eval()
     engine, content = build_engine(
         "encoder",
-        lambda form, precision: encoder_model(encoder, None, 256, 14, precision),
+        lambda form, precision: encoder_model(encoder, None, 256, 14, form, precision),
         "fp16",
         rtx(architectures=("sm_89",), batch=(1, 1, 8)),
     )
@@ -280,8 +281,8 @@ def test_a_builder_that_dies_is_one_line(tmp_path, monkeypatch, program, words):
 
 def installed(monkeypatch, *modules, here=None):
     """As if of TensorRT's modules only these were installed, on a machine with GPU architecture `here`."""
-    monkeypatch.setattr(flavours.importlib.util, "find_spec", lambda name: name in modules or None)
-    monkeypatch.setattr(gpu, "architecture", lambda: here)
+    monkeypatch.setattr(tensorrt_flavours.importlib.util, "find_spec", lambda name: name in modules or None)
+    monkeypatch.setattr(nvidia, "architecture", lambda: here)
 
 
 def test_flavours(monkeypatch):
@@ -292,17 +293,17 @@ def test_flavours(monkeypatch):
         ("tensorrt-rtx", "pip install tensorrt-rtx"),
     ):
         with pytest.raises(BadInput, match=words):
-            flavours.choose(name)
+            targets.choose_flavour(name)
     installed(monkeypatch, "tensorrt")
     with pytest.raises(BadInput, match="neither"):  # it cannot build without a GPU
-        flavours.choose("auto")
+        targets.choose_flavour("auto")
     with pytest.raises(BadInput, match="finds none here"):
-        flavours.choose("tensorrt")
+        targets.choose_flavour("tensorrt")
     installed(monkeypatch, "tensorrt", "tensorrt_rtx_bindings")
-    assert flavours.choose("auto").name == "tensorrt-rtx"
+    assert targets.choose_flavour("auto").name == "tensorrt-rtx"
     installed(monkeypatch, "tensorrt", "tensorrt_rtx_bindings", here="sm_89")
-    assert flavours.choose("auto").name == "tensorrt"
-    assert flavours.choose("tensorrt-rtx").module == "tensorrt_rtx_bindings"
+    assert targets.choose_flavour("auto").name == "tensorrt"
+    assert targets.choose_flavour("tensorrt-rtx").module == "tensorrt_rtx_bindings"
 
 
 def probe(monkeypatch, *architectures):
@@ -364,7 +365,13 @@ def test_auto_takes_the_faster_form_where_a_gpu_measures(monkeypatch, native, pl
     custom = [node.name for node in mapping_model(generator, OPS["custom"]).graph.node if node.domain]
     monkeypatch.setattr(builder, "run_worker", worker)
     target = targets.Target(
-        EngineOptions(), flavours.FLAVOURS["tensorrt"], "10.16", ("sm_89",), Path("plugins.so"), None, True
+        EngineOptions(),
+        tensorrt_flavours.FLAVOURS["tensorrt"],
+        "10.16",
+        ("sm_89",),
+        Path("plugins.so"),
+        None,
+        True,
     )
     engine, _ = build_engine("mapping", lambda form, _: mapping_model(generator, form), "fp32", target)
     assert (engine.ops, engine.report["ops_chosen"]) == (chosen, "measured")

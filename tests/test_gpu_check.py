@@ -89,7 +89,7 @@ def test_a_checkpoint_is_exported_with_engines_or_without(
     def refuse(flavour: str) -> None:
         raise failure("no TensorRT here")
 
-    monkeypatch.setattr("fingergen.export.engines.flavours.choose", refuse)
+    monkeypatch.setattr("fingergen.export.engines.target.choose_flavour", refuse)
     monkeypatch.setattr(gpu_check, "EXPORT", ())  # no float16: its checks take long
     save_generator(tmp_path / "g.pt", g_ema=generator(1))
     check = export_bundle(tmp_path / "g.pt", tmp_path / "bundle")

@@ -17,9 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fingergen.runtime.backends.tensorrt_flavours import Flavour
 from fingergen.runtime.errors import FingerGenError
-
-from .flavours import Flavour
 
 WORKER = Path(__file__).with_name("worker.py")
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from fingergen import cpp_ops
+from fingergen.runtime.backends import nvidia
+from fingergen.runtime.backends.tensorrt_flavours import FLAVOURS, Flavour
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import user_cache
 
 from ..graph import Precision
-from . import flavours, gpu
 from .process import run_worker
 
 EngineOps = Literal["auto", "plugin", "native"]
+AUTO = "auto"
 LARGEST_BATCH = 4096
 # TensorRT-RTX 1.7 compiles no float32 matrix product for Turing, and our styles are float32 throughout.
 UNSUITABLE = ("sm_75",)
@@ -32,7 +34,7 @@ class EngineOptions:
     """
 
     precision: Precision = "fp16"
-    flavour: str = flavours.AUTO
+    flavour: str = AUTO
     batch: tuple[int, int, int] = (1, 8, 64)
     architectures: tuple[str, ...] = ()
     ops: EngineOps = "auto"
@@ -47,7 +49,7 @@ class Target:
     """
 
     options: EngineOptions
-    flavour: flavours.Flavour
+    flavour: Flavour
     version: str
     architectures: tuple[str, ...]
     plugins: Path | None
@@ -68,9 +70,9 @@ def resolve(options: EngineOptions) -> Target:
             f"--batch {smallest},{best},{largest}: give the smallest, best and largest batch, in this order,"
             f" from 1 to {LARGEST_BATCH}"
         )
-    flavour = flavours.choose(options.flavour)
+    flavour = choose_flavour(options.flavour)
     found = run_worker(flavour, {"command": "probe"})
-    here = gpu.architecture()
+    here = nvidia.architecture()
     architectures = _architectures(flavour, options.architectures, found["architectures"], here)
     timing_cache = None
     if flavour.target_by_gpu:
@@ -87,8 +89,32 @@ def resolve(options: EngineOptions) -> Target:
     )
 
 
+def choose_flavour(name: str) -> Flavour:
+    """The flavour `name`; `auto`: TensorRT where it is installed and there is a GPU, else TensorRT-RTX, which
+    needs none to build. `BadInput` says what to install.
+    """
+    tensorrt, rtx = FLAVOURS["tensorrt"], FLAVOURS["tensorrt-rtx"]
+    has_gpu = nvidia.architecture() is not None
+    if name == AUTO:
+        candidates = [tensorrt, rtx] if has_gpu else [rtx]
+        found = next((each for each in candidates if each.module), None)
+        if found is None:
+            installs = f"`{rtx.install}`" + (f" or `{tensorrt.install}`" if has_gpu else "")
+            raise BadInput(f"--engine: neither flavour of TensorRT can build here: {installs}")
+        return found
+    flavour = FLAVOURS[name]
+    if flavour.module is None:
+        raise BadInput(f"--flavor {name}: {flavour.title} is not installed: `{flavour.install}`")
+    if flavour.target_by_gpu and not has_gpu:
+        raise BadInput(
+            f"--flavor {name}: {flavour.title} builds on the GPU that the engine is for, and finds none here;"
+            f" build there, or with --flavor {rtx.name} (`{rtx.install}`)"
+        )
+    return flavour
+
+
 def _architectures(
-    flavour: flavours.Flavour, asked: tuple[str, ...], offered: list[str], here: str | None
+    flavour: Flavour, asked: tuple[str, ...], offered: list[str], here: str | None
 ) -> tuple[str, ...]:
     if flavour.target_by_gpu and here:
         offered = [here]

@@ -36,6 +36,12 @@ def gpu(device: int) -> Gpu:
     return found[device]
 
 
+def architecture() -> str | None:
+    """That of the first GPU, such as `sm_89`; None without one."""
+    found = gpus()
+    return None if isinstance(found, str) else found[0].architecture
+
+
 @functools.cache
 def gpus() -> tuple[Gpu, ...] | str:
     """The GPUs, in the driver's order; or why there are none."""

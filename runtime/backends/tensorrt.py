@@ -23,8 +23,9 @@ from ..manifest import Engine, GraphName
 from . import Backend, Options, nvidia
 from .batching import BatchLimit, plan
 from .graphs import GraphBackend, Inputs, batch_size, empty_result, input_shapes
-from .tensorrt_choice import FLAVOURS, Here, Unusable, choose_engines
+from .tensorrt_choice import Here, Unusable, choose_engines
 from .tensorrt_engine import LoadedEngine, Messages, new_runtime
+from .tensorrt_flavours import FLAVOURS
 from .tensorrt_jit_cache import JitCache, jit_cache_file
 from .tensorrt_lane import Lane
 

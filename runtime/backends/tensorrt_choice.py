@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 
 from fingergen import cpp_ops
 
@@ -14,42 +12,10 @@ from ..errors import BadInput
 from ..manifest import Engine, GraphName, Manifest
 from . import Precision
 from .graphs import graph_names
+from .tensorrt_flavours import FLAVOURS
 
 FASTEST_FIRST = ("fp16", "bf16", "fp32")
 TRUST_VARIABLE = "FINGERGEN_TRUST_ENGINE_CODE"
-
-
-@dataclass(frozen=True)
-class Flavour:
-    """`modules`: import names of the bindings, the first that is installed serves; `package`: pip's."""
-
-    name: str
-    title: str
-    modules: tuple[str, ...]
-    package: str
-
-    @property
-    def module(self) -> str | None:
-        """Import name of the bindings; None if they are not installed."""
-        return next((name for name in self.modules if importlib.util.find_spec(name)), None)
-
-    def version(self) -> str | None:
-        """Version of the bindings; None if they are not installed, or do not find their libraries."""
-        try:
-            return import_module(self.module).__version__ if self.module else None
-        except (ImportError, OSError):
-            return None
-
-
-FLAVOURS: Mapping[str, Flavour] = {
-    flavour.name: flavour
-    for flavour in (
-        Flavour("tensorrt", "TensorRT", ("tensorrt", "tensorrt_bindings"), "tensorrt"),
-        Flavour(
-            "tensorrt-rtx", "TensorRT-RTX", ("tensorrt_rtx", "tensorrt_rtx_bindings"), "tensorrt-rtx-cu13"
-        ),
-    )
-}
 
 
 class Unusable(BadInput):
@@ -127,7 +93,7 @@ def problem(engine: Engine, here: Here) -> str | None:
     """Why an engine cannot run here, and the fix; None where it can."""
     flavour = FLAVOURS[engine.flavour]
     built_by = f"built by {flavour.title} {engine.version}, which alone can run it"
-    fix = f"pip install {flavour.package}=={engine.version}, or export again here"
+    fix = f"{flavour.install}=={engine.version}, or export again here"
     version = here.versions.get(flavour.name)
     if version is None:
         return f"{built_by} and is not installed: {fix}"
