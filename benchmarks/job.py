@@ -75,7 +75,5 @@ class Runner:
         if job.task == "synthesis":
             return Runner(lambda z: model.generate(model.map(z)), backend.description, close=model.close)
         return Runner(
-            lambda maps: model.generate(backend.encode(maps), decoder=True),
-            backend.description,
-            close=model.close,
+            lambda maps: model.generate(backend.encode(maps)), backend.description, close=model.close
         )

@@ -131,7 +131,24 @@ def export_bundle(
 def _encoder_input(source: Source, map_size: int) -> EncoderInput | None:
     if source.reconstructor is None:
         return None
-    return EncoderInput(map_size, gives_w_plus(source.reconstructor.encoder, source.reconstructor.latent_avg))
+    encoder, latent_avg = source.reconstructor.encoder, source.reconstructor.latent_avg
+    return EncoderInput(map_size, gives_w_plus(encoder, latent_avg), _noise_layers(source, map_size))
+
+
+def _noise_layers(source: Source, map_size: int) -> tuple[int, ...]:
+    """Layers whose noise images the encoder predicts from maps of `map_size`; `BadInput` if not all exist."""
+    assert source.reconstructor is not None
+    levels = source.reconstructor.encoder.noise_levels
+    sizes = [map_size >> halvings for halvings in range(len(source.reconstructor.encoder.depth), -1, -1)]
+    predicted = sizes[:levels]
+    shapes = source.generator.noise_shapes()
+    layers = tuple(i for i, shape in enumerate(shapes) if shape[2] in predicted)
+    if len(layers) != 2 * levels:
+        raise BadInput(
+            f"map size {map_size}: the encoder would predict noise of {predicted} pixels, which are no sizes"
+            f" of a generator of {source.generator.resolution}; give the size that it was trained with"
+        )
+    return layers
 
 
 def _image_size(source: Source, options: Options) -> ImageSize:

@@ -66,7 +66,9 @@ def _synthesis(name: GraphName, generator: Generator) -> NetworkGraph:
 
 def _encoder(reconstructor: Reconstructor, map_size: int, num_ws: int) -> NetworkGraph:
     def build(ops: Ops, precision: Precision) -> onnx.ModelProto:
-        return encoder_model(reconstructor.encoder, reconstructor.latent_avg, map_size, num_ws, precision)
+        return encoder_model(
+            reconstructor.encoder, reconstructor.latent_avg, map_size, num_ws, ops, precision
+        )
 
     def check(file: str, model: onnx.ModelProto, progress: Progress) -> Parity:
         return check_encoder(model, reconstructor, map_size, progress)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from fingergen.export import weights
 from fingergen.export.cli import main
+from fingergen.runtime import load
 from fingergen.runtime.bundle import read_bundle
 from fingergen.training.checkpoints import save_generator, save_reconstruction
 from fingergen.training.networks import Encoder, Generator, Reconstructor
@@ -83,10 +84,10 @@ def test_both_checkpoints_with_one_decoder_share_the_graph(tmp_path, generator, 
     assert result.exit_code == 0, result.stderr
     manifest = json.loads(result.stdout)
     assert manifest["graphs"]["decoder"] is None
-    assert manifest["encoder"] == {"input_size": 48, "w_plus": False}
+    assert manifest["encoder"] == {"input_size": 48, "w_plus": False, "noise_layers": []}
     maps = torch.rand(2, 3, 48, 48)
     with torch.inference_mode():
-        expected = Reconstructor(encoder, generator, latent_avg).eval().encode(maps).numpy()
+        expected = Reconstructor(encoder, generator, latent_avg).eval().encode(maps).w.numpy()
     run = ort.InferenceSession(tmp_path / "bundle" / "encoder.onnx")
     close(run.run(None, {"map": maps.numpy()})[0], expected)
 
@@ -125,11 +126,51 @@ def test_reconstruction_alone_synthesises_with_its_decoder(tmp_path, generator, 
     result = export(path, "--out", tmp_path / "bundle", "--ppi", 500, "--ops", "native", "--json")
     assert result.exit_code == 0, result.stderr
     manifest = json.loads(result.stdout)
-    assert manifest["encoder"] == {"input_size": 16, "w_plus": True}
+    assert manifest["encoder"] == {"input_size": 16, "w_plus": True, "noise_layers": []}
     assert manifest["image"] == {"ppi": 500, "output_size": 16, "output_ppi": 500}
     assert [source["role"] for source in manifest["provenance"]["checkpoints"]] == ["reconstruction"]
     for path in (tmp_path / "bundle").glob("*.onnx"):
         assert not onnx.load(path).functions
+
+
+def test_an_encoder_that_predicts_noise(tmp_path):
+    """Where ridges run goes from template to image by way of the bundle, in any batch; edits keep it."""
+    decoder = small_generator(resolution=32, widths={4: 10, 8: 7, 16: 5, 32: 4})
+    encoder = randomise(Encoder((1, 1), width=8, style_dim=24, noise_levels=3))
+    average = torch.rand(24)
+    config = {"ppi": 125, "map_size": 32}
+    path = reconstruction(tmp_path, encoder, decoder, latent_avg=average, config=config)
+    result = export(path, "--out", tmp_path / "finger", "--precision", "fp16", "--check-seeds", "4")
+    assert result.exit_code == 0, result.stderr
+    maps = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    floats = torch.from_numpy(maps.transpose(0, 3, 1, 2)).float() / 255
+    reconstructor = Reconstructor(encoder, decoder, average).eval()
+    with torch.no_grad():
+        expected = reconstructor(floats).numpy()
+        without = decoder.synthesize(reconstructor.encode(floats).w).numpy()
+    with load(tmp_path / "finger", backend="onnxruntime") as model:
+        assert model.bundle.manifest.encoder.noise_layers == (1, 2, 3, 4, 5, 6)
+        encoded = model.encoded(maps)
+        assert [noise.shape for noise in encoded.noise] == [(3, 1, side, side) for side in (8, 8, 16, 16, 32, 32)]
+        close(model.generate(encoded), expected)
+        close(model.generate(model.encode(maps), decoder=True), without)
+        assert abs(expected - without).max() > 0.1
+        alone = np.concatenate([model.generate(model.encoded(each)) for each in maps])
+        assert np.array_equal(alone, model.generate(encoded))
+        assert np.array_equal(model.edit(encoded, 0, 3.0)[1], model.reconstruct(maps))
+    for graph in ("encoder", "synthesis"):
+        assert f"{graph}.fp16" in read_bundle(tmp_path / "finger").manifest.parity
+
+
+def test_maps_of_a_size_that_fits_no_layers(tmp_path):
+    encoder = randomise(Encoder((1, 1), width=8, style_dim=24, noise_levels=3))
+    path = reconstruction(
+        tmp_path,
+        encoder,
+        small_generator(resolution=32, widths={4: 10, 8: 7, 16: 5, 32: 4}),
+        config={"ppi": 125, "map_size": 64},
+    )
+    refused(export(path, "--out", tmp_path / "finger"), "map size 64", "no sizes of a generator of 32")
 
 
 def test_published_format_with_three_channels(tmp_path):

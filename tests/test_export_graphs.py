@@ -82,7 +82,7 @@ def test_encoder_graph_gives_the_published_w():
     encoder = Encoder("ir_se_50")
     holder = filled(torch.nn.ModuleDict({"encoder": encoder}), "encoder")
     maps = np.clip(np.abs(normal(4, 2, 3, 256, 256)), 0, 1)[:1]
-    (w,) = session(encoder_model(holder["encoder"], None, 256, 14)).run(None, {"map": maps})
+    (w,) = session(encoder_model(holder["encoder"], None, 256, 14, OPS["custom"])).run(None, {"map": maps})
     close(w, np.load(REFERENCE / "encoder.npz")["w"][:1], 1e-4)
 
 
@@ -133,11 +133,11 @@ def test_encoder_graph_adds_the_average_latent(num_ws, average_shape):
     encoder = randomise(Encoder((1, 2), width=8, style_dim=24, num_ws=num_ws))
     latent_avg = None if average_shape is None else torch.randn(average_shape)
     reconstructor = Reconstructor(encoder, small_generator(), latent_avg).eval()
-    run = session(encoder_model(encoder, latent_avg, 40, 6))
+    run = session(encoder_model(encoder, latent_avg, 40, 6, OPS["custom"]))
     for batch in (1, 3, 8):
         maps = torch.rand(batch, 3, 40, 40)
         with torch.inference_mode():
-            expected = reconstructor.encode(maps).numpy()
+            expected = reconstructor.encode(maps).w.numpy()
         close(run.run(None, {"map": maps.numpy()})[0], expected)
 
 
@@ -166,7 +166,9 @@ def test_parity_figures():
     synthesis = parity.check_synthesis("x", synthesis_model(generator, OPS["custom"]), generator)
     assert (synthesis.batches, synthesis.seeds) == ((1, 3, 8), 12)
     reconstructor = Reconstructor(randomise(Encoder((1, 1), width=8, style_dim=24)), generator).eval()
-    encoder = parity.check_encoder(encoder_model(reconstructor.encoder, None, 32, 6), reconstructor, 32)
+    encoder = parity.check_encoder(
+        encoder_model(reconstructor.encoder, None, 32, 6, OPS["custom"]), reconstructor, 32
+    )
     for figures in (mapping, synthesis, encoder):
         assert 0 < figures.max_abs_error < 0.1 * figures.tolerance
         assert figures.tolerance == pytest.approx(1e-4 * figures.scale)

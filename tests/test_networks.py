@@ -190,11 +190,11 @@ def test_encoder_sizes_and_average_latent():
     assert encoder(maps).shape == (2, 8)
     assert plus(maps).shape == (2, 6, 8)
     average, averages = torch.randn(8), torch.randn(6, 8)
-    assert torch.equal(Reconstructor(encoder, decoder).encode(maps), encoder(maps))
-    assert torch.equal(Reconstructor(encoder, decoder, average).encode(maps), encoder(maps) + average)
+    assert torch.equal(Reconstructor(encoder, decoder).encode(maps).w, encoder(maps))
+    assert torch.equal(Reconstructor(encoder, decoder, average).encode(maps).w, encoder(maps) + average)
     each = Reconstructor(encoder, decoder, averages)
-    assert torch.equal(each.encode(maps)[:, 3], encoder(maps) + averages[3])
-    assert torch.equal(Reconstructor(plus, decoder, averages).encode(maps), plus(maps) + averages)
+    assert torch.equal(each.encode(maps).w[:, 3], encoder(maps) + averages[3])
+    assert torch.equal(Reconstructor(plus, decoder, averages).encode(maps).w, plus(maps) + averages)
     assert each(maps).shape == (2, 1, 16, 16)
     assert not [key for key in each.state_dict() if "latent_avg" in key]
 

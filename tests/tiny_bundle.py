@@ -40,7 +40,7 @@ def write_tiny_bundle(
     synthesis, ops = generator(1, channels), OPS["custom"]
     models = {"mapping": mapping_model(synthesis, ops), "synthesis": synthesis_model(synthesis, ops)}
     if with_encoder:
-        models["encoder"] = encoder_model(encoder(2), None, MAP_SIZE, synthesis.num_ws)
+        models["encoder"] = encoder_model(encoder(2), None, MAP_SIZE, synthesis.num_ws, ops)
     decoder = generator(3, channels) if own_decoder else None
     if decoder is not None:
         models["decoder"] = synthesis_model(decoder, ops)

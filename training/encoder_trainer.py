@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
 
+from . import processes
 from .adversary import BETAS, Adversary
 from .checkpoints import load_reconstruction, save_reconstruction
 from .loop import descend, restore, seed_torch, step_rng
@@ -103,6 +104,11 @@ class EncoderTrainer:
         self.provenance = dict(provenance)
         self.batch_size, self.images_seen = config.batch, 0
         self.sampled = min(round(config.sampled * config.batch), config.batch - 1)
+        if self.sampled % processes.count():
+            raise BadInput(
+                f"--sampled {config.sampled}: gives {self.sampled} of {config.batch} images a step;"
+                f" must be a multiple of the {processes.count()} processes"
+            )
         self.network, self.reader, self.window = network, MapReader(window).to(device), window
         seed_torch(config.seed, 0)
         encoder = Encoder(
@@ -129,7 +135,8 @@ class EncoderTrainer:
     # -- one step ---------------------------------------------------------------------------------------
 
     def draw(self, images_seen: int) -> Pairs:
-        return self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size - self.sampled)
+        pairs = self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size - self.sampled)
+        return Pairs(processes.shard(pairs.images), processes.shard(pairs.maps))
 
     def step(self, batch: Pairs) -> dict[str, float]:
         """Advance by one batch of real pairs, filled up with sampled ones."""
@@ -139,7 +146,9 @@ class EncoderTrainer:
         images, maps = to_floats(batch, self.device)
         images = images.expand(-1, self.current.decoder.channels, -1, -1)
         if self.sampled:
-            sampled_images, sampled_maps, sampled_w = self.sample_pairs(self.sampled)
+            sampled_images, sampled_maps, sampled_w = self.sample_pairs(
+                processes.shard(self._draw_z(self.sampled))
+            )
             images, maps = torch.cat([images, sampled_images]), torch.cat([maps, sampled_maps])
         encoded = self.current.encode(maps)
         found = self.current.decode(encoded)
@@ -156,7 +165,7 @@ class EncoderTrainer:
         if self.adversary:
             losses["adversarial"] = (config.adversarial_weight, self.adversary.loss(found, maps))
         if self.sampled:
-            difference = encoded.w[-self.sampled :] - (sampled_w[:, None] if config.w_plus else sampled_w)
+            difference = encoded.w[-len(sampled_w) :] - (sampled_w[:, None] if config.w_plus else sampled_w)
             losses["latent"] = (config.latent_weight, difference.square().mean())
         loss = torch.stack([weight * value for weight, value in losses.values()]).sum()
         descend(self.optimizer, loss)
@@ -166,6 +175,9 @@ class EncoderTrainer:
             number = self.images_seen // self.batch_size
             figures |= self.adversary.step(images, found, maps, number)
         return figures
+
+    def _draw_z(self, count: int) -> Tensor:
+        return torch.randn(count, self.current.decoder.style_dim, device=self.device)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -180,10 +192,10 @@ class EncoderTrainer:
                 average.copy_(current[name])
 
     @torch.no_grad()
-    def sample_pairs(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (N, C, R, R) of random latents, the maps (N, 3, S, S) of what is seen in them, their w."""
+    def sample_pairs(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (N, C, R, R) of z (N, style_dim), the maps (N, 3, S, S) of what is seen in them, their w."""
         decoder = self.reconstructor.decoder
-        w = decoder.map(torch.randn(count, decoder.style_dim, device=self.device))
+        w = decoder.map(z)
         images = decoder.synthesize(w)
         templates = self.reader(torch.sigmoid(self.network(images)))
         maps = draw_maps(templates, self.window, self.config.map_size).to(self.device).float() / 255
@@ -197,7 +209,8 @@ class EncoderTrainer:
         map's minutiae the network sees in the reconstruction."""
         seed_torch(self.config.seed, 2**62)  # the same latents every time
         kinds = {"held_out": to_floats(self.source.held_out(JUDGED), self.device)}
-        kinds["sampled"] = self.sample_pairs(JUDGED)[:2]
+        if self.sampled:
+            kinds["sampled"] = self.sample_pairs(self._draw_z(JUDGED))[:2]
         for kind, (images, maps) in kinds.items():
             found = self.reconstructor(maps)
             images = images.expand(found.shape)

@@ -9,6 +9,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from ..encoded import Encoded
 from ..images import Pixels
 from ..model import NoiseMode
 from .options import (
@@ -77,20 +78,18 @@ def edit(
         triples = {name: _planned(name, source, degree) for name, source in named.items()}
         missing = [name for name, triple in triples.items() if any([output.is_missing(p) for p in triple])]
 
-        def styles(names: Sequence[str]) -> tuple[NDArray[np.float32], Sequence[int]]:
-            """w of some of the fingers, and the seeds of their noise."""
+        def styles(names: Sequence[str]) -> tuple[NDArray[np.float32] | Encoded, Sequence[int]]:
+            """Some of the fingers, and the seeds of their noise."""
             if seeds is None:
                 read = [reading.read(files[name]) for name in names]
-                return model.encode(read), [noise_seed] * len(names)
+                return model.encoded(read), [noise_seed] * len(names)
             chosen = [int(name) for name in names]
             return model.map(model.z(chosen)), chosen
 
         def made() -> Iterator[tuple[Planned, Pixels]]:
             for batch in batches(missing, model.backend.batch):
                 w, noise_seeds = styles(batch)
-                edited = model.edit(
-                    w, index, degree, layers, truncation, noise, noise_seeds, decoder=seeds is None, size=size
-                )
+                edited = model.edit(w, index, degree, layers, truncation, noise, noise_seeds, size=size)
                 for name, images in zip(batch, zip(*edited, strict=True), strict=True):
                     yield from zip(triples[name], images, strict=True)
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .batch_norm import BatchNorm2d
 from .generator import Generator
 from .layers import EqualLinear
 from .noise_pyramid import NoisePyramid
@@ -39,6 +41,15 @@ class SqueezeExcite(nn.Module):
         return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(mean))))
 
 
+class SampledConv(nn.Conv2d):
+    """1x1 convolution of every `stride`-th pixel. Sampled first: PyTorch 2.13's gradient of the strided form
+    writes beyond its memory on a CPU (fewer than 16 channels, channels last)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = self.stride
+        return F.conv2d(x[:, :, ::rows, ::columns], self.weight)
+
+
 class ResidualUnit(nn.Module):
     """(N, I, H, W) → (N, O, H/stride, W/stride)."""
 
@@ -49,14 +60,14 @@ class ResidualUnit(nn.Module):
             self.shortcut_layer = nn.MaxPool2d(1, stride)
         else:
             self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+                SampledConv(in_channels, out_channels, 1, stride, bias=False), BatchNorm2d(out_channels)
             )
         self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(in_channels),
+            BatchNorm2d(in_channels),
             nn.Conv2d(in_channels, out_channels, 3, 1, 1, bias=False),
             nn.PReLU(out_channels),
             nn.Conv2d(out_channels, out_channels, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(out_channels),
+            BatchNorm2d(out_channels),
             SqueezeExcite(out_channels),
         )
 
@@ -104,7 +115,7 @@ class Encoder(nn.Module):
         self.num_ws = num_ws
         self.noise_levels = noise_levels
         self.input_layer = nn.Sequential(
-            nn.Conv2d(input_channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)
+            nn.Conv2d(input_channels, width, 3, 1, 1, bias=False), BatchNorm2d(width), nn.PReLU(width)
         )
         units = []
         channels = width
