@@ -156,6 +156,12 @@ def test_command_writes_a_run_and_continues_it(stripes: Path, tmp_path: Path):
         (["--resolution", "100"], "--resolution 100: must be a power of two"),
         (["--batch", "6"], "--batch 6: must be 1 to 4 or a multiple of 4"),
         (["--mixing", "2"], "--mixing 2.0: is a probability"),
+        (["--accumulate", "8"], "--accumulate 8: a part must hold a multiple of 4 images"),
+        (["--augment-p", "0.2"], "--augment-p 0.2: has no effect without --augment"),
+        (["--augment", "--augment-p", "2"], "--augment-p 2.0: is a probability"),
+        (["--ada-target", "2"], "--ada-target 2.0: is a mean of signs"),
+        (["--ada-interval", "0"], "--ada-interval 0: must be 1 or more"),
+        (["--precision", "fp8"], "--precision fp8: must be one of fp32, bf16, fp16"),
         (["--device", "cuda:77"], "--device cuda:77: not usable here"),
     ],
 )

@@ -27,6 +27,8 @@ from .sources import ImageFolder, ImageSource, ProceduralFingers
               help="with --fingers: side in pixels at 500 ppi that an image shows")  # fmt: skip
 @click.option("--masters", type=click.Path(path_type=Path),
               help="with --fingers: folder that keeps them  [default: OUT/masters]")  # fmt: skip
+@click.option("--start-from", type=click.Path(path_type=Path),
+              help="checkpoint whose networks a new run begins with: fine-tuning")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True,
               help="run folder; continues the run it holds")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=5_000_000, show_default=True,
@@ -41,6 +43,7 @@ def generator(
     fingers: int | None,
     window: int,
     masters: Path | None,
+    start_from: Path | None,
     out: Path,
     images: int,
     checkpoint_every: int,
@@ -52,8 +55,9 @@ def generator(
     Interrupt it at any time: the same command continues.
 
     \b
-    Examples: full prints; a small sensor, small enough for a CPU
+    Examples: full prints; a few thousand of them, on a large GPU; a small sensor, small enough for a CPU
       fg-train generator --data prints --out run
+      fg-train generator --data prints --augment --precision fp16 --batch 32 --out run
       fg-train generator --fingers 4000 --window 256 --resolution 128 --style-dim 128 --n-mlp 4 \\
           --channel-base 2048 --channel-max 96 --batch 8 --r1-weight 20 --path-weight 0 --out run
     """
@@ -74,5 +78,7 @@ def generator(
                 masters or out / "masters", fingers, window, config.resolution, bar.update
             )
     trainer = GeneratorTrainer(config, source, provenance, chosen)
+    if start_from:
+        trainer.start_from(start_from)
     with interruption() as interrupted:
         train_with_bar("generator", trainer, out, images, checkpoint_every, interrupted)

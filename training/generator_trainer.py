@@ -50,6 +50,11 @@ class GeneratorTrainer:
     ):
         """`provenance`: plain values that describe the images, stored with the configuration; `ppi` among
         them is the resolution of the network's images, which an exported bundle goes by."""
+        if config.batch % (config.accumulate * processes.count()):
+            raise BadInput(
+                f"--accumulate {config.accumulate}: --batch {config.batch} cannot be shared equally by the "
+                f"parts of {processes.count()} processes"
+            )
         self.config, self.source, self.device = config, source, device
         self.provenance = dict(provenance)
         self.batch_size, self.images_seen = config.batch, 0
@@ -235,8 +240,17 @@ class GeneratorTrainer:
 
     @torch.no_grad()
     def sample(self, run: Run) -> None:
-        """Write a sheet of samples."""
-        run.sheet(self.images_seen, self.samples(SAMPLES), columns=6)
+        """Write a sheet of samples; show how weights, w and logits are spread."""
+        images = self.samples(SAMPLES)
+        reals = self.source.batch(step_rng(self.config.seed, self.images_seen), SAMPLES)
+        run.sheet(self.images_seen, images, columns=6)
+        run.weights(self.images_seen, generator=self.g_ema, discriminator=self.discriminator)
+        spread = {
+            "w": self.g_ema.map(torch.randn(1000, self.config.style_dim, device=self.device)),
+            "logit/fake": self.discriminator(images),
+            "logit/real": self.discriminator(reals.to(self.device).float() / 127.5 - 1),
+        }
+        run.histograms(self.images_seen, spread)
 
     def save(self, path: Path) -> None:
         """Write everything that `load` needs to go on."""
@@ -256,6 +270,24 @@ class GeneratorTrainer:
                 "scalers": [scaler.state_dict() for scaler in (self.g_scaler, self.d_scaler) if scaler],
             },
         )
+
+    def start_from(self, path: Path) -> None:
+        """Begin with the networks of a checkpoint of any origin, to go on with other images. Where it has no
+        discriminator, that starts afresh, and where it has the average alone, the generator is that."""
+        checkpoint = load_generator(path)
+        found = checkpoint.g_ema.architecture()
+        for key, wanted in self.generator.architecture().items():
+            if found[key] != wanted:
+                raise BadInput(f"--start-from {path}: its generator has {key} {found[key]}, not {wanted}")
+        self.g_ema.load_state_dict(checkpoint.g_ema.state_dict())
+        self.generator.load_state_dict(checkpoint.g or checkpoint.g_ema.state_dict())
+        if checkpoint.d is not None:
+            try:
+                self.discriminator.load_state_dict(checkpoint.d)
+            except RuntimeError as error:
+                raise BadInput(
+                    f"--start-from {path}: its discriminator has other sizes than its generator"
+                ) from error
 
     def load(self, path: Path) -> None:
         """Continue from what `save` wrote; all options but the networks' shapes may have changed."""
