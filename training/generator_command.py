@@ -11,10 +11,13 @@ from fingergen.runtime.errors import BadInput
 from . import processes
 from .generator_trainer import GeneratorConfig, GeneratorTrainer
 from .map_reading import PPI
-from .options import config_options
+from .measuring import MeasuringConfig
+from .measuring_setup import measurement, pairs_of
+from .options import config_options, take
 from .progress import train_with_bar
 from .runs import choose_device, interruption
 from .sources import ImageFolder, ImageSource, ProceduralFingers
+from .states import StatesConfig
 
 
 @click.command()
@@ -36,7 +39,14 @@ from .sources import ImageFolder, ImageSource, ProceduralFingers
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=10_000, show_default=True,
               help="images between states")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option("--minutiae-net", type=click.Path(path_type=Path),
+              help="run folder or state of the network that fid, kid and diversity look through"
+                   "  [default: OUT/minutiae_net, trained first]")  # fmt: skip
+@click.option("--inception", type=click.Path(path_type=Path),
+              help="weights of torchvision's inception_v3: look through that too")  # fmt: skip
 @config_options(GeneratorConfig)
+@config_options(StatesConfig)
+@config_options(MeasuringConfig)
 def generator(
     data: Path | None,
     ppi: int,
@@ -48,6 +58,8 @@ def generator(
     images: int,
     checkpoint_every: int,
     device: str,
+    minutiae_net: Path | None,
+    inception: Path | None,
     **options: Any,
 ) -> None:
     """Train the StyleGAN2 generator on a folder of images or on procedural fingers.
@@ -63,7 +75,8 @@ def generator(
     """
     if (data is None) == (fingers is None):
         raise BadInput("give either --data FOLDER or --fingers N")
-    config = GeneratorConfig(**options)
+    config = take(GeneratorConfig, options)
+    states, measuring = take(StatesConfig, options), take(MeasuringConfig, options)
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images", "ppi": ppi}
     source: ImageSource
@@ -81,4 +94,13 @@ def generator(
     if start_from:
         trainer.start_from(start_from)
     with interruption() as interrupted:
-        train_with_bar("generator", trainer, out, images, checkpoint_every, interrupted)
+        of_image = config.resolution, config.channels, provenance["ppi"]
+        measured = measurement(
+            measuring, trainer.g_ema, source, provenance["ppi"], out,
+            lambda: pairs_of(data, masters or out / "masters", fingers or 0, *of_image),
+            minutiae_net, inception, interrupted,
+        )  # fmt: skip
+        train_with_bar(
+            "generator", trainer, out, images, checkpoint_every, interrupted,
+            keep=states.keep, best_by=states.best_by, measurement=measured,
+        )  # fmt: skip

@@ -1,6 +1,7 @@
 """Training of the minutiae network that the encoder's loss looks through."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,6 @@ from .map_reading import MapReader, agreement_figures
 from .minutiae_features import MinutiaeNet, map_distance
 from .pairs import Pairs, PairSource
 from .runs import Run
-from .states import STATE
 
 LEARNING_RATE = 5e-3
 SHOWN = 12  # pairs of a sheet
@@ -82,10 +82,20 @@ class MinutiaeTrainer:
                 f"{path}: is no whole state of a minutiae network; delete it to train it anew"
             ) from error
 
-    def finished(self, folder: Path) -> MinutiaeNet:
-        """The network of the run in `folder`, frozen."""
-        self.load(folder / STATE)
-        return self.network.eval().requires_grad_(False)
+
+def load_minutiae_net(path: Path) -> tuple[MinutiaeNet, dict[str, Any]]:
+    """The network in a state that `MinutiaeTrainer` wrote, frozen, and the configuration: `resolution` and
+    `window` tell the images it is for. BadInput for any other file."""
+    content = read(path)
+    try:
+        config = content["config"]
+        network = MinutiaeNet(width=config["width"])
+        network.load_state_dict(content["minutiae_net"])
+        if not all(isinstance(config[key], int) and config[key] > 0 for key in ("resolution", "window")):
+            raise ValueError("no size of the images")
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: is no state of a minutiae network; give that of fg-train encoder") from error
+    return network.eval().requires_grad_(False), config
 
 
 def to_floats(pairs: Pairs, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -71,11 +71,6 @@ def shard(batch: Sliceable) -> Sliceable:
     return cast(Sliceable, batch[rank() :: count()]) if count() > 1 else batch  # type: ignore[index]
 
 
-def randn_like(local: Tensor) -> Tensor:
-    """This process's part of standard normal numbers for the whole batch that `local` (N, …) is a part of."""
-    return shard(torch.randn(len(local) * count(), *local.shape[1:], dtype=local.dtype, device=local.device))
-
-
 def average(local: Tensor) -> Tensor:
     """Mean of a tensor over the processes, differentiable to any order."""
     return cast(Tensor, _Average.apply(local)) if count() > 1 else local

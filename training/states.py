@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,12 +15,27 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 
 from . import processes
+from .options import setting
 
 STATE = "state.pt"  # the newest
 BEST = "best.pt"
 BEST_FIGURE = "best.json"  # why it is
 HIGHER_IS_BETTER = {"precision", "recall", "quality", "diversity"}  # figures; of all others, lower is better
 NUMBERED = "states"  # folder of the last ones
+
+
+@dataclass(frozen=True)
+class StatesConfig:
+    """Which states are kept."""
+
+    keep: int = setting(3, "last states that are kept")
+    best_by: str | None = setting(
+        None, "keep the state with the best of this figure in metrics.jsonl", type=str
+    )
+
+    def __post_init__(self) -> None:
+        if self.keep < 1:
+            raise BadInput(f"--keep {self.keep}: must be 1 or more")
 
 
 class Savable(Protocol):
