@@ -44,8 +44,13 @@ def decode(content: bytes, name: object) -> Scan:
 
 
 def read_square(file: StoredFile, resolution: int, channels: int) -> np.ndarray:
-    """An image as uint8 (channels, resolution, resolution): padded with white to a square, then resized."""
-    image = decode(file.read(), file).image.convert("L" if channels == 1 else "RGB")
+    """An image as `to_square` makes it."""
+    return to_square(decode(file.read(), file).image, resolution, channels)
+
+
+def to_square(image: Image.Image, resolution: int, channels: int) -> np.ndarray:
+    """uint8 (channels, resolution, resolution): padded with white to a square, then resized."""
+    image = image.convert("L" if channels == 1 else "RGB")
     side = max(image.size)
     if image.size != (side, side):
         image = ImageOps.pad(image, (side, side), color=WHITE[image.mode])

@@ -16,7 +16,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import decode_template
 
 from .data_files import IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, Sample, StoredFile, find_samples
-from .decoding import decode, read_square
+from .decoding import decode, to_square
 from .fingers import Finger, impressions, read_shard, write_masters
 from .map_reading import PPI, draw_maps
 from .splits import FingerRule, held_out
@@ -125,18 +125,18 @@ class PairFolder:
 
     def _read(self, samples: Sequence[Sample]) -> Pairs:
         with ThreadPoolExecutor() as pool:
-            images = list(
-                pool.map(lambda sample: read_square(sample.image, self._resolution, self._channels), samples)
-            )
-            maps = list(pool.map(self._read_map, samples))
+            images, maps = zip(*pool.map(self._read_one, samples), strict=True)
         return Pairs(torch.from_numpy(np.stack(images)), torch.cat(maps))
 
-    def _read_map(self, sample: Sample) -> Tensor:
-        """uint8 (1, 3, S, S)."""
+    def _read_one(self, sample: Sample) -> tuple[NDArray[np.uint8], Tensor]:
+        """uint8 (C, R, R) and (1, 3, S, S)."""
+        image = decode(sample.image.read(), sample.image).image
+        return to_square(image, self._resolution, self._channels), self._read_map(sample, *image.size)
+
+    def _read_map(self, sample: Sample, width: int, height: int) -> Tensor:
         if sample.template is None:
             assert sample.map
             return torch.from_numpy(_read_map_image(sample.map, self._map_size))[None]
-        width, height = decode(sample.image.read(), sample.image).image.size
         name = Path(sample.template.member or sample.template.path)
         template = decode_template(sample.template.read(), name, width=width, height=height)
         if (template.width, template.height) != (width, height):

@@ -112,7 +112,7 @@ def write_data_set(data: DataSet, fingers: int, count: int, workers: int = 1) ->
     """
     data.prepare()
     rows = _read_index(data.folder / INDEX)
-    work = partial(_write_finger, data, count)
+    work = partial(write_finger, data, count=count)
     try:
         with closing(in_processes(work, range(fingers), workers)) as finished:
             for finger, written in finished:
@@ -122,10 +122,6 @@ def write_data_set(data: DataSet, fingers: int, count: int, workers: int = 1) ->
     finally:
         lines = (json.dumps(rows[key]) + "\n" for key in sorted(rows))
         write_atomically(data.folder / INDEX, "".join(lines).encode())
-
-
-def _write_finger(data: DataSet, count: int, finger: int) -> int:
-    return write_finger(data, finger, count)
 
 
 def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
