@@ -31,7 +31,9 @@ def share(scores: Iterable[float], threshold: float) -> float:
     return float(np.mean([score > threshold for score in scores]))
 
 
-def judge(model: Model, seeds: int, fingers: int, truncation: float, degree: float) -> dict[str, object]:
+def judge(
+    model: Model, seeds: int, fingers: int, truncation: float | None, degree: float
+) -> dict[str, object]:
     """All figures of a bundle; two seconds or so an image."""
     side = model.bundle.manifest.image.output_size
     if round(model.ppi()) != PPI:
@@ -59,8 +61,10 @@ def judge(model: Model, seeds: int, fingers: int, truncation: float, degree: flo
         "pairs_of_seeds_that_match": share(between, threshold),
         "largest_score_between_seeds": max(between),
     }
-    w = model.map(model.z(range(min(seeds, fingers))))
-    edited = model.edit(w, index=0, degree=degree, truncation=truncation)
+    chosen = range(min(seeds, fingers))
+    edited = model.edit(
+        model.map(model.z(chosen)), index=0, degree=degree, truncation=truncation, seeds=chosen
+    )
     looks = [[look(image) for image in part] for part in tqdm(edited, "edits", leave=False)]
     figures["edits_that_keep_the_finger"] = share(
         [similarity(a, b) for part in (looks[0], looks[2]) for a, b in zip(part, looks[1], strict=True)],
@@ -85,9 +89,9 @@ def judge(model: Model, seeds: int, fingers: int, truncation: float, degree: flo
 @click.option(
     "--fingers", type=click.IntRange(min=2), default=40, show_default=True, help="held-out procedural fingers"
 )
-@click.option("--truncation", default=1.0, show_default=True)
+@click.option("--truncation", type=float, help="of synthesis  [default: what the bundle recommends]")
 @click.option("--degree", default=5.0, show_default=True, help="of the edit along SeFa direction 0")
-def main(bundle: Path | None, seeds: int, fingers: int, truncation: float, degree: float) -> None:
+def main(bundle: Path | None, seeds: int, fingers: int, truncation: float | None, degree: float) -> None:
     """Print the figures of a bundle (by default the packaged one) as JSON."""
     with load(bundle) as model:
         click.echo(json.dumps(judge(model, seeds, fingers, truncation, degree), indent=2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from fingergen.runtime.manifest import (
     Graphs,
     ImageSize,
     Manifest,
+    Recommended,
 )
 from fingergen.training.networks import Generator
 
@@ -46,6 +47,8 @@ class Options:
     checkpoint's, or the published convention (250 ppi; maps as large as the images). The runtime resizes
     images to `output_size` pixels a side, or to `output_ppi`: give one at most; neither gives 500 ppi.
 
+    `recommended`: what the runtime does where its user gives no truncation or noise.
+
     `precision` fp16 adds float16 graphs to the float32 ones, `engine` TensorRT engines. Where float16 is in
     either, it is compared with float32 on `check_seeds` seeds.
     """
@@ -55,6 +58,7 @@ class Options:
     output_size: int | None = None
     output_ppi: float | None = None
     map_size: int | None = None
+    recommended: Recommended = field(default_factory=Recommended)
     ops: Literal["custom", "native"] = "custom"
     precision: Precision = "fp32"
     engine: engines.EngineOptions | None = None
@@ -119,6 +123,7 @@ def export_bundle(
         encoder=_encoder_input(source, map_size),
         graphs=Graphs(**files),
         precisions={"fp16": half_files} if half_files else {},
+        recommended=options.recommended,
         engines=tuple(built),
         tools={tool: version(tool) for tool in TOOLS},
         provenance=_provenance(source, options),

@@ -6,11 +6,12 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
 from fingergen.runtime.errors import BadInput, command_line_errors
+from fingergen.runtime.manifest import NoiseMode, Recommended
 
 from .report import lines
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from .engines.target import EngineOps
     from .graph import Precision
 
-CHECKPOINT_OPTIONS = ("ppi", "output_size", "output_ppi", "map_size")
+RECOMMENDED = ("truncation", "noise")
+CHECKPOINT_OPTIONS = ("ppi", "output_size", "output_ppi", "map_size", *RECOMMENDED)
 ENGINE_OPTIONS = ("flavor", "batch", "gpu", "embed_plugins", "timing_cache")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # as the bundle's schema has it
 EXAMPLES = """
@@ -33,6 +35,7 @@ Examples:
   fg-export generator.pt reconstruction.pt --out finger --name my-fingers
   fg-export generator.pt --out small-sensor --ppi 500
   fg-export generator.pt --out openvino --ops native
+  fg-export generator.pt --out varied --truncation 0.7 --noise random
   fg-export generator.pt --out gpu --precision fp16
   fg-export generator.pt --out rtx --engine fp16 --batch 1,16,64 --gpu sm_89,sm_120
   fg-export gpu --out gpu --overwrite --engine fp16
@@ -69,6 +72,17 @@ Examples:
     "--map-size",
     type=click.IntRange(16, 8192),
     help="Pixels a side of the encoder's minutiae maps.  [default: the checkpoint's, else the images' size]",
+)
+@click.option(
+    "--truncation",
+    type=click.FloatRange(-10, 10),
+    help="Truncation that the bundle recommends: what fg-run uses where none is given.  [default: 1]",
+)
+@click.option(
+    "--noise",
+    type=click.Choice(get_args(NoiseMode)),
+    help="Noise that the bundle recommends; random gives each seed ridges of its own where noise says where"
+    " ridges run.  [default: const]",
 )
 @click.option(
     "--ops",
@@ -151,6 +165,8 @@ def main(
         manifest = _add_engines(checkpoints[0], out, engine_options, overwrite)
     else:
         form: Literal["native", "custom"] = "native" if ops == "native" else "custom"
+        recommended = {key: value for key in RECOMMENDED if (value := options.pop(key)) is not None}
+        options["recommended"] = Recommended(**recommended)
         options |= {"name": name or out.resolve().name, "ops": form, "engine": engine_options}
         manifest = _export(checkpoints, out, overwrite, options)
     if as_json:

@@ -16,6 +16,7 @@ FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 
 GraphName = Literal["mapping", "synthesis", "encoder", "decoder"]
+NoiseMode = Literal["const", "random", "none"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class EncoderInput:
     input_size: int
     w_plus: bool
     noise_layers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """Settings that the bundle's maker chose; they hold where the user gives none.
+
+    `truncation`: ψ of w_avg + ψ (w - w_avg). `noise`: `const`, `random` or `none`. A generator whose noise
+    says where ridges run gives every finger the same minutiae unless it is drawn for each (`random`).
+    """
+
+    truncation: float = 1.0
+    noise: NoiseMode = "const"
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,7 @@ class Manifest:
     tools: Mapping[str, str]
     provenance: Mapping[str, Any]
     parity: Mapping[str, Mapping[str, Any]]
+    recommended: Recommended = field(default_factory=Recommended)
     latents: str = "latents.npz"
     precisions: Mapping[str, Mapping[GraphName, str]] = field(default_factory=dict)
     engines: tuple[Engine, ...] = ()
@@ -132,6 +146,7 @@ class Manifest:
             "image": ImageSize(**content["image"]),
             "encoder": _encoder_input(**encoder) if encoder else None,
             "graphs": Graphs(**content["graphs"]),
+            "recommended": Recommended(**content.get("recommended", {})),
             "engines": tuple(_engine(**engine) for engine in content["engines"]),
             "files": {path: FileRecord(**record) for path, record in content["files"].items()},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,12 @@ from .encoded import Encoded, with_predicted
 from .encoder_maps import Map, Source, encoder_maps, to_encoder_input
 from .errors import BadInput
 from .images import Pixels, resize, to_picture
+from .manifest import NoiseMode
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
 from .synthesis import Synthesis, batches, pair
 
 Floats = NDArray[np.float32]
-NoiseMode = Literal["const", "random", "none"]
 NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 DEMO = Path(__file__).with_name("demo")
 
@@ -57,8 +57,9 @@ class Model:
     Arguments that several methods have:
 
     - `seeds`: integers in [0, 2**64), one an image.
-    - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`) or `none`.
-    - `truncation`: ψ of w_avg + ψ (w - w_avg).
+    - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`) or `none`; None: what the
+      bundle recommends, or `const` where that is `random` and no `seeds` are given.
+    - `truncation`: ψ of w_avg + ψ (w - w_avg); None: what the bundle recommends.
     - `layers`: indices of style inputs, in [0, num_ws); None: all.
     - `w`: float32 (N, style_dim) or (N, num_ws, style_dim); or what `encoded` gives, whose noise images then
       take the place of the mode's, and which the decoder makes images of.
@@ -137,14 +138,15 @@ class Model:
             raise BadInput(f"style mixing: {len(other)} latents to mix into {len(w)}; give one, or one each")
         return latents.mix(w, other, latents.check_layers(layers, self.num_ws), alpha)
 
-    def truncate(self, w: Floats, truncation: float) -> Floats:
+    def truncate(self, w: Floats, truncation: float | None = None) -> Floats:
         """w_avg + ψ (w - w_avg) with ψ = truncation; w of any shape that ends in style_dim."""
-        return latents.truncate(np.asarray(w, np.float32), self.bundle.latents.w_avg, truncation)
+        psi = self.bundle.manifest.recommended.truncation if truncation is None else truncation
+        return latents.truncate(np.asarray(w, np.float32), self.bundle.latents.w_avg, psi)
 
     def generate(
         self,
         w: Floats | Encoded,
-        noise: NoiseMode = "const",
+        noise: NoiseMode | None = None,
         seeds: Sequence[int] | None = None,
         decoder: bool = False,
     ) -> Floats:
@@ -156,7 +158,7 @@ class Model:
     def render(
         self,
         w: Floats | Encoded,
-        noise: NoiseMode = "const",
+        noise: NoiseMode | None = None,
         seeds: Sequence[int] | None = None,
         decoder: bool = False,
         size: int | None = None,
@@ -176,8 +178,8 @@ class Model:
     def synthesize(
         self,
         seeds: Iterable[int],
-        truncation: float = 1.0,
-        noise: NoiseMode = "const",
+        truncation: float | None = None,
+        noise: NoiseMode | None = None,
         mix_seeds: int | Iterable[int] | None = None,
         mix_layers: Iterable[int] | None = None,
         mix_alpha: float = 1.0,
@@ -193,8 +195,8 @@ class Model:
     def stream(
         self,
         seeds: Iterable[int],
-        truncation: float = 1.0,
-        noise: NoiseMode = "const",
+        truncation: float | None = None,
+        noise: NoiseMode | None = None,
         mix_seeds: int | Iterable[int] | None = None,
         mix_layers: Iterable[int] | None = None,
         mix_alpha: float = 1.0,
@@ -235,7 +237,7 @@ class Model:
     def reconstruct(
         self,
         templates: Source | Iterable[Source],
-        noise: NoiseMode = "const",
+        noise: NoiseMode | None = None,
         seeds: Sequence[int] | None = None,
         size: int | None = None,
     ) -> Pixels:
@@ -251,8 +253,8 @@ class Model:
         index: int,
         degree: float,
         layers: Iterable[int] | None = None,
-        truncation: float = 1.0,
-        noise: NoiseMode = "const",
+        truncation: float | None = None,
+        noise: NoiseMode | None = None,
         seeds: Sequence[int] | None = None,
         decoder: bool = False,
         size: int | None = None,
@@ -291,10 +293,13 @@ class Model:
         return self.styles(w), buffers
 
     def noise_buffers(
-        self, mode: NoiseMode, seeds: Sequence[int] | None, images: int, decoder: bool = False
+        self, mode: NoiseMode | None, seeds: Sequence[int] | None, images: int, decoder: bool = False
     ) -> Sequence[Floats]:
         """Inputs of the backend: buffers (1, 1, H, W) or (images, 1, H, W)."""
         shapes = self.bundle.manifest.architecture.noise_shapes
+        if mode is None:
+            mode = self.bundle.manifest.recommended.noise
+            mode = "const" if mode == "random" and seeds is None else mode
         if mode == "const":
             own = self.bundle.latents.decoder_noise if decoder else None
             return own or self.bundle.latents.noise

@@ -151,7 +151,9 @@ def test_an_encoder_that_predicts_noise(tmp_path):
     with load(tmp_path / "finger", backend="onnxruntime") as model:
         assert model.bundle.manifest.encoder.noise_layers == (1, 2, 3, 4, 5, 6)
         encoded = model.encoded(maps)
-        assert [noise.shape for noise in encoded.noise] == [(3, 1, side, side) for side in (8, 8, 16, 16, 32, 32)]
+        assert [noise.shape for noise in encoded.noise] == [
+            (3, 1, side, side) for side in (8, 8, 16, 16, 32, 32)
+        ]
         close(model.generate(encoded), expected)
         close(model.generate(model.encode(maps), decoder=True), without)
         assert abs(expected - without).max() > 0.1
@@ -160,6 +162,16 @@ def test_an_encoder_that_predicts_noise(tmp_path):
         assert np.array_equal(model.edit(encoded, 0, 3.0)[1], model.reconstruct(maps))
     for graph in ("encoder", "synthesis"):
         assert f"{graph}.fp16" in read_bundle(tmp_path / "finger").manifest.parity
+
+
+def test_what_the_bundle_recommends(tmp_path, checkpoint):
+    assert export(checkpoint, "--out", tmp_path / "plain").exit_code == 0
+    options = ("--truncation", "0.7", "--noise", "random")
+    assert export(checkpoint, "--out", tmp_path / "varied", *options).exit_code == 0
+    plain, varied = (read_bundle(tmp_path / name).manifest.recommended for name in ("plain", "varied"))
+    assert (plain.truncation, plain.noise) == (1.0, "const")
+    assert (varied.truncation, varied.noise) == (0.7, "random")
+    refused(export(checkpoint, "--out", tmp_path / "no", "--noise", "loud"), "--noise")
 
 
 def test_maps_of_a_size_that_fits_no_layers(tmp_path):

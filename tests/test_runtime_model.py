@@ -1,5 +1,6 @@
 """The runtime's Python face, on a small bundle that our own export wrote."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from fingergen.runtime.backends import onnxruntime as onnxruntime_backend
 from fingergen.runtime.bundle import write_bundle
 from fingergen.runtime.encoder_maps import to_field_of_view
 from fingergen.runtime.images import to_levels
-from fingergen.runtime.manifest import ImageSize
+from fingergen.runtime.manifest import ImageSize, Recommended
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map
 from fingergen.runtime.model import open_bundle
 
@@ -245,6 +246,37 @@ class TestLatents:
             model.generate(np.zeros((2, 32), np.float32), "random", seeds=[1])
         with pytest.raises(BadInput, match="index: 32; this bundle has directions 0-31"):
             model.edit(np.zeros((1, 32), np.float32), 32, 1.0)
+
+
+class TestRecommended:
+    """What a bundle recommends holds where nothing is given."""
+
+    @pytest.fixture
+    def varied(self, bundle: Path, tmp_path: Path):
+        written = open_bundle(bundle)
+        manifest = replace(written.manifest, recommended=Recommended(truncation=0.5, noise="random"))
+        contents = {name: (bundle / name).read_bytes() for name in written.manifest.files}
+        write_bundle(tmp_path / "varied", manifest, contents)
+        with load(tmp_path / "varied", workers=1) as loaded:
+            yield loaded
+
+    def test_synthesis(self, model: Model, varied: Model):
+        made = varied.synthesize(range(3))
+        assert np.array_equal(made, model.synthesize(range(3), 0.5, "random"))
+        assert not np.array_equal(made, model.synthesize(range(3)))
+        assert np.array_equal(varied.synthesize(range(3), 1.0, "const"), model.synthesize(range(3)))
+
+    def test_noise_is_drawn_where_there_are_seeds(self, varied: Model):
+        w = varied.map(varied.z([4]))
+        assert np.array_equal(varied.generate(w), varied.generate(w, "const"))
+        assert np.array_equal(varied.generate(w, seeds=[4]), varied.generate(w, "random", [4]))
+
+    def test_edits(self, varied: Model):
+        w = varied.map(varied.z([4]))
+        for one, other in zip(
+            varied.edit(w, 0, 2.0), varied.edit(w, 0, 2.0, None, 0.5, "const"), strict=True
+        ):
+            assert np.array_equal(one, other)
 
 
 class TestImages:
