@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from collections.abc import Collection
 from pathlib import Path
+
+PARTIAL = re.compile(r"\.(.+)\.\d+\.\d+")  # what `write_atomically` calls a file until it is whole
 
 
 def user_cache() -> Path:
@@ -14,9 +18,17 @@ def user_cache() -> Path:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` beside `path`, then rename it into place; on failure `path` is as it was."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # see PARTIAL
     try:
         beside.write_bytes(content)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path, names: Collection[str]) -> None:
+    """Remove from `folder` what a killed process left of files of these names that it was writing."""
+    for path in folder.glob(".*"):
+        found = PARTIAL.fullmatch(path.name)
+        if found and found[1] in names:
+            path.unlink(missing_ok=True)

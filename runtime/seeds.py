@@ -48,6 +48,14 @@ def noise(seed: int, shapes: Iterable[tuple[int, ...]]) -> list[NDArray[np.float
     return [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
+def edits(seed: int, count: int) -> NDArray[np.float64]:
+    """What a seed draws for `count` edits of its finger: uniform numbers (count, 2) in [0, 1).
+
+    The key is seed + 2 · 2**64, independent of latent and noise; a larger count begins with the same rows.
+    """
+    return _generator(check_seed(seed) + 2 * SEEDS).random((count, 2))
+
+
 def parse_seeds(text: str) -> Sequence[int]:
     """Seeds of a command line: `7`, `0-99` (both ends included) or `0-9,20,30-39`, in the order written."""
     return parse_ranges(text, "seeds")

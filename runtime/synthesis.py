@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .model import Model, NoiseMode
 
 Floats = NDArray[np.float32]
+Item = TypeVar("Item")
 Pair = tuple[int, int | None]  # a seed, and the one that is mixed into it
 
 
@@ -81,7 +82,7 @@ def pair(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterato
         raise BadInput("mix_seeds: give one seed for all, or as many as there are seeds") from None
 
 
-def batches(pairs: Iterator[Pair], size: int) -> Iterator[list[Pair]]:
+def batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
     """Consecutive parts of `size`; the last may be shorter."""
-    while batch := list(itertools.islice(pairs, size)):
+    while batch := list(itertools.islice(items, size)):
         yield batch

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from .batch_size import LANES
 from .images import Pixels
 from .stages import Pipeline, Stage
-from .synthesis import Drawn, Pair, Synthesis, batches
+from .synthesis import batches
 from .tables import align
+
+if TYPE_CHECKING:
+    from .model import Model
+
+Job = TypeVar("Job")
+Numbers = TypeVar("Numbers")
 
 PERCENTILES = (50, 95, 99)
 
@@ -91,19 +97,35 @@ class Report:
         return "\n".join([self.backend, "", *align(summary, left=2), "", *align(rows)])
 
 
-class FullSpeed:
+class Steps(Protocol[Job, Numbers]):
+    """How images are made; each step may be called on any thread."""
+
+    @property
+    def model(self) -> Model: ...
+
+    def draw(self, jobs: Sequence[Job], /) -> Numbers:
+        """Random numbers of a batch."""
+
+    def compute(self, drawn: Numbers, /) -> Pixels:
+        """What the backend does: uint8 (N, C, R, R)."""
+
+    def finish(self, levels: Pixels, /) -> Pixels:
+        """One image (C, R, R) as it is written."""
+
+
+class FullSpeed(Generic[Job, Numbers]):
     """One run of `steps` in batches of `batch`, with `workers` threads a step beside those of the backend.
 
-    `write(seed, image)` is called for each image, on any thread; None: images are not written. `seconds`: the
+    `write(job, image)` is called for each image, on any thread; None: images are not written. `seconds`: the
     backend is given no batch later.
     """
 
     def __init__(
         self,
-        steps: Synthesis,
+        steps: Steps[Job, Numbers],
         batch: int,
         workers: int,
-        write: Callable[[int, Pixels], None] | None = None,
+        write: Callable[[Job, Pixels], None] | None = None,
         seconds: float = float("inf"),
     ) -> None:
         self._steps = steps
@@ -120,14 +142,14 @@ class FullSpeed:
         if write is not None:
             self._stages.append(Stage("encode and write", self._write, workers, room=2 * workers))
 
-    def images(self, pairs: Iterable[Pair]) -> Generator[tuple[int, Pixels]]:
-        """Make the images of `pairs` and give each with its seed when it is written, in any order.
+    def images(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Pixels]]:
+        """Make the image of each job and give it with its job when it is written, in any order.
 
-        `pairs` may have no end if there is one in time.
+        `jobs` may have no end if there is one in time.
 
         The first error of a step is raised. Close it (`contextlib.closing`) to end before all are made.
         """
-        in_time = takewhile(lambda _: self._has_time, pairs)
+        in_time = takewhile(lambda _: self._has_time, jobs)
         pipeline = Pipeline(batches(in_time, self._batch), self._stages)
         results = iter(pipeline)
         images = 0
@@ -167,22 +189,22 @@ class FullSpeed:
             destination="discarded" if self._write_image is None else "disk",
         )
 
-    def _draw(self, pairs: list[Pair]) -> Iterable[tuple[list[Pair], Drawn]]:
-        return [(pairs, self._steps.draw(pairs))]
+    def _draw(self, jobs: list[Job]) -> Iterable[tuple[list[Job], Numbers]]:
+        return [(jobs, self._steps.draw(jobs))]
 
-    def _compute(self, item: tuple[list[Pair], Drawn]) -> Iterable[tuple[int, Pixels]]:
-        pairs, drawn = item
+    def _compute(self, item: tuple[list[Job], Numbers]) -> Iterable[tuple[Job, Pixels]]:
+        jobs, drawn = item
         if not self._has_time:  # drawn in time, but not begun
             return ()
-        with self._calls.one(len(pairs)):
+        with self._calls.one(len(jobs)):
             levels = self._steps.compute(drawn)
-        return zip((seed for seed, _ in pairs), levels, strict=True)
+        return zip(jobs, levels, strict=True)
 
-    def _finish(self, item: tuple[int, Pixels]) -> Iterable[tuple[int, Pixels]]:
-        seed, levels = item
-        return [(seed, self._steps.finish(levels))]
+    def _finish(self, item: tuple[Job, Pixels]) -> Iterable[tuple[Job, Pixels]]:
+        job, levels = item
+        return [(job, self._steps.finish(levels))]
 
-    def _write(self, item: tuple[int, Pixels]) -> Iterable[tuple[int, Pixels]]:
+    def _write(self, item: tuple[Job, Pixels]) -> Iterable[tuple[Job, Pixels]]:
         assert self._write_image is not None
         self._write_image(*item)
         return [item]

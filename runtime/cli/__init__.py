@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import command_line_errors
+from .dataset import dataset
 from .edit import edit
 from .info import info
 from .reconstruct import reconstruct
@@ -22,9 +23,10 @@ def main() -> None:
       fg-run synth --seeds 0-15 --grid sheet.png
       fg-run reconstruct finger.xyt --out prints
       fg-run edit --seeds 7 --index 0 --degree 5 --out edits
+      fg-run dataset --fingers 1000 --impressions 4 --out set
       fg-run info
     """
 
 
-for command in (synth, reconstruct, edit, info):
+for command in (synth, reconstruct, edit, dataset, info):
     main.add_command(command)

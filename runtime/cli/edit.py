@@ -94,7 +94,8 @@ def edit(
                     yield from zip(triples[name], images, strict=True)
 
         planned = [plan for triple in triples.values() for plan in triple]
-        output.write(planned, made(), 3 * len(missing), sheet_columns=3)
+        to_make = [plan for name in missing for plan in triples[name]]
+        output.write(planned, to_make, made(), sheet_columns=3)
 
 
 def _planned(name: str, source: int | Path, degree: float) -> list[Planned]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import click
 
 from ..backends import usable_cores
 from ..errors import BadInput
+from ..files import remove_partial
 from ..images import FORMATS, Pixels, Provenance, contact_sheet, read_image, read_provenance, save_image
 from ..pipeline import Impression, write_impressions
 from .options import Writing
@@ -76,7 +77,7 @@ class Output:
 
     def is_missing(self, planned: Planned) -> bool:
         """Whether an image is to be made; `BadInput` if it exists and may neither be replaced nor kept."""
-        path = self._path(planned)
+        path = self.path(planned)
         if self._writing.out is None or self._writing.overwrite or not path.exists():
             return True
         if not self._writing.resume:
@@ -91,38 +92,59 @@ class Output:
                 )
         return False
 
+    def begin(self, missing: Iterable[Planned]) -> None:
+        """Make the folder, without what a killed run left of the images that are to be made."""
+        out = self._writing.out
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            names = {self.path(plan).name for plan in missing}
+            remove_partial(out, names | {f"{name}.json" for name in names})  # BMP has its text beside it
+
     def write(
         self,
         planned: Sequence[Planned],
+        missing: Sequence[Planned],
         images: Iterable[tuple[Planned, Pixels]],
+        sheet_columns: int | None = None,
+    ) -> None:
+        """Write `images`, which are the `missing` of those `planned`, then the sheet of all, and report."""
+        self.begin(missing)
+        impressions = (self.impression(plan, image) for plan, image in images)
+        if self._writing.out is not None:
+            impressions = write_impressions(impressions, self._workers)
+        self.collect(planned, impressions, len(missing), sheet_columns)
+        self.report(planned, len(missing))
+
+    def collect(
+        self,
+        planned: Sequence[Planned],
+        impressions: Generator[Impression],
         count: int,
         sheet_columns: int | None = None,
     ) -> None:
-        """Write `images`, `count` of those `planned`, then the sheet of all that are planned, and report."""
-        out, grid = self._writing.out, self._writing.grid
+        """Show the progress of `impressions`, `count` of those `planned`, each written already if it is to be
+        written; then write the sheet of all that are planned.
+        """
+        grid = self._writing.grid
         if grid is not None and len(planned) > MOST_ON_A_SHEET:
             raise BadInput(f"--grid: {len(planned)} images, but a sheet holds at most {MOST_ON_A_SHEET}")
-        impressions = (self.impression(plan, image) for plan, image in images)
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            impressions = write_impressions(impressions, self._workers)
         shown: dict[Path, Pixels] = {}
         with closing(impressions), _progress(impressions, count) as bar:
             for impression in bar:
                 if grid is not None:
                     shown[impression.path] = impression.image
         if grid is not None:
-            tiles = [shown[path] if path in shown else read_image(path) for path in map(self._path, planned)]
+            tiles = [shown[path] if path in shown else read_image(path) for path in map(self.path, planned)]
             sheet = contact_sheet(tiles, sheet_columns, labels=[plan.label for plan in planned])
             grid.parent.mkdir(parents=True, exist_ok=True)
             save_image(grid, sheet, self._ppi, self._provenance_of_all(planned))
-        self._report(planned, count)
 
     def impression(self, planned: Planned, image: Pixels) -> Impression:
         """A planned image with its place and all that its file says."""
-        return Impression(self._path(planned), image, self._ppi, self._provenance(planned))
+        return Impression(self.path(planned), image, self._ppi, self._provenance(planned))
 
-    def _path(self, planned: Planned) -> Path:
+    def path(self, planned: Planned) -> Path:
+        """The file of a planned image."""
         return (self._writing.out or Path()) / f"{planned.name}{FORMATS[self._writing.image_format]}"
 
     def _provenance(self, planned: Planned) -> Provenance:
@@ -130,15 +152,19 @@ class Output:
 
     def _provenance_of_all(self, planned: Sequence[Planned]) -> Provenance:
         """Of a sheet: what its images share, and a list of what is each one's own."""
-        own = {key: ",".join(plan.provenance[key] for plan in planned) for key in planned[0].provenance}
+        own = {
+            key: ",".join(plan.provenance.get(key, "") for plan in planned)
+            for key in dict.fromkeys(key for plan in planned for key in plan.provenance)
+        }
         return {**self._shared, **own}
 
-    def _report(self, planned: Sequence[Planned], count: int) -> None:
+    def report(self, planned: Sequence[Planned], count: int) -> None:
+        """Say what was written: `count` of the images `planned`; the others were kept."""
         out, grid = self._writing.out, self._writing.grid
         kept = len(planned) - count
         if self._writing.as_json:
             images = [
-                {"file": str(self._path(plan)) if out else None, **self._provenance(plan)} for plan in planned
+                {"file": str(self.path(plan)) if out else None, **self._provenance(plan)} for plan in planned
             ]
             report = {"images": images, "written": count if out else 0, "kept": kept, "ppi": self._ppi}
             click.echo(json.dumps(report | {"grid": str(grid) if grid else None}, indent=2))

@@ -66,4 +66,4 @@ def reconstruct(
                 images = model.reconstruct(read, noise, [noise_seed] * len(read), size)
                 yield from zip(batch, images, strict=True)
 
-        output.write(planned, made(), len(missing))
+        output.write(planned, missing, made())

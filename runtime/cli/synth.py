@@ -78,7 +78,8 @@ def synth(
         images = model.stream(
             (seed for seed, _ in missing), truncation, noise, mix, mix_layers, alpha, size, batch
         )
-        output.write(planned, zip((plan for _, plan in missing), images, strict=True), len(missing))
+        plans = [plan for _, plan in missing]
+        output.write(planned, plans, zip(plans, images, strict=True))
 
 
 def _chosen(seeds: Sequence[int] | None, count: int | None, first: int) -> Sequence[int]:

@@ -14,7 +14,7 @@ import click
 from ..backends import usable_cores
 from ..batch_size import best_batch, try_batches
 from ..images import Pixels
-from ..synthesis import Synthesis, pair
+from ..synthesis import Pair, Synthesis, pair
 from ..throughput import FullSpeed
 from .options import WRITING, Writing, as_one
 from .output import Output, Planned
@@ -68,11 +68,10 @@ def run_at_full_speed(
     """Make the images of `seeds`, all of them if they are a list, and print the report."""
     count = len(seeds) if isinstance(seeds, list) else None
     trials = [] if batch else try_batches(steps)
-    if writing.out is not None:
-        writing.out.mkdir(parents=True, exist_ok=True)
+    output.begin(map(Planned.of_seed, seeds) if isinstance(seeds, list) else ())
 
-    def write(seed: int, image: Pixels) -> None:
-        output.impression(Planned.of_seed(seed), image).write()
+    def write(pair: Pair, image: Pixels) -> None:
+        output.impression(Planned.of_seed(pair[0]), image).write()
 
     run = FullSpeed(
         steps,

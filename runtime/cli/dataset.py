@@ -1,0 +1,146 @@
+"""`fg-run dataset`: fingers with mated impressions, and a table of what every file is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from ..backends import usable_cores
+from ..files import write_atomically
+from ..images import Pixels
+from ..mated import Mate, MatedSynthesis, check_directions, mates
+from ..model import Model, NoiseMode
+from ..pipeline import Impression
+from ..throughput import FullSpeed
+from .options import LAYERS, SEED, Ranges, Running, Writing, noise, running, size, writing
+from .output import Output, Planned
+
+TABLE, SETTINGS = "impressions.csv", "dataset.json"
+COLUMNS = ("file", "seed", "impression", "direction", "degree")
+MOST_DIRECTIONS = 16  # of the default: those that change images most
+
+
+@click.command()
+@click.option("--fingers", type=click.IntRange(1, 10**8), required=True, help="Number of fingers.")
+@click.option(
+    "--impressions", type=click.IntRange(1, 1000), default=2, show_default=True, help="Images of each finger."
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the first finger.")
+@click.option(
+    "--directions",
+    type=Ranges("directions"),
+    help=f"SeFa directions to draw from, such as 0-3,7.  [default: the first {MOST_DIRECTIONS}]",
+)
+@click.option(
+    "--degree",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="The farthest that an impression goes along its direction, either way.",
+)
+@click.option("--layers", type=LAYERS, help="Style inputs that are edited, such as 0-3.  [default: all]")
+@click.option(
+    "--truncation", type=float, help="As of synth; after the edit.  [default: what the bundle recommends]"
+)
+@noise
+@size
+@writing
+@click.option("--batch", type=click.IntRange(1), help="Images a call of the backend.  [default: its best]")
+@running
+def dataset(
+    fingers: int,
+    impressions: int,
+    seed: int,
+    directions: Sequence[int] | None,
+    degree: float,
+    layers: Sequence[int] | None,
+    truncation: float | None,
+    noise: NoiseMode | None,
+    size: int | None,
+    writing: Writing,
+    batch: int | None,
+    running: Running,
+) -> None:
+    """Write a data set of mated impressions: FINGER_IMPRESSION images of fingers that seeds name.
+
+    Impression 1 is the finger as synth makes it; each further one is moved along a SeFa direction, direction
+    and degree drawn by the seed. So the same command writes the same images, and more fingers or more
+    impressions leave those as they are: after an interruption, or to make the set larger, add --resume.
+    impressions.csv, written last, has a line an image; dataset.json says how all were made.
+
+    \b
+    Examples:
+      fg-run dataset --fingers 1000 --impressions 4 --out prints
+      fg-run dataset --fingers 100000 --truncation 0.7 --degree 3 --directions 0-7 --out pairs
+      fg-run dataset --fingers 100000 --truncation 0.7 --degree 3 --directions 0-7 --out pairs --resume
+      fg-run dataset --fingers 8 --impressions 6 --grid mates.png
+    """
+    if seed + fingers > 2**64:
+        raise click.UsageError("--fingers: the last seed would be above 2**64 - 1")
+    with running.load() as model:
+        chosen = check_directions(model, directions) if directions else _first_directions(model)
+        recommended = model.bundle.manifest.recommended
+        truncation = recommended.truncation if truncation is None else truncation
+        noise = noise or recommended.noise
+        steps = MatedSynthesis(model, truncation, noise, layers, size)
+        settings = {"layers": layers, "truncation": truncation, "noise": noise, "size": size}
+        shared = model.provenance("dataset", **settings)
+        output = Output(writing, shared, model.ppi(size), running.workers)
+        jobs = [
+            mate for finger in range(fingers) for mate in mates(seed + finger, impressions, chosen, degree)
+        ]
+        planned = [_planned(mate) for mate in jobs]
+        missing = [mate for mate, plan in zip(jobs, planned, strict=True) if output.is_missing(plan)]
+        out = writing.out
+        if out is not None:
+            output.begin(map(_planned, missing))
+            for name in (SETTINGS, TABLE) if missing else ():  # they describe a set that is whole
+                (out / name).unlink(missing_ok=True)
+
+        def write(mate: Mate, image: Pixels) -> None:
+            output.impression(_planned(mate), image).write()
+
+        def made() -> Iterator[Impression]:
+            workers = running.workers or usable_cores()
+            run = FullSpeed(steps, batch or model.backend.batch, workers, write if out else None)
+            with closing(run.images(missing)) as images:
+                for mate, image in images:
+                    yield output.impression(_planned(mate), image)
+
+        output.collect(planned, made(), len(missing), sheet_columns=impressions)
+        if out is not None:
+            about = {"fingers": fingers, "impressions": impressions, "first_seed": seed}
+            about |= {"directions": list(chosen), "degree": degree, "ppi": model.ppi(size), **shared}
+            write_atomically(out / SETTINGS, (json.dumps(about, indent=2) + "\n").encode())
+            write_atomically(out / TABLE, _table(jobs, [output.path(plan) for plan in planned]))
+        output.report(planned, len(missing))
+
+
+def _first_directions(model: Model) -> Sequence[int]:
+    return range(min(MOST_DIRECTIONS, len(model.bundle.latents.sefa_directions)))
+
+
+def _planned(mate: Mate) -> Planned:
+    own = {"seed": str(mate.seed), "impression": str(mate.impression)}
+    label = f"{mate.seed} {mate.impression}"
+    if mate.direction is not None:
+        own |= {"direction": str(mate.direction), "degree": str(mate.degree)}
+        label = f"{label}: {mate.direction} {mate.degree:+g}"
+    return Planned(f"{mate.seed:08d}_{mate.impression}", label, own)
+
+
+def _table(made: Sequence[Mate], paths: Sequence[Path]) -> bytes:
+    """The lines of `TABLE`; no direction and degree 0 for the finger as it is."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(COLUMNS)
+    for mate, path in zip(made, paths, strict=True):
+        direction = "" if mate.direction is None else mate.direction
+        lines.writerow((path.name, mate.seed, mate.impression, direction, mate.degree))
+    return text.getvalue().encode()
