@@ -61,8 +61,8 @@ class MatedSynthesis:
     """
 
     model: Model
-    truncation: float = 1.0
-    noise: NoiseMode = "const"
+    truncation: float | None = None
+    noise: NoiseMode | None = None
     layers: Sequence[int] | None = None
     size: int | None = None
 

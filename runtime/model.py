@@ -111,6 +111,11 @@ class Model:
             "fingergen": version("fingergen"),
         }
 
+    def settings(self, truncation: float | None, noise: NoiseMode | None) -> tuple[float, NoiseMode]:
+        """The same, what the bundle recommends in place of None: what images of seeds are made with."""
+        recommended = self.bundle.manifest.recommended
+        return recommended.truncation if truncation is None else truncation, noise or recommended.noise
+
     def z(self, seeds: Iterable[int]) -> Floats:
         """Latents of seeds: float32 (N, style_dim), standard normal."""
         drawn = [draw_z(seed, self.style_dim) for seed in seeds]
@@ -140,7 +145,7 @@ class Model:
 
     def truncate(self, w: Floats, truncation: float | None = None) -> Floats:
         """w_avg + ψ (w - w_avg) with ψ = truncation; w of any shape that ends in style_dim."""
-        psi = self.bundle.manifest.recommended.truncation if truncation is None else truncation
+        psi, _ = self.settings(truncation, None)
         return latents.truncate(np.asarray(w, np.float32), self.bundle.latents.w_avg, psi)
 
     def generate(
@@ -298,7 +303,7 @@ class Model:
         """Inputs of the backend: buffers (1, 1, H, W) or (images, 1, H, W)."""
         shapes = self.bundle.manifest.architecture.noise_shapes
         if mode is None:
-            mode = self.bundle.manifest.recommended.noise
+            _, mode = self.settings(None, None)
             mode = "const" if mode == "random" and seeds is None else mode
         if mode == "const":
             own = self.bundle.latents.decoder_noise if decoder else None

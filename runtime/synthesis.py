@@ -39,8 +39,8 @@ class Synthesis:
     """
 
     model: Model
-    truncation: float = 1.0
-    noise: NoiseMode = "const"
+    truncation: float | None = None
+    noise: NoiseMode | None = None
     mix_layers: Sequence[int] | None = None
     mix_alpha: float = 1.0
     size: int | None = None

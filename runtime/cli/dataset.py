@@ -18,7 +18,7 @@ from ..mated import Mate, MatedSynthesis, check_directions, mates
 from ..model import Model, NoiseMode
 from ..pipeline import Impression
 from ..throughput import FullSpeed
-from .options import LAYERS, SEED, Ranges, Running, Writing, noise, running, size, writing
+from .options import LAYERS, SEED, Ranges, Running, Writing, noise, running, size, truncation, writing
 from .output import Output, Planned
 
 TABLE, SETTINGS = "impressions.csv", "dataset.json"
@@ -45,9 +45,7 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
     help="The farthest that an impression goes along its direction, either way.",
 )
 @click.option("--layers", type=LAYERS, help="Style inputs that are edited, such as 0-3.  [default: all]")
-@click.option(
-    "--truncation", type=float, help="As of synth; after the edit.  [default: what the bundle recommends]"
-)
+@truncation
 @noise
 @size
 @writing
@@ -85,9 +83,7 @@ def dataset(
         raise click.UsageError("--fingers: the last seed would be above 2**64 - 1")
     with running.load() as model:
         chosen = check_directions(model, directions) if directions else _first_directions(model)
-        recommended = model.bundle.manifest.recommended
-        truncation = recommended.truncation if truncation is None else truncation
-        noise = noise or recommended.noise
+        truncation, noise = model.settings(truncation, noise)
         steps = MatedSynthesis(model, truncation, noise, layers, size)
         settings = {"layers": layers, "truncation": truncation, "noise": noise, "size": size}
         shared = model.provenance("dataset", **settings)

@@ -24,6 +24,7 @@ from .options import (
     running,
     size,
     template_reading,
+    truncation,
     writing,
 )
 from .output import Output, Planned, batches, named_after
@@ -35,7 +36,7 @@ from .output import Output, Planned, batches, named_after
 @click.option("--index", type=click.IntRange(0), required=True, help="SeFa direction; 0 changes images most.")
 @click.option("--degree", type=float, default=5.0, show_default=True, help="How far to go along it.")
 @click.option("--layers", type=LAYERS, help="Style inputs that are edited, such as 0-3.  [default: all]")
-@click.option("--truncation", type=float, default=1.0, show_default=True, help="As of synth; after the edit.")
+@truncation
 @template_reading
 @noise
 @noise_seed
@@ -48,9 +49,9 @@ def edit(
     index: int,
     degree: float,
     layers: Sequence[int] | None,
-    truncation: float,
+    truncation: float | None,
     reading: TemplateReading,
-    noise: NoiseMode,
+    noise: NoiseMode | None,
     noise_seed: int,
     size: int | None,
     writing: Writing,
@@ -71,6 +72,7 @@ def edit(
     files = named_after(templates)
     named = files if seeds is None else {f"{seed:08d}": seed for seed in seeds}
     with running.load() as model:
+        truncation, noise = model.settings(truncation, noise)
         settings = {"index": index, "layers": layers, "truncation": truncation, "noise": noise, "size": size}
         if seeds is None and noise == "random":
             settings["noise_seed"] = noise_seed

@@ -182,12 +182,15 @@ template_reading = as_one(
     ),
 )
 
+truncation = click.option(
+    "--truncation",
+    type=float,
+    help="1: as trained; nearer to 0: nearer to the average finger.  [default: what the bundle recommends]",
+)
 noise = click.option(
     "--noise",
     type=click.Choice(NOISE_MODES),
-    default="const",
-    show_default=True,
-    help="The stored noise, noise drawn from a seed, or none.",
+    help="The stored noise, noise drawn from a seed, or none.  [default: what the bundle recommends]",
 )
 noise_seed = click.option(
     "--noise-seed",

@@ -35,7 +35,7 @@ from .output import Output, Planned, batches, named_after
 def reconstruct(
     templates: Sequence[Path],
     reading: TemplateReading,
-    noise: NoiseMode,
+    noise: NoiseMode | None,
     noise_seed: int,
     size: int | None,
     writing: Writing,
@@ -53,8 +53,9 @@ def reconstruct(
       fg-run reconstruct map.png --out prints --format bmp
     """
     sources = named_after(templates)
-    seed = noise_seed if noise == "random" else None
     with running.load() as model:
+        _, noise = model.settings(None, noise)
+        seed = noise_seed if noise == "random" else None
         shared = model.provenance("reconstruct", noise=noise, noise_seed=seed, size=size)
         output = Output(writing, shared, model.ppi(size), running.workers)
         planned = [Planned(name, name, {"template": path.name}) for name, path in sources.items()]

@@ -8,7 +8,7 @@ import click
 
 from ..model import NoiseMode
 from ..synthesis import Synthesis
-from .options import LAYERS, SEED, SEEDS, Running, noise, running, size
+from .options import LAYERS, SEED, SEEDS, Running, noise, running, size, truncation
 from .output import Output, Planned
 from .throughput import SynthWriting, run_at_full_speed, synth_writing
 
@@ -17,13 +17,7 @@ from .throughput import SynthWriting, run_at_full_speed, synth_writing
 @click.option("--seeds", type=SEEDS, help="Seeds, such as 7, 0-99 or 0-9,20.")
 @click.option("--count", type=click.IntRange(1, 10**8), help="Number of seeds, from --seed on.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="First seed of --count.")
-@click.option(
-    "--truncation",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="1: as trained; nearer to 0: nearer to the average finger.",
-)
+@truncation
 @noise
 @click.option("--mix", type=SEED, help="Seed of a finger that is mixed into every image.")
 @click.option("--mix-layers", type=LAYERS, help="Style inputs that are mixed, such as 0-3.  [default: all]")
@@ -36,8 +30,8 @@ def synth(
     seeds: Sequence[int] | None,
     count: int | None,
     seed: int,
-    truncation: float,
-    noise: NoiseMode,
+    truncation: float | None,
+    noise: NoiseMode | None,
     mix: int | None,
     mix_layers: Sequence[int] | None,
     alpha: float,
@@ -63,6 +57,7 @@ def synth(
         raise click.UsageError("--mix-layers needs --mix SEED")
     mixing = {} if mix is None else {"mix": mix, "mix_layers": mix_layers, "alpha": alpha}
     with running.load() as model:
+        truncation, noise = model.settings(truncation, noise)
         shared = model.provenance("synth", truncation=truncation, noise=noise, size=size, **mixing)
         output = Output(writing, shared, model.ppi(size), running.workers)
         if writing.throughput:
