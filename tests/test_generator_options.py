@@ -85,7 +85,9 @@ def test_accumulation_takes_the_step_of_the_whole_batch():
 
 def test_parts_must_be_equal_in_every_process(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(processes, "count", lambda: 8)
-    with pytest.raises(BadInput, match="--accumulate 2: --batch 8 cannot be shared"):
+    with pytest.raises(
+        BadInput, match="--batch 8: must be a multiple of the 8 processes times --accumulate 2"
+    ):
         trainer(accumulate=2)
 
 

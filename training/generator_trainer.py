@@ -52,8 +52,8 @@ class GeneratorTrainer:
         them is the resolution of the network's images, which an exported bundle goes by."""
         if config.batch % (config.accumulate * processes.count()):
             raise BadInput(
-                f"--accumulate {config.accumulate}: --batch {config.batch} cannot be shared equally by the "
-                f"parts of {processes.count()} processes"
+                f"--batch {config.batch}: must be a multiple of the {processes.count()} processes "
+                f"times --accumulate {config.accumulate}"
             )
         self.config, self.source, self.device = config, source, device
         self.provenance = dict(provenance)
