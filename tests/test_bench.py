@@ -3,7 +3,6 @@
 import json
 import socket
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +87,6 @@ def test_every_modulated_convolution_is_replaced() -> None:
 @pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime-plain", "pytorch", "openvino"])
 @pytest.mark.parametrize("task", ["synthesis", "reconstruction"])
 def test_all_do_the_same_job(bundle: Path, tmp_path: Path, task: str, backend: str) -> None:
-    if backend == "openvino" and find_spec("openvino") is None:
-        pytest.skip("OpenVINO is not installed")
     checkpoint = tmp_path / "checkpoint.pt"
     if task == "synthesis":
         save_generator(checkpoint, g_ema=generator(1))
@@ -242,7 +239,6 @@ def test_bad_bundles_are_one_line(tmp_path: Path) -> None:
 
 
 def test_plot(bundle: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     plot = tmp_path / "plots" / "plot.png"
     done = run(
         bundle, "--rounds", 2, "--backend", "onnxruntime-plain,onnxruntime", "--batch", "1,2", "--plot", plot
