@@ -176,7 +176,7 @@ def test_the_same_files_with_several_processes_and_after_every_interruption(raw,
     assert run(raw).exit_code == 0
     assert content(out) == whole
     rng = np.random.default_rng(0)
-    for _ in range(4):
+    for _ in range(2):
         for name in rng.permutation(sorted(whole))[:7]:
             if name != "dataset.json":
                 (out / name).unlink(missing_ok=True)
@@ -320,6 +320,26 @@ def test_duplicates(raw):
     }
     report = json.loads((raw.parent / "out/prepare.json").read_text())
     assert {"files": ["0_0.png", "9_0.bmp"], "fingers": ["0", "9"]} in report["same_image"]
+
+
+def test_fingers_that_share_an_image_are_split_together(raw):
+    for number in range(6, 40):
+        save(raw / f"{number // 2}_{number % 2}.png", scan(number))
+    assert run(raw, "--test-fraction", 0.5, "--extractor", "none").exit_code == 0
+    sides = {
+        part: {s.key.split("_")[0] for s in find_samples(raw.parent / "out" / part)}
+        for part in ("train", "test")
+    }
+    one, other = min(sides["train"]), min(sides["test"])
+    (raw / f"{other}_5.png").write_bytes((raw / f"{one}_0.png").read_bytes())
+    assert run(raw, "--test-fraction", 0.5, "--extractor", "none", out=raw.parent / "out2").exit_code == 3
+    parts = {
+        part
+        for part in ("train", "test")
+        for s in find_samples(raw.parent / "out2" / part)
+        if s.key.split("_")[0] in (one, other)
+    }
+    assert len(parts) == 1
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,12 @@ def plan(folder: Path, checked: dict[Path, Raw | str], fingers: dict[Path, str],
             kept[key] = path, raw
     by_key = {key: fingers[path] for key, (path, _) in kept.items()}
     parts = dict.fromkeys(kept, "")
-    if recipe.test_fraction and len(set(by_key.values())) > 1:
-        apart = held_out(by_key.values(), recipe.test_fraction)
-        parts = {key: TEST if finger in apart else TRAIN for key, finger in by_key.items()}
+    # Fingers that an image joins go to the same side, whatever their names say.
+    joined = _joined({fingers[path] for path in group} for group in same.values())
+    split_by = {key: joined.get(finger, finger) for key, finger in by_key.items()}
+    if recipe.test_fraction and len(set(split_by.values())) > 1:
+        apart = held_out(split_by.values(), recipe.test_fraction)
+        parts = {key: TEST if finger in apart else TRAIN for key, finger in split_by.items()}
     return Plan(kept, skipped, by_key, parts, _findings(folder, checked, fingers, same))
 
 
@@ -151,6 +154,15 @@ def _is_coloured(image: Image.Image) -> bool:
         return False
     pixels = np.asarray(image)
     return bool(np.percentile(np.ptp(pixels, axis=2), 99) > _COLOURLESS)
+
+
+def _joined(groups: Iterable[set[str]]) -> dict[str, str]:
+    """For every member of groups that overlap, directly or by others, the same first name."""
+    joined: dict[str, set[str]] = {}
+    for group in groups:
+        together = group.union(*(joined.get(each, set()) for each in group))
+        joined.update(dict.fromkeys(together, together))
+    return {name: min(together) for name, together in joined.items()}
 
 
 def _findings(
