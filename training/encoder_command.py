@@ -9,14 +9,16 @@ from tqdm import tqdm
 
 from fingergen.runtime.errors import BadInput
 
+from . import processes
 from .checkpoints import load_generator
 from .encoder_trainer import EncoderConfig, EncoderTrainer
 from .map_reading import PPI
 from .minutiae_trainer import MinutiaeTrainer
-from .options import config_options
+from .options import config_options, take
 from .pairs import PairFolder, PairSource, ProceduralPairs
 from .progress import train_with_bar
 from .runs import choose_device, interruption
+from .states import StatesConfig
 
 PUBLISHED_PPI = 250  # of the images of a generator whose checkpoint does not tell
 
@@ -40,6 +42,7 @@ PUBLISHED_PPI = 250  # of the images of a generator whose checkpoint does not te
               help="images between states")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @config_options(EncoderConfig)
+@config_options(StatesConfig)
 def encoder(
     generator_path: Path,
     data: Path | None,
@@ -66,7 +69,7 @@ def encoder(
     """
     if (data is None) == (fingers is None):
         raise BadInput("give either --data FOLDER or --fingers N")
-    config = EncoderConfig(**options)
+    config, states = take(EncoderConfig, options), take(StatesConfig, options)
     chosen = choose_device(device)
     checkpoint = load_generator(generator_path)
     generator, ppi = checkpoint.g_ema, checkpoint.config.get("ppi", PUBLISHED_PPI)
@@ -77,7 +80,8 @@ def encoder(
     if data is not None:
         source = PairFolder(data, generator.resolution, generator.channels, config.map_size)
     elif fingers is not None:
-        with tqdm(desc="fingers", unit="finger", leave=False) as bar:
+        hidden = not processes.is_main()
+        with processes.main_first(), tqdm(desc="fingers", unit="finger", leave=False, disable=hidden) as bar:
             source = ProceduralPairs(
                 masters or out / "masters", fingers, window, generator.resolution, config.map_size, bar.update
             )
@@ -87,4 +91,8 @@ def encoder(
         train_with_bar("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted)
         network = seer.network.eval().requires_grad_(False)
         trainer = EncoderTrainer(config, generator, network, source, window, provenance, chosen)
-        train_with_bar("encoder", trainer, out, images, checkpoint_every, interrupted)
+        train_with_bar(
+            *("encoder", trainer, out, images, checkpoint_every, interrupted),
+            keep=states.keep,
+            best_by=states.best_by,
+        )
