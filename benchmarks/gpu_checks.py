@@ -8,21 +8,25 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from fingergen import cpp_ops
-from fingergen.runtime.backends import usable_cores
+from fingergen.runtime.backends import Precision, open_backend, usable_cores
 from fingergen.runtime.errors import FingerGenError
+from fingergen.runtime.images import to_levels
+from fingergen.runtime.model import Model
 
 from .bench import Plan, Result, measure
-from .contenders import CPU, NAMES, choose
+from .contenders import CPU, NAMES, Entry, OurBackend, choose
 from .job import Job
 from .kernels import OPS, cases, compile_for_gpu, run_cases
 
 PSNR_DB = {"fp32": 60.0, "fp16": 50.0, "bf16": 30.0}
 """Least agreement with the CPU's float32 images."""
 
+PIXEL_CHECK_BATCH = 8
 CPU_PEERS = ("onnxruntime-plain", "openvino", "pytorch")
 
 
@@ -92,6 +96,8 @@ def backend_checks(job: Job, batches: Sequence[int], seconds: float) -> Iterator
             runner.run(job.inputs(1))
             runner.close()
             entries.append(entry)
+            if isinstance(entry.contender, OurBackend):
+                yield pixel_check(job, entry)
         except Exception as error:  # whatever it is, the others are still to be checked
             what = f"{entry.contender.name}, {entry.precision}"
             yield Check(what, f"{type(error).__name__}: {error}", False)
@@ -101,6 +107,19 @@ def backend_checks(job: Job, batches: Sequence[int], seconds: float) -> Iterator
     for name, reason in left_out.items():
         if not name.startswith(f"{CPU} "):
             yield Check(name, reason, None)
+
+
+def pixel_check(job: Job, entry: Entry) -> Check:
+    """A backend's images in 256 levels, made on the device, against what the host makes of its float32 ones."""
+    opened = open_backend(entry.contender.name, job.bundle, precision=cast(Precision, entry.precision))
+    with Model(job.bundle, opened) as model:
+        w = model.styles(model.map(job.inputs(PIXEL_CHECK_BATCH)))
+        noise = model.noise_buffers("const", None, len(w))
+        difference = np.abs(opened.render(w, noise).astype(int) - to_levels(opened.synthesize(w, noise)))
+    result = (
+        f"{(difference > 0).mean():.2%} of the pixels differ, by {difference.max()} of 256 levels at most"
+    )
+    return Check(f"{entry.contender.name}, {entry.precision}, pixels", result, bool(difference.max() <= 1))
 
 
 def backend_check(result: Result) -> Check:

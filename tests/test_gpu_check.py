@@ -11,13 +11,16 @@ from click.testing import CliRunner, Result
 
 from fingergen import cpp_ops
 from fingergen.benchmarks import bench, gpu_check, gpu_checks
+from fingergen.benchmarks.contenders import Entry, OurBackend
 from fingergen.benchmarks.gpu_check import build_package, export_bundle, main
-from fingergen.benchmarks.gpu_checks import Check, backend_check, compare_kernels
+from fingergen.benchmarks.gpu_checks import Check, backend_check, compare_kernels, pixel_check
+from fingergen.benchmarks.job import Job
 from fingergen.benchmarks.kernels import Case
 from fingergen.benchmarks.peers import pytorch_cuda
 from fingergen.benchmarks.timing import Latency
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.images import to_levels
 from fingergen.training.checkpoints import save_generator
 
 from .tiny_bundle import generator, write_tiny_bundle
@@ -59,6 +62,18 @@ def test_without_a_gpu_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stderr.strip() == (
         "gpu_check: error: this needs an NVIDIA GPU and its driver; nvidia-smi lists none here"
     )
+
+
+def test_pixels_of_the_device_are_compared_with_those_of_the_host(tmp_path: Path) -> None:
+    job = Job(read_bundle(write_tiny_bundle(tmp_path / "tiny")))
+    check = pixel_check(job, Entry(OurBackend("onnxruntime"), "fp32"))
+    assert check.passed and check.result.startswith("0.00% of the pixels differ, by 0 of 256 levels")
+
+
+def test_pixels_that_are_wrong_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fingergen.benchmarks.gpu_checks.to_levels", lambda raw: 255 - to_levels(raw))
+    job = Job(read_bundle(write_tiny_bundle(tmp_path / "tiny")))
+    assert pixel_check(job, Entry(OurBackend("onnxruntime"), "fp32")).passed is False
 
 
 def test_outside_of_the_source_tree(gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
