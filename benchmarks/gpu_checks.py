@@ -110,7 +110,7 @@ def backend_checks(job: Job, batches: Sequence[int], seconds: float) -> Iterator
 
 
 def pixel_check(job: Job, entry: Entry) -> Check:
-    """A backend's images in 256 levels, made on the device, against what the host makes of its float32 ones."""
+    """A backend's images in 256 levels, made on the device, against what the host makes of float32 ones."""
     opened = open_backend(entry.contender.name, job.bundle, precision=cast(Precision, entry.precision))
     with Model(job.bundle, opened) as model:
         w = model.styles(model.map(job.inputs(PIXEL_CHECK_BATCH)))

@@ -287,7 +287,7 @@ class Model:
         return latents.per_layer(w, self.num_ws, self.style_dim)
 
     def _synthesis_inputs(
-        self, w: Floats | Encoded, noise: NoiseMode, seeds: Sequence[int] | None, decoder: bool
+        self, w: Floats | Encoded, noise: NoiseMode | None, seeds: Sequence[int] | None, decoder: bool
     ) -> tuple[Floats, Sequence[Floats]]:
         """Styles (N, num_ws, style_dim) and noise buffers, as a backend takes them."""
         buffers = self.noise_buffers(noise, seeds, len(w), decoder)

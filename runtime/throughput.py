@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 Job = TypeVar("Job")
+AnyJob = TypeVar("AnyJob", contravariant=True)
 Numbers = TypeVar("Numbers")
 
 PERCENTILES = (50, 95, 99)
@@ -97,13 +98,13 @@ class Report:
         return "\n".join([self.backend, "", *align(summary, left=2), "", *align(rows)])
 
 
-class Steps(Protocol[Job, Numbers]):
+class Steps(Protocol[AnyJob, Numbers]):
     """How images are made; each step may be called on any thread."""
 
     @property
     def model(self) -> Model: ...
 
-    def draw(self, jobs: Sequence[Job], /) -> Numbers:
+    def draw(self, jobs: Sequence[AnyJob], /) -> Numbers:
         """Random numbers of a batch."""
 
     def compute(self, drawn: Numbers, /) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def dataset(
         def write(mate: Mate, image: Pixels) -> None:
             output.impression(_planned(mate), image).write()
 
-        def made() -> Iterator[Impression]:
+        def made() -> Generator[Impression]:
             workers = running.workers or usable_cores()
             run = FullSpeed(steps, batch or model.backend.batch, workers, write if out else None)
             with closing(run.images(missing)) as images:
@@ -111,8 +111,15 @@ def dataset(
 
         output.collect(planned, made(), len(missing), sheet_columns=impressions)
         if out is not None:
-            about = {"fingers": fingers, "impressions": impressions, "first_seed": seed}
-            about |= {"directions": list(chosen), "degree": degree, "ppi": model.ppi(size), **shared}
+            about = {
+                "fingers": fingers,
+                "impressions": impressions,
+                "first_seed": seed,
+                "directions": list(chosen),
+                "degree": degree,
+                "ppi": model.ppi(size),
+                **shared,
+            }
             write_atomically(out / SETTINGS, (json.dumps(about, indent=2) + "\n").encode())
             write_atomically(out / TABLE, _table(jobs, [output.path(plan) for plan in planned]))
         output.report(planned, len(missing))
