@@ -179,6 +179,16 @@ def test_engines_for_a_bundle(bundle):
     assert replace(after, engines=(), files={}) == replace(before, files={})
 
 
+@needs_rtx
+@pytest.mark.skipif(cpp_ops.status("tensorrt").path is None, reason="TensorRT plugins are not built")
+def test_plugins_for_a_bundle_of_standard_operators(tmp_path):
+    save_generator(tmp_path / "g.pt", g_ema=small_generator(), images_seen=1, config={})
+    assert export(tmp_path / "g.pt", "--out", tmp_path / "native", "--ops", "native").exit_code == 0
+    arguments = ("--out", tmp_path / "out", "--engine", "fp32", "--flavor", "tensorrt-rtx", "--ops", "plugin")
+    refused(export(tmp_path / "native", *arguments), "standard operators only", "--ops native")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

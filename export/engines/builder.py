@@ -36,7 +36,7 @@ def build_engine(
     models = [build(FORMS["native"], precision)]
     if target.measures and target.plugins:
         plugin = build(FORMS["plugin"], precision)
-        models += [plugin] * bool(_custom_nodes(plugin))
+        models += [plugin] * bool(custom_nodes(plugin))
     chosen = "measured" if len(models) == 2 else "default"
     built = [_build(graph, model, precision, target, chosen) for model in models]
     return min(built, key=lambda each: each[0].report["batch_seconds"] or math.inf)
@@ -46,7 +46,7 @@ def _build(
     graph: GraphName, model: onnx.ModelProto, precision: Precision, target: Target, chosen: str
 ) -> tuple[Engine, bytes]:
     options = target.options
-    custom = _custom_nodes(model)
+    custom = custom_nodes(model)
     embed = options.embed_plugins and bool(custom)
     with tempfile.TemporaryDirectory(prefix="fingergen-engine-") as folder:
         onnx_file, engine_file = Path(folder) / "model.onnx", Path(folder) / "engine"
@@ -79,7 +79,7 @@ def _build(
     return engine, content
 
 
-def _custom_nodes(model: onnx.ModelProto) -> dict[str, str]:
+def custom_nodes(model: onnx.ModelProto) -> dict[str, str]:
     """Name → op of the nodes that plugins can run."""
     return {node.name: node.op_type for node in model.graph.node if node.domain == DOMAIN}
 

@@ -15,7 +15,7 @@ from fingergen.runtime.manifest import GraphName, Manifest
 from ..graph import Precision
 from ..ops import OPS, Build, Ops
 from ..standard_form import standard_form
-from .builder import build_engine
+from .builder import build_engine, custom_nodes
 from .target import EngineOptions, resolve
 
 
@@ -41,6 +41,8 @@ def add_engines(
     in_half = manifest.precisions.get("fp16", {})
     if options.precision == "fp16" and not in_half:
         raise BadInput(f"{bundle}: has no fp16 graphs; export it with --precision fp16, or use --engine fp32")
+    if options.ops == "plugin" and not custom_nodes(onnx.load(source.file(manifest.graphs.synthesis))):
+        raise BadInput(f"{bundle}: its graphs have standard operators only; export it without --ops native")
     for name, file in graphs.items():
         if file is None:
             continue
