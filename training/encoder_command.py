@@ -11,7 +11,8 @@ from fingergen.runtime.errors import BadInput
 
 from . import processes
 from .checkpoints import load_generator
-from .encoder_trainer import EncoderConfig, EncoderTrainer
+from .encoder_config import EncoderConfig
+from .encoder_trainer import EncoderTrainer
 from .map_reading import PPI
 from .minutiae_trainer import MinutiaeTrainer
 from .options import config_options, take
@@ -34,6 +35,8 @@ PUBLISHED_PPI = 250  # of the images of a generator whose checkpoint does not te
               help="run folder of the minutiae network  [default: OUT/minutiae_net]")  # fmt: skip
 @click.option("--minutiae-images", type=click.IntRange(min=1), default=20_000, show_default=True,
               help="train the minutiae network until it has seen so many images")  # fmt: skip
+@click.option("--trunk", type=click.Path(path_type=Path),
+              help="IR-SE weights, of ArcFace say, that a new run's trunk begins with")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True,
               help="run folder; continues the run it holds")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=500_000, show_default=True,
@@ -50,6 +53,7 @@ def encoder(
     masters: Path | None,
     minutiae_net: Path | None,
     minutiae_images: int,
+    trunk: Path | None,
     out: Path,
     images: int,
     checkpoint_every: int,
@@ -85,12 +89,15 @@ def encoder(
             source = ProceduralPairs(
                 masters or out / "masters", fingers, window, generator.resolution, config.map_size, bar.update
             )
+    seer = MinutiaeTrainer(source, generator.resolution, window, config.batch, config.seed, chosen)
+    # Before the hours of the minutiae network's training: what does not fit shows here.
+    trainer = EncoderTrainer(config, generator, seer.network, source, window, provenance, chosen)
+    if trunk:
+        trainer.start_from_trunk(trunk)
     with interruption() as interrupted:
         folder = minutiae_net or out / "minutiae_net"
-        seer = MinutiaeTrainer(source, generator.resolution, window, config.batch, config.seed, chosen)
         train_with_bar("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted)
-        network = seer.network.eval().requires_grad_(False)
-        trainer = EncoderTrainer(config, generator, network, source, window, provenance, chosen)
+        seer.network.eval().requires_grad_(False)
         train_with_bar(
             *("encoder", trainer, out, images, checkpoint_every, interrupted),
             keep=states.keep,

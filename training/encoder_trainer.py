@@ -8,7 +8,7 @@ answer is known.
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,68 +21,20 @@ from fingergen.runtime.errors import BadInput
 from . import processes
 from .adversary import BETAS, Adversary
 from .checkpoints import load_reconstruction, save_reconstruction
+from .encoder_config import SHAPE, EncoderConfig
+from .encoder_losses import ImageLosses, Terms
 from .loop import descend, restore, seed_torch, step_rng
 from .map_reading import MapReader, agreement_figures, draw_maps
-from .minutiae_features import MinutiaeNet, feature_distance, map_distance
+from .minutiae_features import MinutiaeNet
 from .minutiae_trainer import JUDGED, resize_maps, side_by_side, to_floats
 from .networks import Encoder, Generator, Reconstructor
-from .networks.encoder import DEPTHS
-from .options import setting
 from .pairs import Pairs, PairSource
-from .ridge_flow import flow_distance
+from .ranger import Ranger
 from .runs import Run
+from .trunk import load_trunk
 
-SHAPE = ("depth", "width", "map_size", "w_plus", "noise_maps", "train_decoder")  # a run cannot change these
 MEAN_LATENTS = 10_000
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """What defines a run, beside its data and its generator."""
-
-    depth: str = setting("ir_se_50", f"trunk: {', '.join(DEPTHS)}")
-    width: int = setting(64, "channels of the trunk's first stage")
-    map_size: int = setting(256, "side in pixels of the map that the encoder reads")
-    w_plus: bool = setting(False, "give every style input a w of its own (W+)")
-    noise_maps: bool = setting(
-        False, "predict the noise images of the generator's layers too (a spatial path)"
-    )
-    train_decoder: bool = setting(False, "train the generator too")
-    decoder_rate: float = setting(0.1, "with --train-decoder: its learning rate over the encoder's")
-    batch: int = setting(8, "images a step")
-    sampled: float = setting(
-        0.5, "fraction of a batch that the generator makes, its w known; one image at least is real"
-    )
-    learning_rate: float = setting(0.001, "of Adam")
-    l2_weight: float = setting(0.1, "of the squared difference of the images")
-    feature_weight: float = setting(0.3, "of the difference that the minutiae network sees")
-    flow_weight: float = setting(0.0, "of the difference of the directions in which ridges flow")
-    minutiae_weight: float = setting(0.0, "of the map's minutiae that the minutiae network does not see")
-    adversarial_weight: float = setting(0.0, "of a discriminator that sees image and map; 0 trains none")
-    r1_weight: float = setting(20.0, "with --adversarial-weight: of the discriminator's R1 penalty")
-    discriminator_rate: float = setting(0.002, "with --adversarial-weight: learning rate of its Adam")
-    latent_weight: float = setting(1.0, "of the squared difference of the w, for sampled images")
-    w_weight: float = setting(0.0, "of the squared distance of w from the average: keeps images ordinary")
-    ema_half_life: int = setting(2_000, "images after which the average of the encoder has forgotten half")
-    seed: int = setting(0, "of the whole run")
-
-    def __post_init__(self) -> None:
-        if self.depth not in DEPTHS:
-            raise BadInput(f"--depth {self.depth}: must be one of {', '.join(DEPTHS)}")
-        for name in ("width", "batch", "ema_half_life"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"--{name.replace('_', '-')} {getattr(self, name)}: must be 1 or more")
-        if self.map_size < 16:
-            raise BadInput(f"--map-size {self.map_size}: must be 16 or more")
-        if not 0 <= self.sampled <= 1:
-            raise BadInput(f"--sampled {self.sampled}: is a fraction, 0 to 1")
-        if self.noise_maps and (self.map_size < 128 or self.map_size & (self.map_size - 1)):
-            raise BadInput(f"--map-size {self.map_size}: with --noise-maps a power of two, 128 or more")
-
-    def noise_levels(self, resolution: int) -> int:
-        """Resolutions of the generator, from a sixteenth of the map's up, whose noise is predicted."""
-        sizes = [self.map_size >> halvings for halvings in range(len(DEPTHS[self.depth]) + 1)]
-        return sum(size <= resolution for size in sizes) if self.noise_maps else 0
+RANGER_BETAS = (0.95, 0.999)  # that it is commonly used with
 
 
 class EncoderTrainer:
@@ -98,8 +50,8 @@ class EncoderTrainer:
         provenance: Mapping[str, Any],
         device: torch.device,
     ):
-        """`network` must be frozen; `window`: side of the view in pixels at 500 ppi; `provenance`: plain
-        values that identify the generator, stored with the configuration."""
+        """`network` must be trained and frozen before the first step; `window`: side of the view in pixels at
+        500 ppi; `provenance`: plain values that identify the generator, stored with the configuration."""
         self.config, self.source, self.device = config, source, device
         self.provenance = dict(provenance)
         self.batch_size, self.images_seen = config.batch, 0
@@ -118,19 +70,32 @@ class EncoderTrainer:
             num_ws=generator.num_ws if config.w_plus else None,
             noise_levels=config.noise_levels(generator.resolution),
         )
-        torch.nn.init.zeros_(encoder.linear.weight)  # the first images are those of the average latent
+        if config.start_from_latent_avg:
+            torch.nn.init.zeros_(encoder.linear.weight)  # the first images are those of the average latent
         decoder = generator.requires_grad_(config.train_decoder)
         self.current = Reconstructor(encoder, decoder).to(device)
         self.average = decoder.mean_w(MEAN_LATENTS)
-        self.current.latent_avg = self.average
         self.reconstructor = deepcopy(self.current).eval().requires_grad_(False)  # the moving average
+        if config.start_from_latent_avg:
+            self.current.latent_avg = self.reconstructor.latent_avg = self.average
         groups: list[dict[str, Any]] = [{"params": encoder.parameters(), "lr": config.learning_rate}]
         if config.train_decoder:
             groups.append({"params": decoder.parameters(), "lr": config.decoder_rate * config.learning_rate})
         self.adversary = None
         if config.adversarial_weight:
             self.adversary = Adversary(decoder, config.discriminator_rate, config.r1_weight, device)
-        self.optimizer = torch.optim.Adam(groups, betas=BETAS if self.adversary else (0.9, 0.999))
+        betas = BETAS if self.adversary else None
+        self.optimizer: torch.optim.Optimizer
+        if config.optimizer == "ranger":
+            self.optimizer = Ranger(groups, betas=betas or RANGER_BETAS)
+        else:
+            self.optimizer = torch.optim.Adam(groups, betas=betas or (0.9, 0.999))
+        self.image_losses = ImageLosses(config, network, window, device)
+
+    def start_from_trunk(self, path: Path) -> None:
+        """Begin with a pretrained trunk; BadInput if it does not fit the encoder."""
+        for each in (self.current, self.reconstructor):
+            load_trunk(path, each.encoder)
 
     # -- one step ---------------------------------------------------------------------------------------
 
@@ -152,16 +117,8 @@ class EncoderTrainer:
             images, maps = torch.cat([images, sampled_images]), torch.cat([maps, sampled_maps])
         encoded = self.current.encode(maps)
         found = self.current.decode(encoded)
-        losses = {
-            "l2": (config.l2_weight, F.mse_loss(found, images)),
-            "w": (config.w_weight, (encoded.w - self.average).square().mean()),
-        }
-        if config.feature_weight:
-            losses["features"] = (config.feature_weight, feature_distance(self.network, found, images))
-        if config.flow_weight:
-            losses["flow"] = (config.flow_weight, flow_distance(found, images))
-        if config.minutiae_weight:
-            losses["minutiae"] = (config.minutiae_weight, map_distance(self.network, found, maps))
+        losses: Terms = self.image_losses(found, images, maps)
+        losses["w"] = (config.w_weight, (encoded.w - self.average).square().mean())
         if self.adversary:
             losses["adversarial"] = (config.adversarial_weight, self.adversary.loss(found, maps))
         if self.sampled:
@@ -226,7 +183,7 @@ class EncoderTrainer:
             path,
             encoder=self.reconstructor.encoder,
             decoder=self.reconstructor.decoder,
-            latent_avg=self.average,
+            latent_avg=self.current.latent_avg,
             optimizer=self.optimizer,
             images_seen=self.images_seen,
             config={**asdict(self.config), **self.provenance},
@@ -240,21 +197,24 @@ class EncoderTrainer:
         """Continue from what `save` wrote; all options but the networks' shapes may have changed."""
         checkpoint = load_reconstruction(path)
         wanted = {key: getattr(self.config, key) for key in SHAPE} | self.provenance
+        trained = asdict(EncoderConfig()) | checkpoint.config  # a state may be older than an option
         for key, value in wanted.items():
-            if (found := checkpoint.config.get(key)) != value:
+            if (found := trained.get(key)) != value:
                 raise BadInput(
                     f"{path}: was trained with {key} {found}, not {value}; give it or another --out"
                 )
         optimizer, current = checkpoint.optimizer, checkpoint.extra.get("current")
         adversary = checkpoint.extra.get("adversary")
-        if optimizer is None or current is None or checkpoint.latent_avg is None:
+        average = checkpoint.latent_avg
+        if optimizer is None or current is None or (average is None) == self.config.start_from_latent_avg:
             raise BadInput(f"{path}: holds no training state (optimizer, current); give another --out")
-        if self.adversary and adversary is None:
-            raise BadInput(f"{path}: was trained without a discriminator; give another --out")
+        if self.adversary:
+            if adversary is None:
+                raise BadInput(f"{path}: was trained without a discriminator; give another --out")
+            self.adversary.load(adversary)
         self.current.load_state_dict(current)
         self.reconstructor.load_state_dict(checkpoint.reconstructor().state_dict())
-        self.average.copy_(checkpoint.latent_avg)
-        if self.adversary:
-            self.adversary.load(adversary)
+        if average is not None:
+            self.average.copy_(average)
         restore(self.optimizer, optimizer)
         self.images_seen = checkpoint.images_seen or 0

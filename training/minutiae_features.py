@@ -1,5 +1,6 @@
 """A small network that sees minutiae: image → minutiae map. Its layers tell how alike two prints are."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -76,15 +77,23 @@ def map_distance(network: MinutiaeNet, images: Tensor, maps: Tensor) -> Tensor:
 def feature_distance(network: MinutiaeNet, images: Tensor, targets: Tensor) -> Tensor:
     """How differently `network` sees two sets of images (N, C, H, W); scalar, 0 for equal ones.
 
-    Mean squared difference of each layer's activations, scaled to unit length at every pixel (as in LPIPS,
-    arXiv:1801.03924), averaged over the layers, plus that of the maps. Gradients reach `images` only.
+    `layers_distance`, plus the mean squared difference of the maps. Gradients reach `images` only.
     """
     with torch.no_grad():
         wanted = network.features(targets)
         wanted_map = torch.sigmoid(network.head(wanted[-1]))
     found = network.features(images)
+    return layers_distance(found, wanted) + F.mse_loss(torch.sigmoid(network.head(found[-1])), wanted_map)
+
+
+def layers_distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """How different a network's activations (N, C, H, W), a layer each, are; scalar, 0 for equal ones.
+
+    Mean squared difference, once scaled to unit length at every pixel (as in LPIPS, arXiv:1801.03924),
+    averaged over the layers.
+    """
     distances = [
         (F.normalize(one) - F.normalize(other)).square().sum(dim=1).mean()
         for one, other in zip(found, wanted, strict=True)
     ]
-    return torch.stack(distances).mean() + F.mse_loss(torch.sigmoid(network.head(found[-1])), wanted_map)
+    return torch.stack(distances).mean()

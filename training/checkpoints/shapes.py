@@ -5,14 +5,14 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fingergen.runtime.errors import BadInput
 
-from ..networks import Discriminator, Encoder, Generator
+from ..networks import Generator
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)
-Network = TypeVar("Network", Generator, Discriminator, Encoder)
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class StateDict:
@@ -34,6 +34,16 @@ class StateDict:
         if not tensors:
             raise BadInput(f"{self.where}: has no keys '{prefix}…'")
         return StateDict(f"{self.where}: {prefix.rstrip('.')}", tensors)
+
+    def with_counters(self) -> "StateDict":
+        """With the counts of batches that PyTorch before 0.4.1 did not write beside running statistics."""
+        ends = "running_var", "num_batches_tracked"
+        counters = {
+            key.removesuffix(ends[0]) + ends[1]: torch.tensor(0)
+            for key in self.tensors
+            if key.endswith(ends[0])
+        }
+        return StateDict(self.where, counters | dict(self.tensors))
 
     def shape(self, key: str, dimensions: int) -> torch.Size:
         if key not in self.tensors:
@@ -87,21 +97,25 @@ def discriminator_architecture(state: StateDict) -> dict[str, Any]:
     return {"resolution": resolution, "channels": channels, "widths": widths}
 
 
-def encoder_architecture(state: StateDict, style_dim: int) -> dict[str, Any]:
-    """Arguments of `Encoder` for a decoder with `style_dim`."""
+def trunk_architecture(state: StateDict) -> dict[str, Any]:
+    """Arguments of `Encoder` that its trunk tells."""
     width, input_channels = state.shape("input_layer.0.weight", 4)[:2]
     units = state.count("body.")
     channels = [state.shape(f"body.{unit}.res_layer.1.weight", 4)[0] for unit in range(units)]
-    depth = [len(list(stage)) for _, stage in groupby(channels)]
+    depth = tuple(len(list(stage)) for _, stage in groupby(channels))
+    return {"depth": depth, "width": width, "input_channels": input_channels}
+
+
+def encoder_architecture(state: StateDict, style_dim: int) -> dict[str, Any]:
+    """Arguments of `Encoder` for a decoder with `style_dim`."""
+    trunk = trunk_architecture(state)
     outputs = state.shape("linear.weight", 2)[0]
     if outputs % style_dim:
         raise BadInput(
             f"{state.where}: 'linear.weight' gives {outputs} values, no multiple of the decoder's {style_dim}"
         )
     return {
-        "depth": depth,
-        "width": width,
-        "input_channels": input_channels,
+        **trunk,
         "style_dim": style_dim,
         "num_ws": None if outputs == style_dim else outputs // style_dim,
         "noise_levels": state.count("noise.merge."),
