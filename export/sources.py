@@ -11,10 +11,14 @@ from typing import Any
 import torch
 
 from fingergen.runtime.errors import BadInput
-from fingergen.training.checkpoints import GeneratorCheckpoint, ReconstructionCheckpoint, load_checkpoint
+from fingergen.training.checkpoints import (
+    PUBLISHED_PPI,
+    GeneratorCheckpoint,
+    ReconstructionCheckpoint,
+    load_checkpoint,
+)
 from fingergen.training.networks import Generator, Reconstructor
 
-PUBLISHED_PPI = 250.0  # SynFing's 256 px images, which it resizes to 512 px of 500 ppi
 Checkpoint = GeneratorCheckpoint | ReconstructionCheckpoint
 SHARED = ("resolution", "channels", "style_dim", "num_ws")  # what generator and decoder must have in common
 

@@ -9,12 +9,14 @@ from tqdm import tqdm
 from fingergen.runtime.errors import BadInput
 
 from . import processes
+from .checkpoints import PUBLISHED_PPI
 from .generator_trainer import GeneratorConfig, GeneratorTrainer
 from .map_reading import PPI
 from .measuring import MeasuringConfig
 from .measuring_setup import measurement, pairs_of
 from .options import config_options, take
 from .progress import train_with_bar
+from .recipes import view_of
 from .runs import choose_device, interruption
 from .sources import ImageFolder, ImageSource, ProceduralFingers
 from .states import StatesConfig
@@ -23,8 +25,9 @@ from .states import StatesConfig
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path),
               help="folder of images (below DATA/images if that exists)")  # fmt: skip
-@click.option("--ppi", type=click.IntRange(min=1), default=250, show_default=True,
-              help="with --data: pixels per inch of the images once they have --resolution")  # fmt: skip
+@click.option("--ppi", type=click.IntRange(min=1),
+              help="with --data: pixels per inch of the images once they have --resolution  "
+              "[default: as the data set says that fg-train wrote, else 250]")  # fmt: skip
 @click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: so many procedural fingers")
 @click.option("--window", type=click.IntRange(min=64), default=512, show_default=True,
               help="with --fingers: side in pixels at 500 ppi that an image shows")  # fmt: skip
@@ -49,7 +52,7 @@ from .states import StatesConfig
 @config_options(MeasuringConfig)
 def generator(
     data: Path | None,
-    ppi: int,
+    ppi: int | None,
     fingers: int | None,
     window: int,
     masters: Path | None,
@@ -78,11 +81,12 @@ def generator(
     config = take(GeneratorConfig, options)
     states, measuring = take(StatesConfig, options), take(MeasuringConfig, options)
     chosen = choose_device(device)
-    provenance: dict[str, Any] = {"data": "images", "ppi": ppi}
+    provenance: dict[str, Any] = {"data": "images"}
     source: ImageSource
     hidden = not processes.is_main()
     with processes.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
         if data is not None:
+            provenance["ppi"] = ppi or _ppi_of(data, config.resolution)
             source = ImageFolder(data, config.resolution, config.channels, bar.update)
         elif fingers is not None:
             provenance = {"data": "procedural fingers", "ppi": PPI * config.resolution / window,
@@ -104,3 +108,9 @@ def generator(
             "generator", trainer, out, images, checkpoint_every, interrupted,
             keep=states.keep, best_by=states.best_by, measurement=measured,
         )  # fmt: skip
+
+
+def _ppi_of(data: Path, resolution: int) -> float:
+    """Pixels per inch of a data set's images once they have `resolution`."""
+    view = view_of(data)
+    return PUBLISHED_PPI if view is None else view[1] * resolution / view[0]

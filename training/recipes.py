@@ -40,3 +40,17 @@ def keep_recipe(folder: Path, recipe: Mapping[str, Any], folders: Iterable[str])
     for file in folder.rglob(".*"):
         if _UNFINISHED.fullmatch(file.name):
             file.unlink()
+
+
+def view_of(data: Path) -> tuple[int, int] | None:
+    """Side in pixels of the square about each image of a data set that `fg-train` wrote, or of a part of it,
+    and their ppi; None for any other."""
+    for folder in (data, *data.absolute().parents[:2]):
+        if (folder / RECIPE).is_file():
+            try:
+                recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+                side = max(recipe["window"] if "window" in recipe else recipe["size"])
+                return int(side), int(recipe["target_ppi"] if "target_ppi" in recipe else recipe["ppi"])
+            except (OSError, ValueError, KeyError, TypeError):
+                return None  # somebody else's file
+    return None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fingergen.runtime.errors import BadInput
 
+from .description import PUBLISHED_PPI
 from .files import read
 from .generator import GeneratorCheckpoint, generator_checkpoint, load_generator, save_generator
 from .reconstruction import (
@@ -14,6 +15,7 @@ from .reconstruction import (
 )
 
 __all__ = [
+    "PUBLISHED_PPI",
     "GeneratorCheckpoint",
     "ReconstructionCheckpoint",
     "load_checkpoint",

@@ -10,6 +10,7 @@ from fingergen.runtime.errors import BadInput
 
 KEY = "fingergen"  # only our files have it
 FORMAT_VERSION = 1
+PUBLISHED_PPI = 250.0  # SynFing's 256 px images, which it resizes to 512 px of 500 ppi
 
 
 @dataclass(frozen=True)
