@@ -14,13 +14,15 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map, write_template
 from fingergen.training.adversary import Adversary
 from fingergen.training.checkpoints import load_reconstruction, save_generator
+from fingergen.training.checkpoints.files import read, write
 from fingergen.training.encoder_command import encoder as encoder_command
-from fingergen.training.encoder_trainer import EncoderConfig, EncoderTrainer
+from fingergen.training.encoder_config import EncoderConfig
+from fingergen.training.encoder_trainer import EncoderTrainer
 from fingergen.training.loop import train
 from fingergen.training.map_reading import Agreement, MapReader, agreement, agreement_figures, draw_maps
 from fingergen.training.minutiae_features import MinutiaeNet, feature_distance
 from fingergen.training.minutiae_trainer import MinutiaeTrainer, to_floats
-from fingergen.training.networks import Generator
+from fingergen.training.networks import Encoder, Generator
 from fingergen.training.pairs import PairFolder, Pairs, ProceduralPairs
 from fingergen.training.ridge_flow import flow_distance
 from fingergen.training.runs import Interruption
@@ -339,6 +341,38 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path, generator, pro
     assert rows[0] == rows[1] != ""
 
 
+def test_w_plus_with_noise_maps_and_without_the_average(tmp_path, generator, large_maps):
+    """Every option that changes what is stored: trained with Ranger, killed beyond its first slow step."""
+    options = {**SPATIAL, "adversarial_weight": 0.0, "w_plus": True, "start_from_latent_avg": False}
+    options |= {"optimizer": "ranger", "train_decoder": False, "sampled": 0.5, "ema_half_life": 4}
+    for run, stops in (("whole", [32]), ("parts", [20, 32])):
+        for images in stops:
+            advance(trainer_of(generator, large_maps, **options), tmp_path / run, images)
+    whole, parts = (load_reconstruction(tmp_path / run / STATE) for run in ("whole", "parts"))
+    assert whole.latent_avg is None
+    found, expected = parts.reconstructor().state_dict(), whole.reconstructor().state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    maps = torch.rand(2, 3, 128, 128)
+    w, noise = whole.reconstructor().encode(maps)
+    assert w.shape == (2, generator.num_ws, 8) and len(noise) == 6
+    assert torch.equal(w, whole.encoder(maps))
+    for change, words in (
+        ({"optimizer": "adam"}, "was trained with optimizer ranger, not adam"),
+        ({"start_from_latent_avg": True}, "was trained with start_from_latent_avg False, not True"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            advance(trainer_of(generator, large_maps, **options | change), tmp_path / "parts", 36)
+
+
+def test_a_run_older_than_an_option_continues(tmp_path, generator, procedural):
+    advance(trainer_of(generator, procedural), tmp_path, 4)
+    content = read(tmp_path / STATE)
+    for option in ("optimizer", "start_from_latent_avg", "lpips_weight", "feature_network"):
+        del content["fingergen"]["config"][option]
+    write(tmp_path / STATE, content)
+    assert advance(trainer_of(generator, procedural), tmp_path, 8)
+
+
 def test_a_run_continues_with_other_weights_but_not_with_another_shape(tmp_path, generator, procedural):
     advance(trainer_of(generator, procedural), tmp_path, 4)
     changed = trainer_of(generator, procedural, l2_weight=2.0, learning_rate=0.5)
@@ -377,7 +411,10 @@ def test_command(tmp_path, generator, masters):
     save_generator(tmp_path / "g.pt", g_ema=generator, config={"ppi": 250})
     files = {"generator": tmp_path / "g.pt", "masters": masters, "out": tmp_path / "run"}
     small = {"fingers": 4, "images": 8, "minutiae_images": 8, "checkpoint_every": 8}
-    assert run_command(**files, **small).exit_code == 0
+    result = run_command(**files, **small, trunk=tmp_path / "g.pt")
+    assert isinstance(result.exception, BadInput) and "g.pt" in str(result.exception)
+    write(tmp_path / "trunk.pt", Encoder("ir_se_10", 4, style_dim=4).state_dict())
+    assert run_command(**files, **small, trunk=tmp_path / "trunk.pt").exit_code == 0
     assert run_command(**files, **{**small, "images": 12}).exit_code == 0
     checkpoint = load_reconstruction(tmp_path / "run" / STATE)
     assert checkpoint.images_seen == 12

@@ -130,7 +130,7 @@ def inception(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Put weights in `path` that `InceptionFeatures` takes, of torchvision's network if it is there."""
     try:
         from torchvision.models import inception_v3
-    except ImportError:
+    except (ImportError, RuntimeError):  # not installed, or not of this PyTorch
         inception_v3 = _Inception
         models = type(sys)("torchvision.models")
         models.inception_v3 = inception_v3  # type: ignore[attr-defined]

@@ -140,7 +140,7 @@ class FingerNetDistance:
         self._side = max(1, round(window / CELL)) * CELL
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        images, targets = self._enlarge(images), self._enlarge(targets)
+        images, targets = self._enlarge(images), self._enlarge(targets.detach())
         found = self.network((images + 1) / 2)
         with torch.no_grad():
             wanted = self.network((targets + 1) / 2)

@@ -23,7 +23,10 @@ LARGEST = 256  # pixels a side; larger images are averaged down to it, as in the
 
 
 class PerceptualDistance:
-    """Distance of two sets of images (N, C, H, W) in [-1, 1], grey or RGB; scalar, 0 for equal ones."""
+    """Distance of two sets of images (N, C, H, W) in [-1, 1], grey or RGB; scalar, 0 for equal ones.
+
+    Gradients reach the first images only.
+    """
 
     def __init__(self, backbone: Path, device: torch.device) -> None:
         """`backbone`: file of torchvision's `alexnet` or `vgg16` weights; BadInput if it is none, or if the
@@ -56,7 +59,7 @@ class PerceptualDistance:
         self.network.to(device).eval().requires_grad_(False)
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        return self.network(_prepare(images), _prepare(targets)).mean()
+        return self.network(_prepare(images), _prepare(targets.detach())).mean()
 
 
 def _prepare(images: Tensor) -> Tensor:
