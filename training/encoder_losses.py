@@ -15,6 +15,9 @@ from .minutiae_features import MinutiaeNet, feature_distance, map_distance
 from .perceptual import PerceptualDistance
 from .ridge_flow import flow_distance
 
+# Not cores and deltas: an image that was asked for them showed grey spots in their places, which the network
+# takes for them.
+MINUTIA_CHANNELS = 2
 Distance = Callable[[Tensor, Tensor], Tensor]  # of images (N, C, H, W) in [-1, 1] from wanted ones; scalar
 Terms = dict[str, tuple[float, Tensor]]  # weight and value of each part of a loss
 
@@ -43,7 +46,8 @@ class ImageLosses:
             name: (weight, distance(found, images)) for name, (weight, distance) in self._distances.items()
         }
         if self._minutiae_weight:
-            terms["minutiae"] = (self._minutiae_weight, map_distance(self._network, found, maps))
+            distance = map_distance(self._network, found, maps, MINUTIA_CHANNELS)
+            terms["minutiae"] = (self._minutiae_weight, distance)
         return terms
 
 

@@ -65,13 +65,15 @@ class MinutiaeNet(nn.Module):
         return features
 
 
-def map_distance(network: MinutiaeNet, images: Tensor, maps: Tensor) -> Tensor:
-    """How far what `network` sees in images (N, C, H, W) is from minutiae maps (N, 3, S, S); scalar.
+def map_distance(network: MinutiaeNet, images: Tensor, maps: Tensor, channels: int = 3) -> Tensor:
+    """How far what `network` sees in images (N, C, H, W) is from minutiae maps (N, 3, S, S), in the first
+    `channels` of these; scalar.
 
     Cross entropy, a minutia's pixels weighted over those of the background, fifty times as many.
     """
-    target = F.interpolate(maps, size=tuple(images.shape[2:]), mode="bilinear", antialias=True)
-    return F.binary_cross_entropy_with_logits(network(images), target, 1 + MINUTIA_WEIGHT * target)
+    target = F.interpolate(maps, size=tuple(images.shape[2:]), mode="bilinear", antialias=True)[:, :channels]
+    seen = network(images)[:, :channels]
+    return F.binary_cross_entropy_with_logits(seen, target, 1 + MINUTIA_WEIGHT * target)
 
 
 def feature_distance(network: MinutiaeNet, images: Tensor, targets: Tensor) -> Tensor:
