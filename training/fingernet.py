@@ -135,7 +135,7 @@ class FingerNetDistance:
     def __init__(self, weights: Path, window: int, device: torch.device) -> None:
         """`weights`: file of FingerNet's state dict, BadInput for any other; `window`: side of the images'
         view in pixels at 500 ppi."""
-        state = StateDict(str(weights), read(weights)).with_counters()
+        state = StateDict(f"--feature-network {weights}", read(weights)).with_counters()
         self.network = build(FingerNet, {}, state).to(device).requires_grad_(False)
         self._side = max(1, round(window / CELL)) * CELL
 

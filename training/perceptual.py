@@ -38,7 +38,7 @@ class PerceptualDistance:
                 "--lpips-weight: needs lpips and the torchvision of this PyTorch;"
                 f" pip install 'fingergen[lpips]' ({str(error).splitlines()[0]})"
             ) from error
-        state = StateDict(str(backbone), read(backbone))
+        state = StateDict(f"--lpips-backbone {backbone}", read(backbone))
         shape = state.tensors[FIRST].shape if FIRST in state.tensors else None
         found = [name for name, wanted in BACKBONES.items() if shape == wanted]
         if not found:

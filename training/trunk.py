@@ -18,7 +18,7 @@ def load_trunk(path: Path, encoder: Encoder) -> None:
     whatever they are prefixed with; other keys, as of a face's last layers, are passed over.
     """
     content = read(path)
-    state = StateDict(str(path), content.get("state_dict", content)).with_counters()
+    state = StateDict(f"--trunk {path}", content.get("state_dict", content)).with_counters()
     prefix = next(
         (
             key.removesuffix(f"{PARTS[0]}0.weight")
