@@ -3,8 +3,8 @@ Adversarial Networks with Limited Data", 2020, arXiv:2006.06676.
 
 Each transform happens with probability p; as every one leaves some images alone, none leaks into what the
 generator makes. They are the paper's (appendix B): pixel blitting, general geometric, colour. Grey images
-get the colour transforms that leave a fingerprint one, brightness and contrast; not the luma flip, which would
-turn ridges into valleys. RGB images get luma flip, hue rotation and saturation too.
+get the colour transforms that leave a fingerprint one, brightness and contrast; not the luma flip, which
+would turn ridges into valleys. RGB images get luma flip, hue rotation and saturation too.
 """
 
 import math
