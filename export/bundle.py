@@ -83,6 +83,11 @@ def export_bundle(
     source = read_source(checkpoints)
     image = _image_size(source, options)
     map_size = options.map_size or source.map_size
+    if options.recommended.edit_from >= source.generator.num_ws:
+        raise BadInput(
+            f"--edit-from {options.recommended.edit_from}: this generator has style inputs"
+            f" 0-{source.generator.num_ws - 1}"
+        )
     networks = network_graphs(source, map_size)
     ops = OPS[options.ops]
     files: dict[GraphName, str] = {}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .engines.target import EngineOps
     from .graph import Precision
 
-RECOMMENDED = ("truncation", "noise")
+RECOMMENDED = ("truncation", "noise", "edit_from")
 CHECKPOINT_OPTIONS = ("ppi", "output_size", "output_ppi", "map_size", *RECOMMENDED)
 ENGINE_OPTIONS = ("flavor", "batch", "gpu", "embed_plugins", "timing_cache")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # as the bundle's schema has it
@@ -83,6 +83,13 @@ Examples:
     type=click.Choice(get_args(NoiseMode)),
     help="Noise that the bundle recommends; random gives each seed ridges of its own where noise says where"
     " ridges run.  [default: const]",
+)
+@click.option(
+    "--edit-from",
+    type=click.IntRange(min=0),
+    metavar="LAYER",
+    help="First style input that the bundle recommends to edit: one from which on edits change how a finger"
+    " looks, not its pattern.  [default: 0]",
 )
 @click.option(
     "--ops",

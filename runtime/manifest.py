@@ -64,10 +64,12 @@ class Recommended:
 
     `truncation`: ψ of w_avg + ψ (w - w_avg). `noise`: `const`, `random` or `none`. A generator whose noise
     says where ridges run gives every finger the same minutiae unless it is drawn for each (`random`).
+    `edit_from`: first style input that edits act on; the coarser ones before it tell the pattern.
     """
 
     truncation: float = 1.0
     noise: NoiseMode = "const"
+    edit_from: int = 0
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,8 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
             f"{source}: image.output_ppi: {image.output_ppi:g}; resizing {architecture.resolution} px of"
             f" {image.ppi:g} ppi to {image.output_size} px gives {ppi:g} ppi"
         )
+    if (first := manifest.recommended.edit_from) >= num_ws:
+        raise BadInput(f"{source}: recommended.edit_from: {first}; style inputs are 0-{num_ws - 1}")
     if (graphs.encoder is None) != (manifest.encoder is None):
         raise BadInput(f"{source}: encoder: graphs.encoder and encoder must both be given, or both be null")
     if manifest.encoder is not None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from .errors import BadInput
 from .images import Pixels
-from .latents import check_layers
 from .seeds import edits as draw_edits
 
 if TYPE_CHECKING:
@@ -57,7 +56,8 @@ class Drawn:
 class MatedSynthesis:
     """The steps of `throughput.FullSpeed` for mates. Images of a finger have the same noise.
 
-    layers: style inputs that are edited; None: all. Truncation comes after the edit, as in `Model.edit`.
+    layers: style inputs that are edited; None: those that the bundle recommends. Truncation comes after the
+    edit, as in `Model.edit`.
     """
 
     model: Model
@@ -67,7 +67,7 @@ class MatedSynthesis:
     size: int | None = None
 
     def __post_init__(self) -> None:
-        check_layers(self.layers, self.model.num_ws)
+        self.model.edit_layers(self.layers)
 
     def draw(self, batch: Sequence[Mate]) -> Drawn:
         """Random numbers and moves of a batch."""
@@ -88,7 +88,7 @@ class MatedSynthesis:
     def compute(self, drawn: Drawn) -> Pixels:
         """The networks: uint8 (N, C, R, R)."""
         w = self.model.styles(self.model.map(drawn.z)[drawn.finger]).copy()
-        w[:, check_layers(self.layers, self.model.num_ws)] += drawn.moves[:, None]
+        w[:, self.model.edit_layers(self.layers)] += drawn.moves[:, None]
         return self.model.backend.render(self.model.truncate(w, self.truncation), drawn.noise)
 
     def finish(self, levels: Pixels) -> Pixels:

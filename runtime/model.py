@@ -60,7 +60,8 @@ class Model:
     - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`) or `none`; None: what the
       bundle recommends, or `const` where that is `random` and no `seeds` are given.
     - `truncation`: ψ of w_avg + ψ (w - w_avg); None: what the bundle recommends.
-    - `layers`: indices of style inputs, in [0, num_ws); None: all.
+    - `layers`: indices of style inputs, in [0, num_ws); None: all or, of edits, those that the bundle
+      recommends.
     - `w`: float32 (N, style_dim) or (N, num_ws, style_dim); or what `encoded` gives, whose noise images then
       take the place of the mode's, and which the decoder makes images of.
     - `decoder`: w comes from `encode`, so the bundle's decoder makes the images, where it has one of its own.
@@ -272,7 +273,7 @@ class Model:
         directions = self.bundle.latents.sefa_directions
         if not 0 <= index < len(directions):
             raise BadInput(f"index: {index}; this bundle has directions 0-{len(directions) - 1}")
-        chosen = latents.check_layers(layers, self.num_ws)
+        chosen = self.edit_layers(layers)
         styles = self.styles(w.w if isinstance(w, Encoded) else w)
 
         def edited(by: float) -> Pixels:
@@ -281,6 +282,11 @@ class Model:
             return self.render(whole, noise, seeds, decoder, size)
 
         return edited(-degree), edited(0.0), edited(degree)
+
+    def edit_layers(self, layers: Iterable[int] | None) -> list[int]:
+        """Style inputs that an edit acts on; None: those that the bundle recommends."""
+        given = range(self.bundle.manifest.recommended.edit_from, self.num_ws) if layers is None else layers
+        return latents.check_layers(given, self.num_ws)
 
     def styles(self, w: Floats) -> Floats:
         """w (N, style_dim) or (N, num_ws, style_dim) → the latter."""

@@ -166,11 +166,12 @@ def test_an_encoder_that_predicts_noise(tmp_path):
 
 def test_what_the_bundle_recommends(tmp_path, checkpoint):
     assert export(checkpoint, "--out", tmp_path / "plain").exit_code == 0
-    options = ("--truncation", "0.7", "--noise", "random")
+    options = ("--truncation", "0.7", "--noise", "random", "--edit-from", "4")
     assert export(checkpoint, "--out", tmp_path / "varied", *options).exit_code == 0
     plain, varied = (read_bundle(tmp_path / name).manifest.recommended for name in ("plain", "varied"))
-    assert (plain.truncation, plain.noise) == (1.0, "const")
-    assert (varied.truncation, varied.noise) == (0.7, "random")
+    assert (plain.truncation, plain.noise, plain.edit_from) == (1.0, "const", 0)
+    assert (varied.truncation, varied.noise, varied.edit_from) == (0.7, "random", 4)
+    refused(export(checkpoint, "--out", tmp_path / "far", "--edit-from", "6"), "--edit-from 6", "0-5")
     refused(export(checkpoint, "--out", tmp_path / "no", "--noise", "loud"), "--noise")
 
 

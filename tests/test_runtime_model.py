@@ -254,7 +254,7 @@ class TestRecommended:
     @pytest.fixture
     def varied(self, bundle: Path, tmp_path: Path):
         written = open_bundle(bundle)
-        manifest = replace(written.manifest, recommended=Recommended(truncation=0.5, noise="random"))
+        manifest = replace(written.manifest, recommended=Recommended(0.5, "random", edit_from=3))
         contents = {name: (bundle / name).read_bytes() for name in written.manifest.files}
         write_bundle(tmp_path / "varied", manifest, contents)
         with load(tmp_path / "varied", workers=1) as loaded:
@@ -273,10 +273,10 @@ class TestRecommended:
 
     def test_edits(self, varied: Model):
         w = varied.map(varied.z([4]))
-        for one, other in zip(
-            varied.edit(w, 0, 2.0), varied.edit(w, 0, 2.0, None, 0.5, "const"), strict=True
-        ):
+        explicit = varied.edit(w, 0, 2.0, range(3, varied.num_ws), 0.5, "const")
+        for one, other in zip(varied.edit(w, 0, 2.0), explicit, strict=True):
             assert np.array_equal(one, other)
+        assert not np.array_equal(varied.edit(w, 0, 2.0)[2], varied.edit(w, 0, 2.0, range(varied.num_ws))[2])
 
 
 class TestImages:

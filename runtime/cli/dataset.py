@@ -44,7 +44,11 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
     show_default=True,
     help="The farthest that an impression goes along its direction, either way.",
 )
-@click.option("--layers", type=LAYERS, help="Style inputs that are edited, such as 0-3.  [default: all]")
+@click.option(
+    "--layers",
+    type=LAYERS,
+    help="Style inputs that are edited, such as 0-3.  [default: what the bundle recommends]",
+)
 @truncation
 @noise
 @size
@@ -84,6 +88,7 @@ def dataset(
     with running.load() as model:
         chosen = check_directions(model, directions) if directions else _first_directions(model)
         truncation, noise = model.settings(truncation, noise)
+        layers = model.edit_layers(layers)
         steps = MatedSynthesis(model, truncation, noise, layers, size)
         settings = {"layers": layers, "truncation": truncation, "noise": noise, "size": size}
         shared = model.provenance("dataset", **settings)

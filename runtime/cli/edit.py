@@ -35,7 +35,11 @@ from .output import Output, Planned, batches, named_after
 @click.option("--seeds", type=SEEDS, help="Seeds of the fingers, such as 7 or 0-9, instead of templates.")
 @click.option("--index", type=click.IntRange(0), required=True, help="SeFa direction; 0 changes images most.")
 @click.option("--degree", type=float, default=5.0, show_default=True, help="How far to go along it.")
-@click.option("--layers", type=LAYERS, help="Style inputs that are edited, such as 0-3.  [default: all]")
+@click.option(
+    "--layers",
+    type=LAYERS,
+    help="Style inputs that are edited, such as 0-3.  [default: what the bundle recommends]",
+)
 @truncation
 @template_reading
 @noise
@@ -73,6 +77,7 @@ def edit(
     named = files if seeds is None else {f"{seed:08d}": seed for seed in seeds}
     with running.load() as model:
         truncation, noise = model.settings(truncation, noise)
+        layers = model.edit_layers(layers)
         settings = {"index": index, "layers": layers, "truncation": truncation, "noise": noise, "size": size}
         if seeds is None and noise == "random":
             settings["noise_seed"] = noise_seed
