@@ -57,11 +57,11 @@ def encoder_model(
     weight, bias, w_plus = _output_layer(encoder, latent_avg, num_ws)
     with graph.scope("linear"):
         x = graph.add("Gemm", x, graph.constant("weight", weight.T), graph.constant("bias", bias))
-        if encoder.noise is not None:
-            return _with_noise(graph, ops, x, encoder.noise, features[::-1])
-        if w_plus:
+        if w_plus and encoder.noise is None:
             shape = graph.constant("shape", [-1, num_ws, encoder.style_dim])
             x = graph.add("Reshape", x, shape, name="w_plus")
+    if encoder.noise is not None:
+        return _with_noise(graph, ops, x, encoder.noise, features[::-1])
     styles = [num_ws, encoder.style_dim] if w_plus else [encoder.style_dim]
     graph.output("w", x, ["batch", *styles], "style" + (" for every style input" if w_plus else ""))
     return graph.model()
@@ -73,8 +73,8 @@ def _with_noise(
     """The whole model, `features` of the trunk coarsest first."""
     flat = [w]
     x = None
-    with graph.scope("noise"):
-        for level, (merge, head) in enumerate(zip(pyramid.merge, pyramid.head, strict=True)):
+    for level, (merge, head) in enumerate(zip(pyramid.merge, pyramid.head, strict=True)):
+        with graph.scope(f"noise.{level}"):
             feature = features[level]
             if x is not None:
                 down = cast(EqualConv, pyramid.down[level - 1])

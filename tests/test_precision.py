@@ -9,8 +9,8 @@ from onnx.reference import ReferenceEvaluator
 
 from fingergen.export import precision, ranges
 from fingergen.export.encoder import encoder_model
-from fingergen.export.graph import Graph
-from fingergen.export.ops import OPS
+from fingergen.export.graph import Graph, Precision
+from fingergen.export.ops import OPS, Ops
 from fingergen.export.rounding import rounded
 from fingergen.export.synthesis import synthesis_model
 from fingergen.runtime.bundle import read_bundle
@@ -99,6 +99,19 @@ def test_float16_encoder_stays_close():
     assert figures.inputs == {"minutiae": 20, "noise": 20}
     assert 50 < figures.rounded_psnr < 120
     assert figures.activations.keys() >= {"map", "input_layer", "body.0", "body.1", "body.2"}
+
+
+def test_layers_of_a_noise_pyramid_are_measured_by_themselves():
+    encoder = randomise(Encoder((1, 1), width=8, style_dim=24, noise_levels=3))
+
+    def build(ops: Ops, precision: Precision) -> onnx.ModelProto:
+        return encoder_model(encoder, None, 32, 1, ops, precision)
+
+    model = build(OPS["native"], "fp16")
+    figures = precision.check_half_encoder(build, 32, "encoder.fp16.onnx", model, 8)
+    assert figures.activations.keys() == {
+        *("map", "input_layer", "body.0", "body.1", "noise.0", "noise.1", "noise.2")
+    }
 
 
 def test_largest_activations_are_those_of_pytorch(generator):
