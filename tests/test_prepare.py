@@ -257,6 +257,17 @@ def test_damaged_files_are_listed_and_skipped(raw):
     assert content(raw.parent / "out") == before
 
 
+def test_names_that_are_no_text_are_listed_and_skipped(raw):
+    for name in (b"no\xfftext_1.png", b"two\nlines_1.png"):
+        Path(os.fsdecode(bytes(raw) + b"/" + name)).write_bytes((raw / "0_0.png").read_bytes())
+    save(raw / "Fingerabdr\u00fccke \u2603\u3000_1.png", scan(50))  # spaces and all, but text
+    result = run(raw, "--extractor", "none")
+    assert result.exit_code == 3
+    assert "7 images of" in result.stdout and "2 skipped" in result.stdout
+    lines = (raw.parent / "out" / "skipped.txt").read_text().splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [r"'no\udcfftext_1.png'", r"'two\nlines_1.png'"]
+
+
 def test_resolutions(raw):
     save(raw / "1000.png", scan(10, ppi=1000), 1000)
     save(raw / "none.png", scan(11), None)

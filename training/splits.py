@@ -70,4 +70,5 @@ def held_out(fingers: Iterable[str], fraction: float, most: int | None = None) -
 
 def _place(finger: str) -> float:
     """Evenly distributed in [0, 1)."""
-    return int.from_bytes(hashlib.blake2b(finger.encode(), digest_size=8).digest()) / 2**64
+    name = finger.encode(errors="surrogateescape")  # it may come of a file's name, which may be any bytes
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()) / 2**64

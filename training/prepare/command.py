@@ -20,7 +20,7 @@ from ..options import Window
 from ..recipes import keep_recipe
 from ..workers import in_processes
 from .extractors import AFIS, NONE, load_extractor
-from .raw import Plan, Recipe, check, fingers_of, plan
+from .raw import Plan, Recipe, check, fingers_of, is_text, plan
 from .work import Task, do, is_done
 
 REPORT, SKIPPED, INDEX, SHARDS = "prepare.json", "skipped.txt", "metadata.jsonl", "shards"
@@ -167,7 +167,10 @@ def _report(
     ]
     report = {**recipe.as_json(), "parts": parts, **planned.findings, "skipped": reasons}
     write_atomically(out / REPORT, json.dumps(report, indent=2).encode() + b"\n")
-    lines = "".join(f"{each['file']}: {each['reason']}\n" for each in reasons)
+    lines = "".join(
+        f"{each['file'] if is_text(each['file']) else ascii(each['file'])}: {each['reason']}\n"
+        for each in reasons
+    )
     write_atomically(out / SKIPPED, lines.encode())
 
 

@@ -66,6 +66,8 @@ class Plan:
 
 def check(recipe: Recipe, path: Path) -> Raw | str:
     """Read a raw file; the reason if it cannot be used."""
+    if not is_text(str(path)):
+        return "its name is no UTF-8 text of one line; rename it"
     try:
         content = StoredFile(path).read()
         scan = decode(content, path)
@@ -110,6 +112,11 @@ def plan(folder: Path, checked: dict[Path, Raw | str], fingers: dict[Path, str],
         apart = held_out(split_by.values(), recipe.test_fraction)
         parts = {key: TEST if finger in apart else TRAIN for key, finger in split_by.items()}
     return Plan(kept, skipped, by_key, parts, _findings(folder, checked, fingers, same))
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name, which may be any bytes, is one line of text that reports can hold."""
+    return len(name.splitlines()) == 1 and name.encode(errors="ignore").decode() == name
 
 
 def key_of(path: Path, folder: Path) -> str:
