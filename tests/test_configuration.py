@@ -1,5 +1,6 @@
 """Configuration files: what they give, what the command line overrides, and their mistakes."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from click.testing import CliRunner, Result
 from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.training.cli import main as fg_train
 from fingergen.training.configuration import configurable
+from fingergen.training.encoder_config import EncoderConfig
+from fingergen.training.generator_config import GeneratorConfig
 from fingergen.training.options import config_options, setting
 
 
@@ -105,6 +108,9 @@ def test_the_command_line_goes_first(tmp_path):
         ("size: [3]", "run.yaml: size: "),
         ("w_plus: 1", "run.yaml: w_plus: must be true or false, not 1"),
         ("count: 1\ncount: 2", "run.yaml: line 2: 'count' stands twice"),
+        ("w-plus: true\nw_plus: false", "run.yaml: line 2: 'w_plus' stands twice"),
+        ("? [1, 2]\n: 3", "run.yaml: line 1: a key must be a name"),
+        ("count: " + "[" * 2000, "run.yaml: not YAML of options (nested too deeply)"),
         ("count: [1", "run.yaml: line 2: expected ','"),
         ("- count", "run.yaml: must hold lines of the form 'option: value'"),
         ("count: !!python/object/apply:os.getcwd []", "run.yaml: line 1: could not determine a constructor"),
@@ -159,3 +165,57 @@ def test_every_command_writes_a_file_that_it_reads(tmp_path, command):
     result = CliRunner().invoke(fg_train, [command, "--config", str(write(tmp_path / "typo.yaml", text))])
     assert result.exit_code == 2
     assert "typo.yaml: 'seeed' is no option of" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (GeneratorConfig, {"learning_rate": float("nan")}, "--learning-rate nan: must be a finite number"),
+        (GeneratorConfig, {"path_weight": -1.0}, "--path-weight -1.0: must be 0 or more"),
+        (GeneratorConfig, {"seed": -1}, "--seed -1: must be 0 or more, less than 2^64"),
+        (GeneratorConfig, {"seed": 2**64}, "must be 0 or more, less than 2^64"),
+        (GeneratorConfig, {"resolution": 2**20}, "--resolution 1048576: must be a power of two, 8 to 4096"),
+        (
+            GeneratorConfig,
+            {"channel_base": 128},
+            "--channel-base 128: must not be less than --resolution 256",
+        ),
+        (GeneratorConfig, {"style_dim": 10**11}, "--style-dim 100000000000: must be 1 to 4096"),
+        (GeneratorConfig, {"accumulate": 0}, "--accumulate 0: must be 1 or more"),
+        (EncoderConfig, {"l2_weight": float("inf")}, "--l2-weight inf: must be a finite number"),
+        (EncoderConfig, {"decoder_rate": -0.1}, "--decoder-rate -0.1: must be 0 or more"),
+        (EncoderConfig, {"width": 10**6}, "--width 1000000: must be 1 to 1024"),
+        (EncoderConfig, {"map_size": 10**9}, "--map-size 1000000000: must be 16 to 8192"),
+    ],
+)
+def test_impossible_numbers_are_refused_before_any_work(config, values, message):
+    with pytest.raises(BadInput, match=re.escape(message)):
+        config(**values)
+
+
+def test_numbers_that_may_be_negative_or_large():
+    assert GeneratorConfig(ada_target=-0.5, seed=2**64 - 1).ada_target == -0.5
+
+
+@pytest.mark.parametrize("words", [["--data", "none"], ["--fingers", "2", "--window", "100"]])
+def test_no_bar_stands_beside_the_line_in_a_log(tmp_path, words):
+    result = CliRunner().invoke(fg_train, ["generator", *words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("generator --data d --window 128", "--window 128: has no effect without --fingers"),
+        ("generator --data d --masters m", "--masters m: has no effect without --fingers"),
+        ("generator --fingers 2 --ppi 500", "--ppi 500: has no effect without --data"),
+        ("encoder --generator g --data d --masters m", "--masters m: has no effect without --fingers"),
+        ("generator --data d --window 512", "d: no such folder"),  # as a written file says
+    ],
+)
+def test_options_without_effect_are_refused(tmp_path, words, message):
+    result = CliRunner().invoke(fg_train, [*words.split(), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()

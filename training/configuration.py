@@ -55,6 +55,8 @@ def read_configuration(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: {line}{error.problem}; correct the YAML") from None
     except (yaml.YAMLError, ValueError) as error:
         raise BadInput(f"{path}: not YAML ({error})") from None
+    except RecursionError:
+        raise BadInput(f"{path}: not YAML of options (nested too deeply); correct the YAML") from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -68,9 +70,12 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = key_node.value
+            mark = key_node.start_mark
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a name", problem_mark=mark)
+            key = key_node.value.replace("-", "_")  # both are the same option
             if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"'{key}' stands twice", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"'{key_node.value}' stands twice", problem_mark=mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 

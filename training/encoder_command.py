@@ -15,7 +15,7 @@ from .encoder_config import EncoderConfig
 from .encoder_trainer import EncoderTrainer
 from .map_reading import PPI
 from .minutiae_trainer import MinutiaeTrainer
-from .options import config_options, take
+from .options import config_options, refuse_idle, take
 from .pairs import PairFolder, PairSource, ProceduralPairs
 from .progress import train_with_bar
 from .runs import choose_device, interruption
@@ -73,6 +73,8 @@ def encoder(
     """
     if (data is None) == (fingers is None):
         raise BadInput("give either --data FOLDER or --fingers N")
+    if data:
+        refuse_idle(["masters"], "--fingers")
     config, states = take(EncoderConfig, options), take(StatesConfig, options)
     chosen = choose_device(device)
     checkpoint = load_generator(generator_path)
@@ -84,7 +86,7 @@ def encoder(
     if data is not None:
         source = PairFolder(data, generator.resolution, generator.channels, config.map_size)
     elif fingers is not None:
-        hidden = not processes.is_main()
+        hidden = not processes.is_main() or None  # None: shown on a terminal only
         with processes.main_first(), tqdm(desc="fingers", unit="finger", leave=False, disable=hidden) as bar:
             source = ProceduralPairs(
                 masters or out / "masters", fingers, window, generator.resolution, config.map_size, bar.update

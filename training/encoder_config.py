@@ -8,7 +8,7 @@ import click
 from fingergen.runtime.errors import BadInput
 
 from .networks.encoder import DEPTHS
-from .options import setting
+from .options import check_numbers, check_sizes, setting
 
 # What a run cannot change later.
 SHAPE = (
@@ -16,6 +16,7 @@ SHAPE = (
     "optimizer",
 )  # fmt: skip
 OPTIMIZERS = ("adam", "ranger")
+LARGEST_MAP = 8192  # that a bundle can have
 FEATURE_NETWORKS = ("ours", "leader")
 
 
@@ -80,11 +81,11 @@ class EncoderConfig:
                 f"--lpips-weight {self.lpips_weight}: needs --lpips-backbone FILE: download"
                 " https://download.pytorch.org/models/alexnet-owt-7be5be79.pth, or vgg16-397923af.pth there"
             )
-        for name in ("width", "batch", "ema_half_life"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"--{name.replace('_', '-')} {getattr(self, name)}: must be 1 or more")
-        if self.map_size < 16:
-            raise BadInput(f"--map-size {self.map_size}: must be 16 or more")
+        check_numbers(self)
+        check_sizes(self, ("batch", "ema_half_life"))
+        check_sizes(self, ["width"], most=1024)
+        if not 16 <= self.map_size <= LARGEST_MAP:
+            raise BadInput(f"--map-size {self.map_size}: must be 16 to {LARGEST_MAP}")
         if not 0 <= self.sampled <= 1:
             raise BadInput(f"--sampled {self.sampled}: is a fraction, 0 to 1")
         if self.noise_maps and (self.map_size < 128 or self.map_size & (self.map_size - 1)):

@@ -14,7 +14,7 @@ from .generator_trainer import GeneratorConfig, GeneratorTrainer
 from .map_reading import PPI
 from .measuring import MeasuringConfig
 from .measuring_setup import measurement, pairs_of
-from .options import config_options, take
+from .options import config_options, refuse_idle, take
 from .progress import train_with_bar
 from .recipes import view_of
 from .runs import choose_device, interruption
@@ -78,12 +78,13 @@ def generator(
     """
     if (data is None) == (fingers is None):
         raise BadInput("give either --data FOLDER or --fingers N")
+    refuse_idle(*((["window", "masters"], "--fingers") if data else (["ppi"], "--data")))
     config = take(GeneratorConfig, options)
     states, measuring = take(StatesConfig, options), take(MeasuringConfig, options)
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images"}
     source: ImageSource
-    hidden = not processes.is_main()
+    hidden = not processes.is_main() or None  # None: shown on a terminal only
     with processes.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
         if data is not None:
             provenance["ppi"] = ppi or _ppi_of(data, config.resolution)

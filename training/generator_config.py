@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from fingergen.runtime.errors import BadInput
 
 from .networks.precision import DTYPES
-from .options import setting
+from .options import check_numbers, check_sizes, setting
 
 # What a run cannot change later.
 SHAPE = ("resolution", "channels", "style_dim", "n_mlp", "channel_base", "channel_max")
+LARGEST = 4096  # resolution, and width of a layer
 GROUP = 4  # images of the discriminator's minibatch statistics
 
 
@@ -51,18 +52,23 @@ class GeneratorConfig:
     seed: int = setting(0, "of the whole run")
 
     def __post_init__(self) -> None:
-        if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise BadInput(f"--resolution {self.resolution}: must be a power of two, 8 or more")
+        check_numbers(self, signed=["ada_target"])
+        if not 8 <= self.resolution <= LARGEST or self.resolution & (self.resolution - 1):
+            raise BadInput(f"--resolution {self.resolution}: must be a power of two, 8 to {LARGEST}")
         if self.channels not in (1, 3):
             raise BadInput(f"--channels {self.channels}: must be 1 (grey) or 3 (RGB)")
         if self.batch < 1 or (self.batch > GROUP and self.batch % GROUP):
             raise BadInput(f"--batch {self.batch}: must be 1 to 4 or a multiple of 4 (minibatch statistics)")
-        for field in (
-            "style_dim", "n_mlp", "channel_base", "channel_max", "accumulate", "r1_interval", "path_interval",
-            "path_batch_shrink", "ema_half_life", "ada_length", "ada_interval", "num_fp16_res",
-        ):  # fmt: skip
-            if getattr(self, field) < 1:
-                raise BadInput(f"--{field.replace('_', '-')} {getattr(self, field)}: must be 1 or more")
+        check_sizes(self, ("style_dim", "n_mlp", "channel_max"), most=LARGEST)
+        check_sizes(self, (
+            "accumulate", "r1_interval", "path_interval", "path_batch_shrink", "ema_half_life", "ada_length",
+            "ada_interval", "num_fp16_res",
+        ))  # fmt: skip
+        if self.channel_base < self.resolution:
+            raise BadInput(
+                f"--channel-base {self.channel_base}: must not be less than --resolution {self.resolution},"
+                " whose layers would have no channel"
+            )
         for field in ("mixing", "augment_p"):
             if not 0 <= getattr(self, field) <= 1:
                 raise BadInput(

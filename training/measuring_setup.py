@@ -80,7 +80,8 @@ def pairs_of(
     BadInput if the data set has neither templates nor maps.
     """
     if data is None:
-        window, hidden = round(resolution * PPI / ppi), not processes.is_main()
+        window = round(resolution * PPI / ppi)
+        hidden = not processes.is_main() or None  # None: shown on a terminal only
         with processes.main_first(), tqdm(desc="fingers", unit="finger", leave=False, disable=hidden) as bar:
             return ProceduralPairs(masters, fingers, window, resolution, resolution, bar.update)
     if not any((data / kind).is_dir() for kind in ("templates", "maps")):
