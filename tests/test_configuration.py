@@ -219,3 +219,13 @@ def test_options_without_effect_are_refused(tmp_path, words, message):
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_masters_in_the_place_of_a_file(tmp_path):
+    file = write(tmp_path / "file", "")
+    words = ["--fingers", "2", "--window", "256", "--masters", str(file), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(fg_train, ["generator", *words])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].endswith(
+        f"--masters {file}: cannot be made (File exists); choose another"
+    )

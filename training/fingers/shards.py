@@ -27,7 +27,10 @@ def write_masters(
 
     Shards that are there already are kept: the same call goes on where it was interrupted.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--masters {folder}: cannot be made ({error.strerror}); choose another") from error
     for start in range(seeds.start, seeds.stop, shard_size):
         chunk = range(start, min(start + shard_size, seeds.stop))
         path = folder / f"masters_{window[0]}x{window[1]}_{chunk.start:08d}_{len(chunk):04d}.npz"
