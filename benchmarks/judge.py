@@ -10,7 +10,7 @@ templates to reconstruct.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.training.fingers import impressions, make_finger
 from fingergen.training.judges import PPI, describe, look, similarity
 
+DIRECTIONS = 8  # of SeFa that edits are judged along
 HELD_OUT = 10_000_000  # first finger that no training set holds
 
 
@@ -61,14 +62,8 @@ def judge(
         "pairs_of_seeds_that_match": share(between, threshold),
         "largest_score_between_seeds": max(between),
     }
-    chosen = range(min(seeds, fingers))
-    edited = model.edit(
-        model.map(model.z(chosen)), index=0, degree=degree, truncation=truncation, seeds=chosen
-    )
-    looks = [[look(image) for image in part] for part in tqdm(edited, "edits", leave=False)]
     figures["edits_that_keep_the_finger"] = share(
-        [similarity(a, b) for part in (looks[0], looks[2]) for a, b in zip(part, looks[1], strict=True)],
-        threshold,
+        edit_scores(model, range(min(seeds, fingers)), truncation, degree), threshold
     )
     if model.bundle.manifest.encoder:
         again = [look(image) for image in tqdm(model.reconstruct(templates), "reconstructions", leave=False)]
@@ -78,6 +73,19 @@ def judge(
         figures["reconstruction_mean_score"] = float(np.mean(list(map(similarity, again, sources))))
         figures["non_mated_mean_score"] = float(np.mean(non_mated))
     return figures
+
+
+def edit_scores(
+    model: Model, seeds: Sequence[int], truncation: float | None, degree: float
+) -> Iterator[float]:
+    """Scores of edits, either way, with their originals; the seeds take turns with the first directions."""
+    directions = min(DIRECTIONS, len(model.bundle.latents.sefa_directions))
+    for seed in tqdm(seeds, "edits", leave=False):
+        w = model.map(model.z([seed]))
+        edited = model.edit(w, seed % directions, degree, truncation=truncation, seeds=[seed])
+        minus, original, plus = (look(image) for (image,) in edited)
+        yield similarity(minus, original)
+        yield similarity(plus, original)
 
 
 @command_line_errors
@@ -90,7 +98,7 @@ def judge(
     "--fingers", type=click.IntRange(min=2), default=40, show_default=True, help="held-out procedural fingers"
 )
 @click.option("--truncation", type=float, help="of synthesis  [default: what the bundle recommends]")
-@click.option("--degree", default=5.0, show_default=True, help="of the edit along SeFa direction 0")
+@click.option("--degree", default=5.0, show_default=True, help="of the edits")
 def main(bundle: Path | None, seeds: int, fingers: int, truncation: float | None, degree: float) -> None:
     """Print the figures of a bundle (by default the packaged one) as JSON."""
     with load(bundle) as model:
