@@ -24,7 +24,7 @@ from .synthesis import Synthesis, batches, pair
 
 Floats = NDArray[np.float32]
 NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
-DEMO = Path(__file__).with_name("demo")
+DEMO = Path(__file__).resolve().with_name("demo")  # a strict editable install links every file
 
 
 def load(

@@ -5,7 +5,6 @@ LEADER finds minutiae, Bozorth3 compares them, and an NFIQ2-style score rates th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +40,3 @@ def look(image: NDArray[np.uint8]) -> Print:
 def similarity(a: Print, b: Print) -> float:
     """Bozorth3 score of two prints of one size."""
     return minutiae_similarity(a.rows, b.rows, a.window)
-
-
-def describe(prints: Sequence[Print]) -> dict[str, list[float]]:
-    """Percentiles 5, 50 and 95 of quality and of minutiae found."""
-    return {
-        name: np.percentile([getattr(each, name) for each in prints], (5, 50, 95)).tolist()
-        for name in ("quality", "minutiae")
-    }
