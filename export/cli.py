@@ -135,7 +135,8 @@ Examples:
 @click.option(
     "--timing-cache",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="TensorRT's cache of kernel timings.  [default: one in the user's cache]",
+    help="The builder's cache of kernel timings.  [default: one in the user's cache; none for TensorRT-RTX,"
+    " which times nothing]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the bundle at --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")

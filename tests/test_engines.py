@@ -250,16 +250,27 @@ def test_custom_nodes_that_became_no_plugins_are_noticed(in_network, in_engine):
 @needs_rtx
 @pytest.mark.parametrize("stored", [None, b"of another version"])
 def test_timing_cache(tmp_path, stored):
-    """TensorRT-RTX has the calls, though it times nothing."""
+    """TensorRT-RTX times nothing, but keeps a cache where it is told to."""
     cache = tmp_path / "folder" / "cache"
     if stored:
         cache.parent.mkdir()
         cache.write_bytes(stored)
     generator = small_generator()
-    target = replace(rtx(ops="native"), timing_cache=cache)
+    target = rtx(ops="native", timing_cache=cache)
     for _ in range(2):
         build_engine("mapping", lambda form, _: mapping_model(generator, form), "fp32", target)
         assert cache.read_bytes() != stored and [*cache.parent.iterdir()] == [cache]
+
+
+@needs_rtx
+def test_a_timing_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"--timing-cache: .*file"):
+        rtx(timing_cache=tmp_path / "file" / "cache")
+    target = replace(rtx(ops="native"), timing_cache=tmp_path / "file" / "cache")  # as if in the user's cache
+    generator = small_generator()
+    engine, _ = build_engine("mapping", lambda form, _: mapping_model(generator, form), "fp32", target)
+    assert engine.graph == "mapping"
 
 
 def test_library_links_by_short_names(tmp_path):
@@ -336,6 +347,7 @@ def test_targets(monkeypatch, tmp_path):
     target = resolve(EngineOptions(flavour="tensorrt-rtx"))
     assert (target.architectures, target.measures) == (("sm_86", "sm_89"), False)
     assert target.timing_cache is None
+    assert resolve(EngineOptions(flavour="tensorrt-rtx", timing_cache=mine)).timing_cache == mine
     with pytest.raises(BadInput, match="--gpu sm_90: TensorRT-RTX builds for sm_86, sm_89"):
         resolve(EngineOptions(flavour="tensorrt-rtx", architectures=("sm_86", "sm_90")))
     with pytest.raises(BadInput, match="--gpu sm_86: TensorRT builds for sm_90"):

@@ -61,6 +61,11 @@ def without_pixels(bundle: Path, out: Path) -> Path:
     return out
 
 
+def test_packaged_demo_bundle_is_whole():
+    """However this package is installed: an editable install may link each file by itself."""
+    assert open_bundle().manifest.files  # all of them verified
+
+
 class TestAgainstPyTorch:
     def test_map(self, model: Model, generator):
         z = model.z(range(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,8 +30,8 @@ class EngineOptions:
     `batch`: smallest, best and largest batch; `architectures`: of GPUs, as `sm_89`, none: all that the
     flavour builds for; `ops`: plugins or standard operators for our custom nodes, `auto`: the faster of the
     two, measured if there is a GPU, else standard operators; `embed_plugins`: the plugin library goes into
-    the engine file; `timing_cache`: a file of TensorRT's (TensorRT-RTX times nothing at build), None: one in
-    the user's cache.
+    the engine file; `timing_cache`: a file that the builder reads and writes, None: one in the user's cache
+    for TensorRT, none for TensorRT-RTX, which times nothing at build.
     """
 
     precision: Precision = "fp16"
@@ -74,10 +75,11 @@ def resolve(options: EngineOptions) -> Target:
     found = run_worker(flavour, {"command": "probe"})
     here = nvidia.architecture()
     architectures = _architectures(flavour, options.architectures, found["architectures"], here)
-    timing_cache = None
-    if flavour.target_by_gpu:
-        name = f"{flavour.name}-{found['version']}-{here}.timing"
-        timing_cache = options.timing_cache or user_cache() / name
+    timing_cache = options.timing_cache
+    if timing_cache is None and flavour.target_by_gpu:
+        timing_cache = user_cache() / f"{flavour.name}-{found['version']}-{here}.timing"
+    elif timing_cache is not None:
+        _make_folder(timing_cache.parent)
     return Target(
         options=options,
         flavour=flavour,
@@ -124,6 +126,16 @@ def _architectures(
         if architecture not in offered:
             raise BadInput(f"--gpu {architecture}: {flavour.title} builds for {', '.join(offered)} here")
     return asked or tuple(offered)
+
+
+def _make_folder(folder: Path) -> None:
+    """Of the timing cache; `BadInput` where it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--timing-cache: {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"--timing-cache: {folder}: cannot be written to")
 
 
 def _plugins(options: EngineOptions) -> Path | None:

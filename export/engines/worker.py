@@ -6,6 +6,7 @@ standard input, the result goes as JSON to the file that the job names.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -69,7 +70,8 @@ def build(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
         raise Failure(log.reason("the build failed"))
     Path(job["engine"]).write_bytes(memoryview(engine))
     if job["timing_cache"]:
-        _replace(Path(job["timing_cache"]), memoryview(config.get_timing_cache().serialize()))
+        with contextlib.suppress(OSError):  # the engine is built, with or without a cache for the next
+            _replace(Path(job["timing_cache"]), memoryview(config.get_timing_cache().serialize()))
     return {
         "seconds": seconds,
         "network_layers": len(layers),
