@@ -1,6 +1,7 @@
 """Synthesis at full speed: the same images, all steps at once, figures that add up, clean ends."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -258,13 +259,16 @@ def test_seconds_need_throughput(bundle: Path) -> None:
     assert done.exit_code == 2 and "--seconds needs --throughput" in done.stderr
 
 
-def test_an_error_of_a_writer_is_one_line(
+def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: object) -> None:
-        raise OSError(28, "No space left on device", str(tmp_path / "a.png"))
+    def full(path: Path, content: bytes) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device")  # as the system has it, without the file
 
-    monkeypatch.setattr("fingergen.runtime.pipeline.save_image", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     done = synth(bundle, "--count", 200, "--out", tmp_path / "prints", "--batch", 2)
     assert done.exit_code == 1
-    assert done.stderr.strip() == f"fg-run: error: {tmp_path / 'a.png'}: No space left on device"
+    line = rf"fg-run: error: {re.escape(str(tmp_path))}/prints/\d{{8}}\.png: No space left on device\n"
+    assert re.fullmatch(line, done.stderr)
+    assert not any((tmp_path / "prints").iterdir())
