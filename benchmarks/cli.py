@@ -131,6 +131,6 @@ def main(
         results=results,
         left_out=left_out,
     )
-    if plot is not None:
-        write_plot(plot, report)
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else report.table())
+    if plot is not None:  # last: whatever becomes of it, the figures are there
+        write_plot(plot, report)

@@ -18,6 +18,10 @@ def check_plot(path: Path) -> None:
         raise BadInput(f"--plot {path}: a PNG is written; give a name that ends in .png")
     if find_spec("matplotlib") is None:
         raise BadInput("--plot needs matplotlib: pip install 'fingergen[bench]'")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--plot {path}: {error.filename}: {error.strerror}") from None
 
 
 def write_plot(path: Path, report: Report) -> None:
@@ -56,5 +60,4 @@ def write_plot(path: Path, report: Report) -> None:
     figure.suptitle(f"{report.task}, bundle {report.bundle}\n{report.machine.lines()[0]}", fontsize="medium")
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, stream.getvalue())

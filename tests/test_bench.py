@@ -20,6 +20,7 @@ from fingergen.benchmarks.timing import Latency, interleave, relative_speed
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
+from fingergen.training.networks import Encoder, Generator
 from fingergen.training.networks.layers import ModulatedConv
 
 from .tiny_bundle import encoder, generator, write_tiny_bundle
@@ -217,6 +218,7 @@ def test_threads_of_a_gpu_do_not_matter(bundle: Path) -> None:
         (["--precision", "int8"], "'int8': choose among fp32"),
         (["--backend", "onnxruntime", "--precision", "bf16"], "onnxruntime: has fp32 and fp16 only"),
         (["--plot", "plot.pdf"], "--plot plot.pdf: a PNG is written"),
+        (["--plot", "/dev/null/plot.png"], "--plot /dev/null/plot.png: /dev/null"),
         (["--checkpoint", "absent.pt"], "'absent.pt' does not exist"),
     ],
 )
@@ -236,6 +238,16 @@ def test_bad_bundles_are_one_line(tmp_path: Path) -> None:
     both = write_tiny_bundle(tmp_path / "both")
     done = run(both, "--task", "reconstruction", "--backend", "pytorch", "--checkpoint", tmp_path / "g.pt")
     assert done.exit_code == 2 and "reconstruction needs one with an encoder" in done.stderr
+
+
+@pytest.mark.parametrize("task", ["synthesis", "reconstruction"])
+def test_a_checkpoint_of_another_size_is_one_line(bundle: Path, tmp_path: Path, task: str) -> None:
+    large = Generator(resolution=64, channel_base=128, channel_max=8, style_dim=24, n_mlp=1)
+    other = tmp_path / "other.pt"
+    save_reconstruction(other, encoder=Encoder((1, 1), width=8, style_dim=24), decoder=large)
+    done = run(bundle, "--task", task, "--backend", "pytorch", "--checkpoint", other)
+    assert done.exit_code == 2
+    assert f"{other}: resolution 64, that of bundle {bundle} is 32; give" in done.stderr.splitlines()[-1]
 
 
 def test_plot(bundle: Path, tmp_path: Path) -> None:

@@ -65,11 +65,19 @@ def _network(job: Job) -> Generator | Reconstructor:
     if job.checkpoint is None:
         return Generator(**_sizes(job))
     checkpoint = load_checkpoint(job.checkpoint)
-    if isinstance(checkpoint, ReconstructionCheckpoint):
-        return checkpoint.reconstructor() if job.task == "reconstruction" else checkpoint.decoder
-    if job.task == "reconstruction":
+    is_reconstruction = isinstance(checkpoint, ReconstructionCheckpoint)
+    if job.task == "reconstruction" and not is_reconstruction:
         raise BadInput(f"{job.checkpoint}: a generator checkpoint; reconstruction needs one with an encoder")
-    return checkpoint.g_ema
+    generator = checkpoint.decoder if is_reconstruction else checkpoint.g_ema
+    bundle = job.bundle.manifest.architecture
+    for size in ("resolution", "channels", "style_dim"):
+        found, expected = getattr(generator, size), getattr(bundle, size)
+        if found != expected:
+            raise BadInput(
+                f"{job.checkpoint}: {size} {found}, that of bundle {job.bundle.path} is {expected};"
+                " give the checkpoint that the bundle was exported from"
+            )
+    return checkpoint.reconstructor() if job.task == "reconstruction" else generator
 
 
 def _sizes(job: Job) -> dict[str, Any]:
