@@ -14,7 +14,11 @@ def lines(manifest: Manifest) -> Iterator[str]:
     width = max(map(len, manifest.files))
     for file, record in manifest.files.items():
         if file in engines:
-            about = _engine(engines[file])
+            engine = engines[file]
+            about = _engine(engine)
+            graph = f"{engine.graph}.{engine.precision}"  # what the engine's graph was checked as
+            if f"{graph}.onnx" not in manifest.files and graph in manifest.parity:
+                about += f"; {_parity(manifest.parity[graph])}"
         else:
             about = _parity(manifest.parity.get(file.removesuffix(".onnx"), {}))
         yield f"{file:{width}} {record.bytes / 1e6:8.1f} MB  {about}".rstrip()

@@ -144,6 +144,8 @@ def test_engines_in_the_bundle(tmp_path, precision):
         assert engine.file in result.stdout
     assert not bundle.manifest.precisions
     assert ("synthesis.fp16" in bundle.manifest.parity) == (precision == "fp16")
+    shown = [line for line in result.stdout.splitlines() if "PSNR" in line and "largest activation" in line]
+    assert len(shown) == (2 if precision == "fp16" else 0)  # of the engines, for there are no such graphs
 
 
 @pytest.fixture

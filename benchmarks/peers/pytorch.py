@@ -65,19 +65,25 @@ def _network(job: Job) -> Generator | Reconstructor:
     if job.checkpoint is None:
         return Generator(**_sizes(job))
     checkpoint = load_checkpoint(job.checkpoint)
-    is_reconstruction = isinstance(checkpoint, ReconstructionCheckpoint)
-    if job.task == "reconstruction" and not is_reconstruction:
+    if isinstance(checkpoint, ReconstructionCheckpoint):
+        _check_sizes(job, checkpoint.decoder)
+        return checkpoint.reconstructor() if job.task == "reconstruction" else checkpoint.decoder
+    if job.task == "reconstruction":
         raise BadInput(f"{job.checkpoint}: a generator checkpoint; reconstruction needs one with an encoder")
-    generator = checkpoint.decoder if is_reconstruction else checkpoint.g_ema
-    bundle = job.bundle.manifest.architecture
+    _check_sizes(job, checkpoint.g_ema)
+    return checkpoint.g_ema
+
+
+def _check_sizes(job: Job, generator: Generator) -> None:
+    """`BadInput` where the checkpoint's generator cannot be the bundle's."""
+    architecture = job.bundle.manifest.architecture
     for size in ("resolution", "channels", "style_dim"):
-        found, expected = getattr(generator, size), getattr(bundle, size)
+        found, expected = getattr(generator, size), getattr(architecture, size)
         if found != expected:
             raise BadInput(
                 f"{job.checkpoint}: {size} {found}, that of bundle {job.bundle.path} is {expected};"
                 " give the checkpoint that the bundle was exported from"
             )
-    return checkpoint.reconstructor() if job.task == "reconstruction" else generator
 
 
 def _sizes(job: Job) -> dict[str, Any]:
