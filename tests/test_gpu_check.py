@@ -1,33 +1,24 @@
-"""The check for machines with a GPU: what of it can be seen without one."""
+"""The check for machines with a GPU: its command, the processes of its sections, its page."""
 
 import json
 import sys
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from fingergen import cpp_ops
-from fingergen.benchmarks import bench, gpu_check, gpu_checks
-from fingergen.benchmarks.contenders import Entry, OurBackend
-from fingergen.benchmarks.gpu_check import build_package, export_bundle, main
-from fingergen.benchmarks.gpu_checks import Check, backend_check, compare_kernels, pixel_check
-from fingergen.benchmarks.job import Job
-from fingergen.benchmarks.kernels import Case
-from fingergen.benchmarks.peers import pytorch_cuda
-from fingergen.benchmarks.timing import Latency
-from fingergen.runtime.bundle import read_bundle
-from fingergen.runtime.errors import BadInput, FingerGenError
-from fingergen.runtime.images import to_levels
-from fingergen.training.checkpoints import save_generator
-
-from .tiny_bundle import generator, write_tiny_bundle
+from fingergen.benchmarks import gpu_check
+from fingergen.benchmarks.gpu import SECTIONS
+from fingergen.benchmarks.gpu.page import Check, Item, Page, Row, markdown
+from fingergen.benchmarks.gpu.sections import run_section
+from fingergen.benchmarks.gpu.settings import Deadline, Settings
+from fingergen.benchmarks.gpu_check import build_package, main
+from fingergen.runtime.errors import FingerGenError
 
 ROOT = Path(__file__).parent.parent
-SETTING = bench.Setting("tensorrt", "fp16", 1, 8)
-RESULT = bench.Result(SETTING, "TensorRT", Latency(1, 1, 1, 1, 1), 800.0, 9.5, 0.004, 61.0)
+WELL, BADLY = Check("a", "well", True), Check("b", "badly", False)
 
 
 @pytest.fixture
@@ -42,17 +33,24 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
+@pytest.fixture
+def sections(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Settings, float]]:
+    """Stand-ins for the sections: what each of them was run with."""
+    ran: dict[str, tuple[Settings, float]] = {}
+
+    def run_one(name: str, settings: Settings, seconds: float) -> Iterator[Item]:
+        ran[name] = settings, seconds
+        yield BADLY if name == "training" else WELL
+
+    monkeypatch.setattr(gpu_check, "run_section", run_one)
+    return ran
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="gpu_check")
 
 
-def fake_libraries(monkeypatch: pytest.MonkeyPatch, cuda: bool) -> None:
-    real = cpp_ops.status
-
-    def status(name: str) -> cpp_ops.LibraryStatus:
-        return replace(real(name), cuda=cuda, reason="no nvcc", fix="install it")
-
-    monkeypatch.setattr(cpp_ops, "status", status)
+# -- the command ---------------------------------------------------------------------------------------------
 
 
 def test_without_a_gpu_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,80 +62,49 @@ def test_without_a_gpu_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_pixels_of_the_device_are_compared_with_those_of_the_host(tmp_path: Path) -> None:
-    job = Job(read_bundle(write_tiny_bundle(tmp_path / "tiny")))
-    check = pixel_check(job, Entry(OurBackend("onnxruntime"), "fp32"))
-    assert check.passed and check.result.startswith("0.00% of the pixels differ, by 0 of 256 levels")
-
-
-def test_pixels_that_are_wrong_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fingergen.benchmarks.gpu_checks.to_levels", lambda raw: 255 - to_levels(raw))
-    job = Job(read_bundle(write_tiny_bundle(tmp_path / "tiny")))
-    assert pixel_check(job, Entry(OurBackend("onnxruntime"), "fp32")).passed is False
-
-
 def test_outside_of_the_source_tree(gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run()
     assert done.exit_code == 2 and "not FingerGen's source tree" in done.stderr
 
 
-def test_table(gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_libraries(monkeypatch, cuda=True)
-    bundle, page = write_tiny_bundle(tmp_path / "tiny"), tmp_path / "result.md"
-    done = run("--installed", "--bundle", bundle, "--batch", 1, "--batch", 2, "--seconds", 0.2, "--out", page)
-    assert done.exit_code == 0, done.stderr
+def test_all_sections_with_their_times(
+    gpu: None, sections: dict[str, tuple[Settings, float]], tmp_path: Path
+) -> None:
+    page = tmp_path / "result.md"
+    done = run("--installed", "--out", page, "--work", tmp_path / "work")
+    assert done.exit_code == 1 and "something failed: see the table" in done.stderr
     assert page.read_text() == done.stdout
+    assert {name: seconds for name, (_, seconds) in sections.items()} == SECTIONS
+    assert sum(SECTIONS.values()) <= 600  # all of it in a loan of ten minutes
+    settings, _ = sections["kernels"]
+    assert settings.device == "cuda" and list(settings.networks) == ["release-size", "demo-size"]
     lines = done.stdout.splitlines()
     assert "- GPU: NVIDIA L4, compute capability 8.9, 23034 MiB, driver 570.86" in lines
-    assert "| kernels | not verified | no CUDA compiler (nvcc) on the PATH |" in lines
-    assert sum(line.startswith("| onnxruntime, fp32, batch ") and "| passed |" in line for line in lines) == 2
-    assert any(line.startswith("| pytorch-cuda | not verified |") for line in lines)
+    assert "- no nvcc" in lines and "## training" in lines and "| b | **failed** | badly |" in lines
 
 
-@pytest.mark.parametrize(("failure", "passed"), [(BadInput, None), (FingerGenError, False)])
-def test_a_checkpoint_is_exported_with_engines_or_without(
-    failure: type[Exception], passed: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where engines cannot be built the bundle comes without, and the table says why."""
-
-    def refuse(flavour: str) -> None:
-        raise failure("no TensorRT here")
-
-    monkeypatch.setattr("fingergen.export.engines.target.choose_flavour", refuse)
-    monkeypatch.setattr(gpu_check, "EXPORT", ())  # no float16: its checks take long
-    save_generator(tmp_path / "g.pt", g_ema=generator(1))
-    check = export_bundle(tmp_path / "g.pt", tmp_path / "bundle")
-    assert check == Check("export, fp16 engines", "no TensorRT here", passed)
-    assert read_bundle(tmp_path / "bundle").manifest.engines == ()
-
-
-def test_without_a_checkpoint_weights_are_random(
-    gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def small(path: Path) -> Path:
-        save_generator(path, g_ema=generator(1))
-        return path
-
-    def export(checkpoint: Path, out: Path) -> Check:
-        write_tiny_bundle(out)
-        return Check("export", "built", True)
-
-    fake_libraries(monkeypatch, cuda=True)
-    monkeypatch.setattr(gpu_check, "random_checkpoint", small)
-    monkeypatch.setattr(gpu_check, "export_bundle", export)
-    done = run("--installed", "--batch", 1, "--seconds", 0.1)
+def test_some_sections(gpu: None, sections: dict[str, tuple[Settings, float]], tmp_path: Path) -> None:
+    """Those that run networks have them exported first."""
+    checkpoint = tmp_path / "mine.pt"
+    checkpoint.touch()
+    options = ["--seconds", 30, "--batch", "4", "--checkpoint", checkpoint, "--work", tmp_path]
+    done = run("--installed", "--only", "speed,kernels", *options)
     assert done.exit_code == 0, done.stderr
-    assert "| export | passed | built |" in done.stdout
+    assert list(sections) == ["kernels", "models", "speed"]
+    settings, seconds = sections["speed"]
+    assert seconds == 30 and settings.batches == (4,) and settings.networks["mine"] == checkpoint
+    done = run("--installed", "--only", "spead")
+    assert done.exit_code == 2 and "'spead': choose among kernels, models," in done.stderr
 
 
-def test_a_failure_is_an_exit_code(gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_libraries(monkeypatch, cuda=False)
-    done = run(
-        "--installed", "--bundle", write_tiny_bundle(tmp_path / "tiny"), "--batch", 1, "--seconds", 0.1
-    )  # fmt: skip
-    assert done.exit_code == 1 and "something failed: see the table" in done.stderr
-    assert "| onnxruntime ops library | **failed** | no nvcc; install it |" in done.stdout
+def test_a_rehearsal_needs_no_gpu_and_says_what_it_is(
+    sections: dict[str, tuple[Settings, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    done = run("--rehearse", "--only", "kernels", "--work", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert sections["kernels"][0].device == "cpu" and "- rehearsal on a CPU" in done.stdout
 
 
 def test_the_new_build_is_what_is_checked(gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,67 +132,139 @@ def test_a_build_that_fails(tmp_path: Path) -> None:
         build_package(tmp_path, tmp_path / "target")
 
 
-def test_wrong_kernels_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One value of one case is wrong in its last digits."""
+# -- sections in processes -----------------------------------------------------------------------------------
 
-    def nearly(program: Path, op: str, way: str, some: list[Case]) -> list[np.ndarray]:
-        results = [case.expected.copy() for case in some]
-        results[-2].flat[-1] += 0.02 if op == "UpFirDn2d" else 0
-        return results
-
-    monkeypatch.setattr(gpu_checks, "run_cases", nearly)
-    checks = {check.what: check.passed for check in compare_kernels(tmp_path, "cuda")}
-    assert checks == {
-        "FusedLeakyReLU, cuda, float32": True,
-        "FusedLeakyReLU, cuda, float16": True,
-        "UpFirDn2d, cuda, float32": False,
-        "UpFirDn2d, cuda, float16": False,
-    }
+STAND_INS = {
+    "right": "yield Check('right', str(deadline.seconds), True)",
+    "raises": "yield Check('before', 'known', True)\n    raise ValueError('broken')",
+    "dies": "yield Check('before', 'known', True)\n    os.kill(os.getpid(), 9)",
+    "prints": "print('to standard output')\n    yield Check('after', 'known', True)",
+    "hangs": (
+        "yield Check('before', 'known', True)\n"
+        "    process = subprocess.Popen(['sleep', '100'])\n"
+        "    (settings.work / 'pid').write_text(str(process.pid))\n"
+        "    time.sleep(100)"
+    ),
+}
 
 
-def test_kernels_that_break_off(tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    broken.write_text("#!/bin/sh\necho 'an illegal memory access was encountered' >&2\nexit 3\n")
-    broken.chmod(0o755)
-    with pytest.raises(FingerGenError, match=r"cuda: .* ended with 3: an illegal memory access"):
-        list(compare_kernels(broken, "cuda"))
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Modules that stand in for sections."""
+    folder = tmp_path / "stand_ins"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    for name, body in STAND_INS.items():
+        (folder / f"{name}.py").write_text(
+            "import os, subprocess, time\n"
+            "from fingergen.benchmarks.gpu.page import Check\n"
+            f"def run(settings, deadline):\n    {body}\n"
+        )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "stand_ins"
 
 
-def test_what_breaks_is_a_line_and_the_others_are_checked(
-    gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def section(name: str, work: Path, package: str, seconds: float = 60) -> list[Item]:
+    return list(run_section(name, Settings(ROOT, work, {}), seconds, package, grace=0))
+
+
+def test_a_section_that_ends(package: str, tmp_path: Path) -> None:
+    assert section("right", tmp_path, package) == [Check("right", "60", True)]
+
+
+def test_a_section_that_raises_or_dies(
+    package: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A compiler and a backend that fail."""
-    fake_libraries(monkeypatch, cuda=True)
-    nvcc = tmp_path / "nvcc"
-    nvcc.write_text("#!/bin/sh\necho 'nvcc: unsupported GNU version' >&2\nexit 1\n")
-    nvcc.chmod(0o755)
-    monkeypatch.setenv("CUDACXX", str(nvcc))
-    monkeypatch.setattr(pytorch_cuda, "unavailable", lambda job: None)
-    bundle = write_tiny_bundle(tmp_path / "tiny")
-    done = run("--installed", "--bundle", bundle, "--batch", 1, "--seconds", 0.1)
-    assert done.exit_code == 1
-    assert "| kernels | **failed** | nvcc failed: nvcc: unsupported GNU version |" in done.stdout
-    assert "| pytorch-cuda, fp16 | **failed** | " in done.stdout
-    assert "| onnxruntime, fp32, batch 1 | passed | " in done.stdout
+    before = Check("before", "known", True)
+    assert section("raises", tmp_path, package) == [before, Check("raises", "ValueError: broken", False)]
+    assert section("dies", tmp_path, package) == [
+        before,
+        Check("dies", "its process ended with SIGKILL", False),
+    ]
+    (missing,) = section("absent", tmp_path, package)
+    assert isinstance(missing, Check) and missing.passed is False and "stand_ins.absent" in missing.result
+    assert section("prints", tmp_path, package) == [Check("after", "known", True)]
+    assert capfd.readouterr().out == ""  # which is the page's
 
 
-@pytest.mark.parametrize(
-    ("precision", "psnr", "passed"),
-    [
-        ("fp16", 51.0, True),
-        ("fp16", 49.0, False),
-        ("fp32", 59.0, False),
-        ("bf16", 31.0, True),
-        ("fp32", None, True),
-    ],
-)
-def test_backends_must_agree_with_the_cpu(precision: str, psnr: float | None, passed: bool) -> None:
-    setting = replace(SETTING, precision=precision)
-    check = backend_check(replace(RESULT, setting=setting, psnr_db=psnr))
-    assert check.passed is passed
-    assert check.what == f"tensorrt, {precision}, batch 8" and "9.50 x the CPU" in check.result
+def test_a_section_that_hangs_is_ended_with_all_that_it_started(package: str, tmp_path: Path) -> None:
+    found = run_section("hangs", Settings(ROOT, tmp_path, {}), 60, package, grace=0)
+    assert next(found) == Check("before", "known", True)
+    pid = tmp_path / "pid"
+    wait_for(lambda: pid.exists() and pid.read_text() != "")
+    assert is_running(pid.read_text())
+    found.close()  # as when the time is over
+    wait_for(lambda: not is_running(pid.read_text()))
 
 
-def test_random_weights_are_not_compared() -> None:
-    check = backend_check(replace(RESULT, max_abs_error=None, psnr_db=None))
-    assert check == Check(check.what, check.result, True) and "random weights, not compared" in check.result
+def is_running(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_a_section_out_of_time(package: str, tmp_path: Path) -> None:
+    (*_, last) = section("hangs", tmp_path, package, seconds=0.2)
+    assert last == Check(
+        "hangs: the rest", "stopped after 0 s; give --only hangs --seconds more than 0", None
+    )
+
+
+def test_time_that_is_left() -> None:
+    assert 59 < Deadline(60).left <= 60 and Deadline(-1).left == 0
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+def test_the_page_grows_with_every_finding(tmp_path: Path) -> None:
+    out = tmp_path / "page.md"
+    page = Page(out, ("first", "second"), ["a machine"])
+    page.add("second", WELL)
+    assert "| a | passed | well |" in out.read_text()
+    page.add("second", Check("c", "no\ncompiler | here", None))
+    assert "| c | not verified | no compiler \\| here |" in out.read_text()
+    assert not page.failed
+    page.add("first", BADLY)
+    assert page.failed
+    assert out.read_text() == page.text()
+    titles = [line for line in page.text().splitlines() if line.startswith("#")]
+    assert titles == ["# Result on a GPU", "## first", "## second"]
+
+
+def test_parts_that_are_not_made_anew_stay(tmp_path: Path) -> None:
+    out = tmp_path / "page.md"
+    Page(out, ("first", "second"), ["an old machine"]).add("first", WELL)
+    Page(out, ("first", "second"), ["an old machine"]).add("second", WELL)
+    page = Page(out, ("first", "second"), ["a new machine"])
+    page.add("first", BADLY)
+    first, second = out.read_text().split("## ")[1:]
+    assert "a new machine" in first and "| b | **failed** |" in first and "an old machine" not in first
+    assert "an old machine" in second and "| a | passed |" in second
+    assert not Page(out, ("first", "second"), []).failed  # by what others found
+
+
+def test_tables_of_figures() -> None:
+    rows = [Row("Speed", {"way": "a", "ms": "1"}), Row("Speed", {"way": "b", "images/s": "9"})]
+    assert markdown([rows[0], WELL, rows[1]]) == [
+        "| what |  | result |",
+        "| --- | --- | --- |",
+        "| a | passed | well |",
+        "",
+        "### Speed",
+        "",
+        "| way | ms | images/s |",
+        "| --- | --- | --- |",
+        "| a | 1 |  |",
+        "| b |  | 9 |",
+        "",
+    ]

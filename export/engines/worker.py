@@ -47,7 +47,22 @@ def probe(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
 
 def build(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Build the ONNX file `model` into the file `engine`; see `builder.build` for what a job has."""
+    return _build(trt, job, _logger(trt))
+
+
+def attempt(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """As `build`, and load the engine: what TensorRT says against it, in its own words; empty: nothing."""
     log = _logger(trt)
+    try:
+        _build(trt, job, log)
+        if trt.Runtime(log).deserialize_cuda_engine(Path(job["engine"]).read_bytes()) is None:
+            raise Failure("the engine was built and could not be loaded")
+    except (Failure, TypeError) as error:  # TypeError: bindings make that of a null pointer
+        return {"said": "; ".join(dict.fromkeys(log.errors)) or str(error)}
+    return {"said": ""}
+
+
+def _build(trt: Any, job: dict[str, Any], log: Any) -> dict[str, Any]:
     try:
         builder = trt.Builder(log)
     except TypeError:  # what the bindings make of a builder that could not be created
@@ -82,7 +97,11 @@ def build(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-COMMANDS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {"probe": probe, "build": build}
+COMMANDS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {
+    "probe": probe,
+    "build": build,
+    "attempt": attempt,
+}
 
 
 def _config(trt: Any, builder: Any, job: dict[str, Any]) -> Any:
@@ -96,7 +115,8 @@ def _config(trt: Any, builder: Any, job: dict[str, Any]) -> Any:
     if job["architectures"]:
         config.num_compute_capabilities = len(job["architectures"])
         for i, architecture in enumerate(job["architectures"]):
-            capability = getattr(trt.ComputeCapability, f"SM{architecture.removeprefix('sm_')}")
+            name = architecture.replace("sm_", "SM")  # or CURRENT
+            capability = getattr(trt.ComputeCapability, name)
             config.set_compute_capability(capability, i)
     if job["embed"]:
         config.plugins_to_serialize = [job["plugins"]]

@@ -15,7 +15,7 @@ from ..manifest import GraphName
 from .graphs import PIXELS, input_shapes
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
 Providers = Sequence[str | tuple[str, dict[str, str]]]
 
@@ -24,7 +24,7 @@ class Sessions:
     """The sessions of `files`, each opened when it is first used. May be used from many threads.
 
     `providers`: of a graph, the preferred one first. `ops`: library of our custom operators, None to run
-    their functions.
+    their functions. `configure`: may change the options of each session.
     """
 
     def __init__(
@@ -33,11 +33,13 @@ class Sessions:
         files: Mapping[GraphName, str],
         providers: Callable[[GraphName], Providers],
         ops: Path | None,
+        configure: Callable[[SessionOptions], object] = lambda options: None,
     ) -> None:
         self._bundle = bundle
         self._files = files
         self._providers = providers
         self._ops = ops
+        self._configure = configure
         self._sessions: dict[GraphName, InferenceSession] = {}
         self._loading = threading.Lock()
 
@@ -75,6 +77,7 @@ class Sessions:
                     f"{self._ops}: ONNX Runtime {onnxruntime.__version__} cannot load this custom-op library;"
                     f" install FingerGen again, or delete the file to run without it: {error}"
                 ) from None
+        self._configure(options)
         providers = self._providers(graph)
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=providers)

@@ -2,14 +2,18 @@
 // buffers have exactly the tensors' sizes, so any access outside of them ends the program.
 //
 // A case: Case, then x, then the bias or the FIR kernel, then (answered) y.
+//
+// With the argument `time` a case is Case alone, and the answer a line: the seconds that the kernel takes, those of a
+// copy within the device that moves as many bytes, and these bytes.
 #include <cuda_runtime.h>
 
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <type_traits>
-#include <vector>
 
+#include "device.h"
 #include "fused_leaky_relu/fused_leaky_relu.h"
 #include "upfirdn2d/upfirdn2d.h"
 #ifdef FINGERGEN_PLUGINS
@@ -34,36 +38,6 @@ struct Case {
 void in_turn(int64_t count, const std::function<void(int64_t)>& chunk) {
   for (int64_t i = 0; i < count; ++i) chunk(i);
 }
-
-// Ends the program with what CUDA says went wrong.
-void check(cudaError_t status) {
-  if (status == cudaSuccess) return;
-  std::fprintf(stderr, "%s\n", cudaGetErrorString(status));
-  std::exit(3);
-}
-
-// A tensor in memory that the host and the device share.
-template <typename T>
-class Buffer {
- public:
-  explicit Buffer(int64_t size) : size_(size) {
-    if (size > 0) check(cudaMallocManaged(&memory_, size * sizeof(T)));
-  }
-  ~Buffer() { cudaFree(memory_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  T* get() const { return static_cast<T*>(memory_); }
-  void read() {
-    if (size_ > 0 && std::fread(memory_, sizeof(T) * size_, 1, stdin) != 1) std::exit(2);
-  }
-  void write() const {
-    if (size_ > 0) std::fwrite(memory_, sizeof(T) * size_, 1, stdout);
-  }
-
- private:
-  int64_t size_;
-  void* memory_ = nullptr;
-};
 
 #ifdef FINGERGEN_PLUGINS
 template <typename T>
@@ -109,24 +83,67 @@ void run(const Case& c, const UpFirDn2d& op, const T* x, const T* parameter, T* 
   }
 }
 
+struct Sizes {
+  int64_t x, parameter, y;
+};
+
+Sizes sizes(const Case& c, const UpFirDn2d& op) {
+  const int64_t planes = c.n * c.c, x = planes * c.height * c.width;
+  if (!c.upfirdn2d) return {x, c.c, x};
+  const int64_t y = planes * op.out_height(c.height, c.kernel_height) * op.out_width(c.width, c.kernel_width);
+  return {x, c.kernel_height * c.kernel_width, y};
+}
+
+UpFirDn2d attributes(const Case& c) { return {c.up, c.down, c.x0, c.x1, c.y0, c.y1}; }
+
 template <typename T>
 void answer(const Case& c) {
-  const UpFirDn2d op{c.up, c.down, c.x0, c.x1, c.y0, c.y1};
-  const int64_t out_size =
-      c.upfirdn2d ? c.n * c.c * op.out_height(c.height, c.kernel_height) * op.out_width(c.width, c.kernel_width)
-                  : c.n * c.c * c.height * c.width;
-  Buffer<T> x(c.n * c.c * c.height * c.width), y(out_size);
-  Buffer<T> parameter(c.upfirdn2d ? c.kernel_height * c.kernel_width : c.c);
+  const UpFirDn2d op = attributes(c);
+  const Sizes size = sizes(c, op);
+  const bool on_device = c.way != kCpu;
+  device::Tensor<T> x(size.x, on_device), parameter(size.parameter, on_device), y(size.y, on_device);
   x.read();
   parameter.read();
   run(c, op, x.get(), parameter.get(), y.get());
-  check(cudaDeviceSynchronize());
+  device::check(cudaDeviceSynchronize());
   y.write();
+}
+
+template <typename T>
+void time(const Case& c) {
+  constexpr int kCalls = 20;
+  const UpFirDn2d op = attributes(c);
+  const Sizes size = sizes(c, op);
+  const int64_t bytes = sizeof(T) * (size.x + size.parameter + size.y);
+  device::Timer timer;
+  double kernel, copy;
+  {
+    device::Memory<T> x(size.x), parameter(size.parameter), y(size.y);
+    device::check(cudaMemset(x.get(), 0, sizeof(T) * size.x));
+    device::check(cudaMemset(parameter.get(), 0, sizeof(T) * size.parameter));
+    kernel = timer.median(kCalls, [&] { run(c, op, x.get(), parameter.get(), y.get()); });
+  }
+  {
+    const int64_t half = bytes / 2;  // which is read, and written
+    device::Memory<char> from(half), to(half);
+    device::check(cudaMemset(from.get(), 0, half));
+    copy = timer.median(kCalls, [&] {
+      device::check(cudaMemcpyAsync(to.get(), from.get(), half, cudaMemcpyDeviceToDevice, nullptr));
+    });
+  }
+  std::printf("%.9g %.9g %lld\n", kernel, copy, static_cast<long long>(bytes));
 }
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  const bool timed = count > 1 && std::strcmp(arguments[1], "time") == 0;
   Case c;
-  while (std::fread(&c, sizeof c, 1, stdin) == 1) c.half ? answer<fingergen::Half>(c) : answer<float>(c);
+  while (std::fread(&c, sizeof c, 1, stdin) == 1) {
+    if (timed) {
+      c.half ? time<fingergen::Half>(c) : time<float>(c);
+    } else {
+      c.half ? answer<fingergen::Half>(c) : answer<float>(c);
+    }
+  }
 }

@@ -2,5 +2,3 @@
 #pragma once
 
 #include "cuda_runtime.h"
-
-using cudaEvent_t = struct CUevent_st*;
