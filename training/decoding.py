@@ -40,8 +40,9 @@ def decode(content: bytes, name: object) -> Scan:
             pixels, ppi = decode_wsq(content)
             return Scan(Image.fromarray(pixels), None if ppi is None else (ppi, ppi))
         with Image.open(io.BytesIO(content)) as opened:
-            if opened.format == "TIFF" and getattr(opened, "n_frames", 1) > 1:
-                raise ValueError(f"it holds {opened.n_frames} images: save each as a file")
+            frames = getattr(opened, "n_frames", 1)
+            if opened.format == "TIFF" and frames > 1:
+                raise ValueError(f"it holds {frames} images: save each as a file")
             opened.load()
             return Scan(_plain(opened), _ppi(opened))
     except BadInput:
@@ -54,8 +55,7 @@ def decode(content: bytes, name: object) -> Scan:
 def refuse_mixed(data: Path, samples: Sequence[Sample], fix: str) -> None:
     """BadInput if images of the data set `data` tell different resolutions; `fix` says what helps.
 
-    Their beginnings are read, not their pixels. Those that tell none, or one that no fingerprint has, fit
-    any.
+    No pixels are read. Images that tell none, or one that no fingerprint has, fit any.
     """
     files = [sample.image for sample in samples]
     first: tuple[StoredFile, tuple[float, float]] | None = None
@@ -76,13 +76,15 @@ def shown_ppi(ppi: tuple[float, float]) -> str:
 
 
 def _told_ppi(file: StoredFile) -> tuple[float, float] | None:
-    content = file.read()
-    if content.startswith(START_OF_IMAGE):
-        found = re.search(rb"\nPPI (\d+)", content)  # of the NIST comment
-        return (float(found[1]), float(found[1])) if found else None
+    """As `Scan.ppi`, without decoding the image."""
     try:
-        with Image.open(io.BytesIO(content)) as opened:
-            return _ppi(opened)
+        with io.BytesIO(file.read()) if file.member else file.path.open("rb") as stream:
+            if stream.read(2) == START_OF_IMAGE:
+                found = re.search(rb"\nPPI (\d+)", stream.read(1 << 16))  # of the NIST comment
+                return (float(found[1]), float(found[1])) if found else None
+            stream.seek(0)
+            with Image.open(stream) as opened:
+                return _ppi(opened)
     except Exception:  # whoever decodes it will say what is wrong
         return None
 
