@@ -132,6 +132,22 @@ def test_a_mistake_on_the_command_line_is_not_blamed_on_the_file(tmp_path):
     assert "error: --resolution 100: must be a power of two" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("# caf\u00e9\nout: x".encode("latin-1"), "run.yaml: not UTF-8 text (byte 6); save it as UTF-8"),
+        ("out: x".encode("utf-16"), "run.yaml: not UTF-8 text (byte 1); save it as UTF-8"),
+        (b"out: x\x00", "run.yaml: not YAML (unacceptable character"),
+    ],
+)
+def test_a_file_that_is_no_text(tmp_path, content, message):
+    (tmp_path / "run.yaml").write_bytes(content)
+    result, _ = run("--config", tmp_path / "run.yaml")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_a_file_that_is_not_there(tmp_path):
     result, _ = run("--config", tmp_path / "none.yaml")
     assert result.exit_code == 2
@@ -181,6 +197,9 @@ def test_every_command_writes_a_file_that_it_reads(tmp_path, command):
             "--channel-base 128: must not be less than --resolution 256",
         ),
         (GeneratorConfig, {"style_dim": 10**11}, "--style-dim 100000000000: must be 1 to 4096"),
+        (GeneratorConfig, {"batch": 10**24}, "--batch 1000000000000000000000000: must be 1 to 65536"),
+        (GeneratorConfig, {"n_mlp": 4096}, "--n-mlp 4096: must be 1 to 64"),
+        (EncoderConfig, {"batch": 10**24}, "--batch 1000000000000000000000000: must be 1 to 65536"),
         (GeneratorConfig, {"accumulate": 0}, "--accumulate 0: must be 1 or more"),
         (EncoderConfig, {"l2_weight": float("inf")}, "--l2-weight inf: must be a finite number"),
         (EncoderConfig, {"decoder_rate": -0.1}, "--decoder-rate -0.1: must be 0 or more"),

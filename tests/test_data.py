@@ -1,9 +1,11 @@
 """Image files of every kind, folders and shards, and the split by finger."""
 
 import io
+import os
+import re
 import struct
 import tarfile
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import _wsq
@@ -16,7 +18,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map, write_template
 from fingergen.training import wsq_images
 from fingergen.training.data_files import find_images, find_samples, write_shards
-from fingergen.training.decoding import decode
+from fingergen.training.decoding import decode, refuse_mixed
 from fingergen.training.pairs import PairFolder
 from fingergen.training.sources import ImageFolder
 from fingergen.training.splits import FingerRule, held_out
@@ -103,6 +105,7 @@ def broken() -> dict[str, bytes]:
         "half.wsq": wsq()[:1500],
         "start.wsq": wsq()[:2],
         "huge.wsq": bytes(huge),
+        "pages.tif": encoded("TIFF", save_all=True, append_images=[Image.fromarray(GREY)]),
         "float.tif": encoded("TIFF", Image.fromarray(GREY.astype(np.float32))),
     }
 
@@ -148,6 +151,74 @@ def test_hidden_and_other_files_are_no_images(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert find_images(tmp_path) == [tmp_path / "a.png", tmp_path / "b/2.TIF"]
+
+
+def test_hidden_folders_are_passed_over_and_links_followed_once(tmp_path):
+    for name in ("raw/real/a.png", "raw/.cache/a.png", "elsewhere/deep/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    raw = tmp_path / "raw"
+    for link, target in (
+        ("again", "real"),  # under its own name already
+        ("linked", "../elsewhere"),
+        ("linked/deep/back", "../.."),  # from there to what holds all this
+        ("real/up", "../.."),
+        ("itself.png", "itself.png"),
+        ("dangling.png", "none.png"),
+        ("file.png", "../elsewhere/deep/b.png"),
+    ):
+        (raw / link).symlink_to(target)
+    found = [path.relative_to(raw).as_posix() for path in find_images(raw)]
+    assert found == ["file.png", "linked/deep/b.png", "real/a.png"]
+    (tmp_path / "link").symlink_to("raw")
+    assert len(find_images(tmp_path / "link")) == 3
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "open" / "locked").mkdir(parents=True)
+    plain = os.scandir
+
+    def scandir(path):
+        if path.name == "locked":  # as it is for whoever has no right to it; root has
+            raise PermissionError(13, "Permission denied")
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(
+        BadInput, match=r"open/locked: cannot be read \(Permission denied\); make it readable"
+    ):
+        find_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        (
+            {"b.png": (1000, 1000)},
+            "data: mixes resolutions, 500 ppi (a.png) and 1000 ppi (b.png); prepare it",
+        ),
+        ({"b.tif": (500, 1000)}, "500 ppi (a.png) and 500 x 1000 ppi (b.tif)"),
+        ({"b.wsq": 1000}, "500 ppi (a.png) and 1000 ppi (b.wsq)"),
+        ({"b.png": (501, 499), "c.png": None, "d.jpg": (72, 72), "e.wsq": 500}, ""),
+    ],
+)
+def test_mixed_resolutions_are_refused(others, message, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    image = Image.fromarray(GREY)
+    image.save(data / "a.png", dpi=(500, 500))
+    (data / "z.png").write_bytes(b"damaged: whoever decodes it says so")
+    for name, ppi in others.items():
+        if name.endswith(".wsq"):
+            (data / name).write_bytes(wsq(b"NIST_COM 9\nPIX_WIDTH 256\nPPI %d\nLOSSY 1\n" % ppi))
+        else:
+            image.save(data / name, **({"dpi": ppi} if ppi else {}))
+    samples = find_samples(data)
+    with pytest.raises(BadInput, match=re.escape(message)) if message else nullcontext():
+        refuse_mixed(data, samples, "prepare it")
+    write_shards([sample for sample in samples if sample.key != "z"], tmp_path / "shards", 2)
+    with pytest.raises(BadInput, match="mixes resolutions") if message else nullcontext():
+        refuse_mixed(tmp_path / "shards", find_samples(tmp_path / "shards"), "prepare it")
 
 
 # -- folders and shards -------------------------------------------------------------------------------------

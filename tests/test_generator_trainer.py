@@ -184,6 +184,22 @@ def test_wrong_options_get_one_line(stripes: Path, tmp_path: Path, options: list
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_of_mixed_resolutions_needs_a_word(tmp_path: Path):
+    data = tmp_path / "scans"
+    data.mkdir()
+    for ppi in (500, 1000):
+        Image.new("L", (16, 16), ppi // 5).save(data / f"{ppi}.png", dpi=(ppi, ppi))
+    words = ["generator", "--data", str(data), "--out", str(tmp_path / "run"), "--resolution", "8",
+             "--style-dim", "8", "--n-mlp", "1", "--channel-base", "32", "--channel-max", "4", "--batch", "4",
+             "--images", "4", "--device", "cpu"]  # fmt: skip
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "scans: mixes resolutions, 1000 ppi (1000.png) and 500 ppi (500.png)" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+    assert CliRunner().invoke(main, [*words, "--ppi", "250"]).exit_code == 0
+
+
 def test_image_folder(tmp_path: Path):
     Image.fromarray(np.full((20, 10), 40, np.uint8)).save(tmp_path / "narrow.png")
     source = ImageFolder(tmp_path, 10, 1)

@@ -268,6 +268,13 @@ def test_names_that_are_no_text_are_listed_and_skipped(raw):
     assert [line.partition(": ")[0] for line in lines] == [r"'no\udcfftext_1.png'", r"'two\nlines_1.png'"]
 
 
+def test_names_too_long_to_write_are_listed_and_skipped(raw):
+    for length in (200, 201):
+        save(raw / f"{'x' * (length - 2)}_1.png", scan(50 + length))
+    assert run(raw).exit_code == 3
+    assert skipped(raw) == {f"{'x' * 199}_1.png": "its name has more than 200 bytes; rename it"}
+
+
 def test_resolutions(raw):
     save(raw / "1000.png", scan(10, ppi=1000), 1000)
     save(raw / "none.png", scan(11), None)

@@ -53,8 +53,10 @@ def read_configuration(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise BadInput(f"{path}: {line}{error.problem}; correct the YAML") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 text (byte {error.start + 1}); save it as UTF-8") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"{path}: not YAML ({error})") from None
+        raise BadInput(f"{path}: not YAML ({error}); correct it") from None
     except RecursionError:
         raise BadInput(f"{path}: not YAML of options (nested too deeply); correct the YAML") from None
     if content is None:

@@ -7,8 +7,9 @@ from the seed and the count of images alone, so that a killed run continues with
 """
 
 import io
+import os
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ class StoredFile:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.member}" if self.member else str(self.path)
+
+    @property
+    def name(self) -> str:
+        return self.member or self.path.name
 
     def read(self) -> bytes:
         """Its bytes; BadInput if it cannot be read."""
@@ -69,7 +74,8 @@ def find_samples(data: Path) -> list[Sample]:
     if data.suffix == ".tar" and data.is_file():
         samples = _samples_in_shards([data])
     elif not data.is_dir():
-        raise BadInput(f"{data}: no such folder; give a folder of images or of shards with --data")
+        found = "is no folder" if data.exists() else "no such folder"
+        raise BadInput(f"{data}: {found}; give a folder of images or of shards with --data")
     elif shards := sorted(data.glob("*.tar")):
         samples = _samples_in_shards(shards)
     else:
@@ -80,7 +86,11 @@ def find_samples(data: Path) -> list[Sample]:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The image files below a folder, sorted; hidden ones, such as macOS leaves beside others, are not."""
+    """The image files below a folder, sorted; hidden ones, such as macOS leaves beside others, are not, nor
+    what hidden folders hold.
+
+    Links to folders are followed, each folder once. BadInput if a folder cannot be read.
+    """
     return _files(folder, IMAGE_SUFFIXES)
 
 
@@ -107,11 +117,45 @@ def write_shards(samples: Sequence[Sample], folder: Path, size: int) -> list[Pat
 
 def _files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     known = set(suffixes)
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in known and not path.name.startswith(".") and path.is_file()
-    )
+    return sorted(path for path in _walk(folder) if path.suffix.lower() in known)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The files below a folder that are not hidden; none if it is not there.
+
+    What links lead to comes after everything that is really there, so that a folder beside a link to it has
+    its own name. A link up the tree, to a folder that holds `folder`, leads nowhere.
+    """
+    if not folder.is_dir():
+        return
+    seen = {_identity(each) for each in (folder.resolve(), *folder.resolve().parents)}
+    waiting: list[Path] = [folder]
+    links: list[Path] = []
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop(0)
+        try:
+            if here != folder:
+                if (identity := _identity(here)) in seen:
+                    continue
+                seen.add(identity)
+            with os.scandir(here) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    path = here / entry.name
+                    if entry.name.startswith("."):
+                        continue
+                    if path.is_dir() if entry.is_symlink() else entry.is_dir():
+                        (links if entry.is_symlink() else waiting).append(path)
+                    elif path.is_file() if entry.is_symlink() else entry.is_file():
+                        yield path
+        except OSError as error:
+            raise BadInput(
+                f"{here}: cannot be read ({error.strerror}); make it readable or remove it"
+            ) from error
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _samples_in_folder(folder: Path) -> list[Sample]:

@@ -11,6 +11,8 @@ from fingergen.runtime.errors import BadInput
 
 from . import processes
 from .checkpoints import load_generator
+from .data_files import find_samples
+from .decoding import refuse_mixed
 from .encoder_config import EncoderConfig
 from .encoder_trainer import EncoderTrainer
 from .map_reading import PPI
@@ -18,6 +20,7 @@ from .minutiae_trainer import MinutiaeTrainer
 from .options import config_options, refuse_idle, take
 from .pairs import PairFolder, PairSource, ProceduralPairs
 from .progress import train_with_bar
+from .recipes import view_of
 from .runs import choose_device, interruption
 from .states import StatesConfig
 
@@ -84,6 +87,8 @@ def encoder(
         provenance = {"ppi": ppi, "generator_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     source: PairSource
     if data is not None:
+        if view_of(data) is None:
+            refuse_mixed(data, find_samples(data), "bring them to one: fg-train prepare --resample")
         source = PairFolder(data, generator.resolution, generator.channels, config.map_size)
     elif fingers is not None:
         hidden = not processes.is_main() or None  # None: shown on a terminal only

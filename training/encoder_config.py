@@ -8,7 +8,7 @@ import click
 from fingergen.runtime.errors import BadInput
 
 from .networks.encoder import DEPTHS
-from .options import check_numbers, check_sizes, setting
+from .options import LARGEST_BATCH, check_numbers, check_sizes, setting
 
 # What a run cannot change later.
 SHAPE = (
@@ -82,7 +82,8 @@ class EncoderConfig:
                 " https://download.pytorch.org/models/alexnet-owt-7be5be79.pth, or vgg16-397923af.pth there"
             )
         check_numbers(self)
-        check_sizes(self, ("batch", "ema_half_life"))
+        check_sizes(self, ["batch"], most=LARGEST_BATCH)
+        check_sizes(self, ["ema_half_life"])
         check_sizes(self, ["width"], most=1024)
         if not 16 <= self.map_size <= LARGEST_MAP:
             raise BadInput(f"--map-size {self.map_size}: must be 16 to {LARGEST_MAP}")

@@ -10,6 +10,8 @@ from fingergen.runtime.errors import BadInput
 
 from . import processes
 from .checkpoints import PUBLISHED_PPI
+from .data_files import find_samples
+from .decoding import refuse_mixed
 from .generator_trainer import GeneratorConfig, GeneratorTrainer
 from .map_reading import PPI
 from .measuring import MeasuringConfig
@@ -88,6 +90,10 @@ def generator(
     with processes.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
         if data is not None:
             provenance["ppi"] = ppi or _ppi_of(data, config.resolution)
+            if ppi is None and view_of(data) is None:
+                refuse_mixed(
+                    data, find_samples(data), "bring them to one: fg-train prepare --resample, or give --ppi"
+                )
             source = ImageFolder(data, config.resolution, config.channels, bar.update)
         elif fingers is not None:
             provenance = {"data": "procedural fingers", "ppi": PPI * config.resolution / window,

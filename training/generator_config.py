@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from fingergen.runtime.errors import BadInput
 
 from .networks.precision import DTYPES
-from .options import check_numbers, check_sizes, setting
+from .options import LARGEST_BATCH, check_numbers, check_sizes, setting
 
 # What a run cannot change later.
 SHAPE = ("resolution", "channels", "style_dim", "n_mlp", "channel_base", "channel_max")
 LARGEST = 4096  # resolution, and width of a layer
+DEEPEST = 64  # layers of the mapping network
 GROUP = 4  # images of the discriminator's minibatch statistics
 
 
@@ -59,7 +60,9 @@ class GeneratorConfig:
             raise BadInput(f"--channels {self.channels}: must be 1 (grey) or 3 (RGB)")
         if self.batch < 1 or (self.batch > GROUP and self.batch % GROUP):
             raise BadInput(f"--batch {self.batch}: must be 1 to 4 or a multiple of 4 (minibatch statistics)")
-        check_sizes(self, ("style_dim", "n_mlp", "channel_max"), most=LARGEST)
+        check_sizes(self, ["batch"], most=LARGEST_BATCH)
+        check_sizes(self, ("style_dim", "channel_max"), most=LARGEST)
+        check_sizes(self, ["n_mlp"], most=DEEPEST)
         check_sizes(self, (
             "accumulate", "r1_interval", "path_interval", "path_batch_shrink", "ema_half_life", "ada_length",
             "ada_interval", "num_fp16_res",

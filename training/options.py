@@ -10,6 +10,8 @@ import click
 
 from fingergen.runtime.errors import BadInput
 
+LARGEST_BATCH = 1 << 16
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Config = TypeVar("Config")
 

@@ -119,7 +119,8 @@ def prepare(raw: Path, out: Path, shards: int | None, workers: int, **options: A
 
 def _refuse_bad(raw: Path, out: Path) -> None:
     if not raw.is_dir():
-        raise BadInput(f"{raw}: no such folder; give a folder of scans")
+        found = "is no folder" if raw.exists() else "no such folder"
+        raise BadInput(f"{raw}: {found}; give a folder of scans")
     if out.resolve().is_relative_to(raw.resolve()):
         raise BadInput(f"--out {out}: lies in {raw}, whose images are read; choose another --out")
 

@@ -13,12 +13,11 @@ from PIL import Image
 from fingergen.runtime.errors import BadInput
 
 from ..data_files import StoredFile
-from ..decoding import Scan, decode
+from ..decoding import PLAUSIBLE, TOLERANCE, Scan, decode, shown_ppi
 from ..splits import FingerRule, held_out
 
 TRAIN, TEST = "train", "test"
-PLAUSIBLE = (100.0, 4000.0)  # pixels per inch of a fingerprint; 72 and 96 are programs' defaults
-_TOLERANCE = 0.01  # of a resolution: metric and inch units round differently
+LONGEST_NAME = 200  # bytes without extension: file systems take 255, files that are being written need more
 _COLOURLESS = 16  # levels that the channels of a grey image may differ by, as JPEG makes them
 
 
@@ -68,6 +67,8 @@ def check(recipe: Recipe, path: Path) -> Raw | str:
     """Read a raw file; the reason if it cannot be used."""
     if not is_text(str(path)):
         return "its name is no UTF-8 text of one line; rename it"
+    if len(path.stem.encode()) > LONGEST_NAME:
+        return f"its name has more than {LONGEST_NAME} bytes; rename it"
     try:
         content = StoredFile(path).read()
         scan = decode(content, path)
@@ -141,19 +142,14 @@ def _resolution(scan: Scan, recipe: Recipe) -> tuple[float, float]:
         if recipe.ppi is None:
             raise ValueError("tells no resolution; --ppi N says that of such files")
         told = recipe.ppi, recipe.ppi
-    shown = _shown(told)
+    shown = shown_ppi(told)
     if not all(PLAUSIBLE[0] <= each <= PLAUSIBLE[1] for each in told):
         raise ValueError(f"has {shown} ppi, which no fingerprint has; --ppi N --ignore-file-ppi overrides it")
     if not recipe.resample and any(
-        abs(each - recipe.target_ppi) > _TOLERANCE * recipe.target_ppi for each in told
+        abs(each - recipe.target_ppi) > TOLERANCE * recipe.target_ppi for each in told
     ):
         raise ValueError(f"has {shown} ppi instead of {recipe.target_ppi}; --resample converts it")
     return told
-
-
-def _shown(ppi: tuple[float, float]) -> str:
-    x, y = (f"{each:.0f}" for each in ppi)
-    return x if x == y else f"{x} x {y}"
 
 
 def _is_coloured(image: Image.Image) -> bool:
@@ -179,7 +175,7 @@ def _findings(
     same: dict[Path, list[Path]],
 ) -> dict[str, Any]:
     usable: Iterable[Raw] = [raw for raw in checked.values() if isinstance(raw, Raw)]
-    resolutions = Counter(_shown(raw.ppi) for raw in usable)
+    resolutions = Counter(shown_ppi(raw.ppi) for raw in usable)
     groups = [
         {
             "files": [path.relative_to(folder).as_posix() for path in group],
