@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fingergen.runtime.backends import usable_cores
+from fingergen.runtime.cli.options import Number
 from fingergen.runtime.errors import command_line_errors
 from fingergen.runtime.model import open_bundle
 
@@ -82,7 +83,7 @@ class Listed(click.ParamType):
 @click.option("--rounds", type=click.IntRange(1, 10**6), default=100, show_default=True)
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, 1e9, min_open=True),
     default=60.0,
     show_default=True,
     help="Begin no further round after this long.",

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingergen.runtime import Model, load
+from fingergen.runtime.cli.options import Number
 from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.training.fingers import PatternClass, impressions, make_finger
 from fingergen.training.judges import PPI, Print, look
@@ -223,7 +224,9 @@ def judge(model: Model, plan: Plan) -> dict[str, object]:
     show_default=True,
     help="most pairs of one kind that are compared",
 )
-@click.option("--truncation", type=float, help="of synthesis  [default: what the bundle recommends]")
+@click.option(
+    "--truncation", type=Number(-10, 10), help="of synthesis  [default: what the bundle recommends]"
+)
 @click.option("--degree", default=Plan.degree, show_default=True, help="of the edits")
 def main(bundle: Path | None, **options) -> None:
     """Print the figures of a bundle (by default the packaged one) as JSON.

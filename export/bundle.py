@@ -44,8 +44,9 @@ class Options:
     """What the checkpoints do not say, or say wrongly.
 
     `ppi` of the network's images and `map_size`, pixels a side of the encoder's input: None takes the
-    checkpoint's, or the published convention (250 ppi; maps as large as the images). The runtime resizes
-    images to `output_size` pixels a side, or to `output_ppi`: give one at most; neither gives 500 ppi.
+    checkpoint's, or the published convention (images of the view that 512 px of 500 ppi show; maps of 256
+    px). The runtime resizes images to `output_size` pixels a side, or to `output_ppi`: give one at most;
+    neither gives 500 ppi.
 
     `recommended`: what the runtime does where its user gives no truncation or noise.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
+from fingergen.runtime.cli.options import Number
 from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.runtime.manifest import NoiseMode, Recommended
 
@@ -55,8 +56,9 @@ Examples:
 @click.option("--name", help="Name of the bundle.  [default: that of the directory]")
 @click.option(
     "--ppi",
-    type=click.FloatRange(1, 10000),
-    help="Pixels per inch of the network's images.  [default: the checkpoint's, else 250]",
+    type=Number(1, 10000),
+    help="Pixels per inch of the network's images.  [default: the checkpoint's, else that"
+    " of images that show as much as 256 px of 250 ppi, as the published ones do]",
 )
 @click.option(
     "--output-size",
@@ -65,17 +67,17 @@ Examples:
 )
 @click.option(
     "--output-ppi",
-    type=click.FloatRange(1, 10000),
+    type=Number(1, 10000),
     help="Pixels per inch that fg-run resizes images to, instead of --output-size.  [default: 500]",
 )
 @click.option(
     "--map-size",
     type=click.IntRange(16, 8192),
-    help="Pixels a side of the encoder's minutiae maps.  [default: the checkpoint's, else the images' size]",
+    help="Pixels a side of the encoder's minutiae maps.  [default: the checkpoint's, else 256]",
 )
 @click.option(
     "--truncation",
-    type=click.FloatRange(-10, 10),
+    type=Number(-10, 10),
     help="Truncation that the bundle recommends: what fg-run uses where none is given.  [default: 1]",
 )
 @click.option(

@@ -12,10 +12,11 @@ import torch
 
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import (
-    PUBLISHED_PPI,
+    PUBLISHED_SIZE,
     GeneratorCheckpoint,
     ReconstructionCheckpoint,
     load_checkpoint,
+    published_ppi,
 )
 from fingergen.training.networks import Generator, Reconstructor
 
@@ -68,8 +69,8 @@ def read_source(paths: Sequence[Path]) -> Source:
         generator,
         reconstructor,
         decoder,
-        _from_config(ordered, "ppi", PUBLISHED_PPI),
-        int(_from_config(reconstructions, "map_size", generator.resolution)),
+        _from_config(ordered, "ppi", published_ppi(generator.resolution)),
+        int(_from_config(reconstructions, "map_size", PUBLISHED_SIZE)),
         tuple(_provenance(path, each) for path, each in ordered),
     )
 

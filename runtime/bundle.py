@@ -150,10 +150,15 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         raise BadInput(f"{source}: larger than {MANIFEST_BYTES} bytes; not a bundle manifest")
     raw = source.read_bytes()
     try:
-        content = json.loads(raw)
+        content = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{source}: not JSON: {error}") from None
     return Manifest.from_json(content, str(source)), hashlib.sha256(raw).hexdigest()
+
+
+def _no_constant(name: str) -> None:
+    """Python's parser would take NaN and Infinity, which are no JSON."""
+    raise ValueError(f"{name} is no number")
 
 
 def _check_file(folder: Path, name: str, record: FileRecord) -> None:
@@ -185,7 +190,7 @@ def _read_latents(path: Path, manifest: Manifest) -> Latents:
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: not an archive of plain arrays: {error}") from None
     architecture, style_dim = manifest.architecture, manifest.architecture.style_dim
-    directions = len(arrays.get("sefa_singular_values", ()))
+    directions = arrays.get("sefa_singular_values", np.empty(0)).size
 
     def take(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         array = arrays.get(name)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:  # click is imported by command lines only, so that `import fi
 TRACEBACK_VARIABLE = "FINGERGEN_TRACEBACK"
 
 
+# What to install for each program; the runtime alone, which everybody has, runs fg-run.
+EXTRAS = {"fg-train": "train", "fg-export": "export", "fg-bench": "bench"}
+
+
 class FingerGenError(Exception):
     """A failure with a message for the user; command lines print it and exit with 1."""
 
@@ -57,6 +61,12 @@ def command_line_errors(command: Command) -> Command:
     return command
 
 
+def missing_package(program: str, error: ModuleNotFoundError) -> str:
+    """A line for a package that `program` needs and that is not installed."""
+    extra = EXTRAS.get(program, "dev")
+    return f"needs {error.name}, which is not installed: pip install 'fingergen[{extra}]'"
+
+
 def _fail(program: str, error: Exception) -> NoReturn:
     import click
 
@@ -68,12 +78,12 @@ def _fail(program: str, error: Exception) -> NoReturn:
     if isinstance(error, click.Abort):  # what click makes of Ctrl-C
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(130)
-    message, code = _message(error)
+    message, code = _message(program, error)
     print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 
 
-def _message(error: Exception) -> tuple[str, int]:
+def _message(program: str, error: Exception) -> tuple[str, int]:
     """The line to show for an error, and the exit code."""
     import click
 
@@ -87,6 +97,8 @@ def _message(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}", 1
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "fingergen").startswith("fingergen"):
+        return missing_package(program, error), 1
     if isinstance(error, MemoryError):
         return f"out of memory: {error}" if str(error) else "out of memory", 1
     return f"{type(error).__name__}: {error} (set {TRACEBACK_VARIABLE}=1 to see where)", 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -31,15 +32,23 @@ def check_layers(layers: Iterable[int] | None, num_ws: int) -> list[int]:
     return chosen
 
 
+def check_finite(name: str, value: float) -> None:
+    """`BadInput` if a setting would make latents of no numbers."""
+    if not math.isfinite(value):
+        raise BadInput(f"{name}: {value}; must be a finite number")
+
+
 def truncate(w: Floats, w_avg: Floats, psi: float) -> Floats:
     """w_avg + ψ (w - w_avg): ψ = 1 leaves w as it is, 0 gives the average finger (Karras et al. 2019, B)."""
     if psi == 1:
         return w
+    check_finite("truncation", psi)
     return w_avg + np.float32(psi) * (w - w_avg)
 
 
 def mix(w: Floats, other: Floats, layers: Iterable[int], alpha: float) -> Floats:
     """(1 - alpha) w + alpha other on the chosen style inputs: (N, num_ws, style_dim); other: N or 1."""
+    check_finite("alpha", alpha)
     mixed = w.copy()
     index = list(layers)
     mixed[:, index] = np.float32(1 - alpha) * w[:, index] + np.float32(alpha) * other[:, index]
@@ -48,6 +57,7 @@ def mix(w: Floats, other: Floats, layers: Iterable[int], alpha: float) -> Floats
 
 def move(w: Floats, direction: Floats, degree: float, layers: Iterable[int]) -> Floats:
     """w (N, num_ws, style_dim) + degree · direction (style_dim,) on the chosen style inputs."""
+    check_finite("degree", degree)
     moved = w.copy()
     moved[:, list(layers)] += np.float32(degree) * direction
     return moved

@@ -270,18 +270,23 @@ class Model:
         Truncation comes after the edit. Each of the three is as `render` returns it. Source: Shen and Zhou,
         "Closed-Form Factorization of Latent Semantics in GANs" (2021).
         """
-        directions = self.bundle.latents.sefa_directions
-        if not 0 <= index < len(directions):
-            raise BadInput(f"index: {index}; this bundle has directions 0-{len(directions) - 1}")
+        direction = self.bundle.latents.sefa_directions[self.check_direction(index)]
         chosen = self.edit_layers(layers)
         styles = self.styles(w.w if isinstance(w, Encoded) else w)
 
         def edited(by: float) -> Pixels:
-            moved = self.truncate(latents.move(styles, directions[index], by, chosen), truncation)
+            moved = self.truncate(latents.move(styles, direction, by, chosen), truncation)
             whole = Encoded(moved, w.noise) if isinstance(w, Encoded) else moved
             return self.render(whole, noise, seeds, decoder, size)
 
         return edited(-degree), edited(0.0), edited(degree)
+
+    def check_direction(self, index: int) -> int:
+        """`index` of a SeFa direction; `BadInput` if the bundle has none of this number."""
+        count = len(self.bundle.latents.sefa_directions)
+        if not 0 <= index < count:
+            raise BadInput(f"index: {index}; this bundle has directions 0-{count - 1}")
+        return index
 
     def edit_layers(self, layers: Iterable[int] | None) -> list[int]:
         """Style inputs that an edit acts on; None: those that the bundle recommends."""

@@ -114,6 +114,22 @@ def test_rosinality_generator(tmp_path, average):
     assert checkpoint.latent_avg is not None and torch.equal(checkpoint.latent_avg, torch.arange(8.0))
 
 
+def test_weights_saved_inside_a_wrapper(tmp_path, synfing, reconstruction, generator):
+    for part in ("g", "d", "g_ema"):
+        synfing[part] = {f"module.{key}": value for key, value in synfing[part].items()}
+    torch.save(synfing, tmp_path / "g.pt")
+    assert same_image(load_generator(tmp_path / "g.pt").g_ema, generator)
+    state = {f"module.{key}": value for key, value in reconstruction["state_dict"].items()}
+    torch.save(reconstruction | {"state_dict": state}, tmp_path / "e.pt")
+    assert same_image(load_reconstruction(tmp_path / "e.pt").decoder, generator)
+
+
+def test_buffers_saved_as_parameters(tmp_path, generator):
+    state = {key: torch.nn.Parameter(value) for key, value in generator.state_dict().items()}
+    torch.save({"g_ema": state}, tmp_path / "g.pt")
+    assert not any(buffer.requires_grad for buffer in load_generator(tmp_path / "g.pt").g_ema.buffers())
+
+
 def test_half_precision_weights_become_float32(tmp_path, generator):
     state = {key: value.half() for key, value in generator.state_dict().items()}
     torch.save({"g_ema": state}, tmp_path / "g.pt")
@@ -136,6 +152,7 @@ def test_synfing_reconstruction(tmp_path, reconstruction, encoder, generator):
     ("latent_avg", "opts", "added"),
     [
         (torch.ones(8), {"start_from_latent_avg": False}, None),
+        (torch.ones(8), argparse.Namespace(start_from_latent_avg=False), None),
         (torch.ones(8), {}, torch.ones(8)),
         (torch.ones(1, 8), {}, torch.ones(8)),
         (torch.ones(6, 8), {}, torch.ones(6, 8)),

@@ -191,10 +191,12 @@ class TestReconstruct:
         write_template("a.json", TEMPLATE)
         write_template("a.xyt", TEMPLATE)
         Path("broken.xyt").write_text("no numbers here\n")
+        Path("empty.xyt").touch()
         save_image("grey.png", np.zeros((64, 64), np.uint8), 500, {"fingergen": "1"})
         for names, message in (
             (["a.json", "a.xyt"], "named as that of a.json"),
             (["broken.xyt"], "broken.xyt"),
+            (["empty.xyt"], "empty.xyt: holds no minutiae"),
             (["nowhere.xyt"], "nowhere.xyt"),
             (["nowhere.png"], "nowhere.png: no such file"),
             (["grey.png"], "grey.png: a grey image"),
@@ -249,6 +251,9 @@ class TestEdit:
         assert "layers: 8" in error_of(
             fg_run("edit", "--seeds", "1", "--index", "0", "--layers", "5-9", *out, code=2)
         )
+        far = ("--degree", "nan")
+        assert "finite" in error_of(fg_run("edit", "--seeds", "1", "--index", "0", *far, *out, code=2))
+        assert os.listdir() == ["a.json"]
 
 
 class TestInfo:
@@ -283,7 +288,14 @@ class TestInfo:
         (["--count", "2", "--seed", str(2**64 - 1), "--out", "o"], "above 2**64 - 1"),
         (["--seeds", "0", "--out", "o", "--overwrite", "--resume"], "give one of them"),
         (["--seeds", "0", "--grid", "sheet.gif"], "write .png, .tiff or .bmp"),
+        (["--seeds", "0-3,2", "--out", "o"], "2 stands there more than once"),
         (["--seeds", "0", "--mix-layers", "0", "--out", "o"], "--mix-layers needs --mix"),
+        (["--seeds", "0", "--alpha", "0.5", "--out", "o"], "--alpha needs --mix"),
+        (["--seeds", "0", "--mix", "1", "--alpha", "2", "--out", "o"], "0<=x<=1"),
+        (["--seeds", "0", "--mix", "1", "--alpha", "nan", "--out", "o"], "no finite number"),
+        (["--seeds", "0", "--mix", "1", "--mix-layers", "8", "--out", "o"], "layers: 8 given"),
+        (["--seeds", "0", "--truncation", "nan", "--out", "o"], "no finite number"),
+        (["--seeds", "0", "--truncation", "inf", "--out", "o"], "x<=10"),
         (["--seeds", "0-1024", "--grid", "sheet.png"], "a sheet holds at most 1024"),
     ],
 )

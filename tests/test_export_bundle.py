@@ -9,11 +9,13 @@ import onnxruntime as ort
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from fingergen.export import weights
 from fingergen.export.cli import main
 from fingergen.runtime import load
 from fingergen.runtime.bundle import read_bundle
+from fingergen.runtime.minutiae import Minutia, Template, minutiae_map
 from fingergen.training.checkpoints import save_generator, save_reconstruction
 from fingergen.training.networks import Encoder, Generator, Reconstructor
 
@@ -194,13 +196,30 @@ def test_published_format_with_three_channels(tmp_path):
     assert result.exit_code == 0, result.stderr
     manifest = json.loads(result.stdout)
     assert manifest["architecture"]["channels"] == 3
-    assert manifest["image"] == {"ppi": 250, "output_size": 16, "output_ppi": 250}
+    assert manifest["image"] == {"ppi": 15.625, "output_size": 16, "output_ppi": 15.625}
     assert "/data" not in result.stdout  # options of strangers stay out of what is handed on
     run = ort.InferenceSession(tmp_path / "bundle" / "synthesis.onnx")
     w = torch.randn(3, 6, 24)
     with torch.inference_mode():
         expected = generator.synthesize(w).numpy()
     close(run.run(None, feeds(w, generator.stored_noise()))[0], expected)
+
+
+def test_published_reconstruction_sees_what_the_published_one_sees(tmp_path):
+    """Maps of 256 px that show 512 px of 500 ppi, whatever the size of the images."""
+    generator, encoder = small_generator(), randomise(Encoder((1, 1), width=8, style_dim=24))
+    torch.save({"state_dict": Reconstructor(encoder, generator).state_dict()}, tmp_path / "e.pt")
+    result = export(tmp_path / "e.pt", "--out", tmp_path / "bundle")
+    assert result.exit_code == 0, result.stderr
+    template = Template(512, 512, 500, (Minutia(100, 80, 30), Minutia(400, 410, 200)))
+    whole = Image.fromarray(minutiae_map(template))
+    seen = np.asarray(whole.resize((256, 256), Image.Resampling.BILINEAR))
+    maps = torch.from_numpy(seen.transpose(2, 0, 1)[None].astype(np.float32)) / 255
+    with torch.inference_mode():
+        expected = encoder.eval()(maps).numpy()
+    with load(tmp_path / "bundle") as model:
+        assert (model.bundle.manifest.image.output_size, model.ppi()) == (512, 500)
+        close(model.encode(template), expected)
 
 
 def test_an_export_outside_tolerance_writes_nothing(tmp_path, checkpoint, monkeypatch):

@@ -1,5 +1,9 @@
 """A command line's errors: one line on stderr and the right exit code, whatever happens."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -12,6 +16,7 @@ RAISED = {
     "file": FileNotFoundError(2, "No such file or directory", "a.png"),
     "bug": ZeroDivisionError("division by zero"),
     "memory": MemoryError(),
+    "package": ModuleNotFoundError("No module named 'torch'", name="torch"),
     "interrupt": KeyboardInterrupt(),
     "exit": SystemExit(7),
 }
@@ -39,6 +44,7 @@ def fail(what: str) -> None:
         ("failure", 1, "fg: error: synthesis.onnx: outside tolerance"),
         ("file", 1, "fg: error: a.png: No such file or directory"),
         ("bug", 1, "fg: error: ZeroDivisionError: division by zero (set FINGERGEN_TRACEBACK=1 to see where)"),
+        ("package", 1, "fg: error: needs torch, which is not installed: pip install 'fingergen[dev]'"),
         ("memory", 1, "fg: error: out of memory"),
         ("interrupt", 130, "fg: interrupted"),
         ("unknown", 2, "fg: error: Invalid value for '{bad-input|"),
@@ -75,3 +81,18 @@ def test_success_help_and_exit_codes():
 def test_other_programs_may_call_without_exit():
     with pytest.raises(BadInput):
         program(["fail", "bad-input"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("part", "absent", "extra"), [("training", "yaml", "train"), ("export", "torch", "export")]
+)
+def test_programs_beside_a_runtime_installed_alone(tmp_path: Path, part: str, absent: str, extra: str):
+    (tmp_path / "g.pt").touch()
+    code = (
+        f"import sys; sys.modules[{absent!r}] = None; from fingergen.{part}.cli import main;"
+        f"main(['g.pt', '--out', 'o'], prog_name='fg-{extra}')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    install = f"pip install 'fingergen[{extra}]'"
+    line = f"fg-{extra}: error: needs {absent}, which is not installed: {install}"
+    assert (done.returncode, done.stderr.strip()) == (1, line)

@@ -209,6 +209,16 @@ class TestLatents:
         assert np.allclose(model.truncate(w, 0.0), w_avg)
         assert np.allclose(model.truncate(w, 0.25), w_avg + 0.25 * (w - w_avg), atol=1e-6)
 
+    def test_settings_that_are_no_numbers(self, model: Model):
+        w = model.map(model.z([3]))
+        for wrong in (
+            lambda: model.synthesize([0], truncation=float("nan")),
+            lambda: model.mix(w, w, alpha=float("inf")),
+            lambda: model.edit(w, index=0, degree=float("nan")),
+        ):
+            with pytest.raises(BadInput, match="must be a finite number"):
+                wrong()
+
     def test_truncation_zero_is_one_finger(self, model: Model):
         first, second = model.synthesize([0, 1], truncation=0.0)
         assert np.array_equal(first, second)

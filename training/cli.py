@@ -1,14 +1,21 @@
 """`fg-train`: make training data, train the generator and the encoder."""
 
+import sys
+
 import click
 
-from fingergen.runtime.errors import command_line_errors
+from fingergen.runtime.errors import command_line_errors, missing_package
 
-from .configuration import configurable
-from .encoder_command import encoder
-from .generator_command import generator
-from .prepare import prepare
-from .synthesize import synthesize_data
+try:
+    from .configuration import configurable
+    from .encoder_command import encoder
+    from .generator_command import generator
+    from .prepare import prepare
+    from .synthesize import synthesize_data
+except ModuleNotFoundError as error:  # the runtime is installed alone; the program is there all the same
+    if (error.name or "").startswith("fingergen"):
+        raise
+    sys.exit(f"fg-train: error: {missing_package('fg-train', error)}")
 
 
 @command_line_errors

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from fingergen.runtime.errors import BadInput
 
 from . import processes
-from .checkpoints import load_generator
+from .checkpoints import load_generator, published_ppi
 from .data_files import find_samples
 from .decoding import refuse_mixed
 from .encoder_config import EncoderConfig
@@ -23,8 +23,6 @@ from .progress import train_with_bar
 from .recipes import view_of
 from .runs import choose_device, interruption
 from .states import StatesConfig
-
-PUBLISHED_PPI = 250  # of the images of a generator whose checkpoint does not tell
 
 
 @click.command()
@@ -81,7 +79,8 @@ def encoder(
     config, states = take(EncoderConfig, options), take(StatesConfig, options)
     chosen = choose_device(device)
     checkpoint = load_generator(generator_path)
-    generator, ppi = checkpoint.g_ema, checkpoint.config.get("ppi", PUBLISHED_PPI)
+    generator, ppi = checkpoint.g_ema, checkpoint.config.get("ppi")
+    ppi = published_ppi(generator.resolution) if ppi is None else ppi
     window = round(generator.resolution * PPI / ppi)
     with generator_path.open("rb") as file:
         provenance = {"ppi": ppi, "generator_sha256": hashlib.file_digest(file, "sha256").hexdigest()}

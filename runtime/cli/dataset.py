@@ -18,7 +18,7 @@ from ..mated import Mate, MatedSynthesis, check_directions, mates
 from ..model import Model, NoiseMode
 from ..pipeline import Impression
 from ..throughput import FullSpeed
-from .options import LAYERS, SEED, Ranges, Running, Writing, noise, running, size, truncation, writing
+from .options import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
 from .output import Output, Planned
 
 TABLE, SETTINGS = "impressions.csv", "dataset.json"
@@ -39,7 +39,7 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
 )
 @click.option(
     "--degree",
-    type=click.FloatRange(min=0),
+    type=Number(0, 1000),
     default=5.0,
     show_default=True,
     help="The farthest that an impression goes along its direction, either way.",

@@ -16,6 +16,7 @@ from .options import (
     FILE,
     LAYERS,
     SEEDS,
+    Number,
     Running,
     TemplateReading,
     Writing,
@@ -34,7 +35,9 @@ from .output import Output, Planned, batches, named_after
 @click.argument("templates", metavar="[TEMPLATE...]", nargs=-1, type=FILE)
 @click.option("--seeds", type=SEEDS, help="Seeds of the fingers, such as 7 or 0-9, instead of templates.")
 @click.option("--index", type=click.IntRange(0), required=True, help="SeFa direction; 0 changes images most.")
-@click.option("--degree", type=float, default=5.0, show_default=True, help="How far to go along it.")
+@click.option(
+    "--degree", type=Number(-1000, 1000), default=5.0, show_default=True, help="How far to go along it."
+)
 @click.option(
     "--layers",
     type=LAYERS,
@@ -77,6 +80,7 @@ def edit(
     named = files if seeds is None else {f"{seed:08d}": seed for seed in seeds}
     with running.load() as model:
         truncation, noise = model.settings(truncation, noise)
+        model.check_direction(index)
         layers = model.edit_layers(layers)
         settings = {"index": index, "layers": layers, "truncation": truncation, "noise": noise, "size": size}
         if seeds is None and noise == "random":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,16 @@ class Ranges(click.ParamType):
             return parse_ranges(value, self.name)
         except BadInput as error:
             self.fail(str(error), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number in bounds. Click's own type lets nan through, which is neither below nor above a bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
 
 
 SEED = click.IntRange(0, 2**64 - 1)
@@ -103,7 +114,11 @@ class TemplateReading:
                 raise BadInput(f"{path}: a grey image; a minutiae map has three channels")
             return drawn
         width, height = self.template_size or (None, None)
-        return read_template(path, self.template_format, width=width, height=height, ppi=self.template_ppi)
+        ppi = self.template_ppi
+        template = read_template(path, self.template_format, width=width, height=height, ppi=ppi)
+        if not template.minutiae:
+            raise BadInput(f"{path}: holds no minutiae; there is nothing to reconstruct a finger from")
+        return template
 
 
 def as_one(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorator:
@@ -177,14 +192,14 @@ template_reading = as_one(
     ),
     click.option(
         "--template-ppi",
-        type=click.FloatRange(1, 10000),
+        type=Number(1, 10000),
         help="Resolution of templates that do not carry it.  [default: 500]",
     ),
 )
 
 truncation = click.option(
     "--truncation",
-    type=float,
+    type=Number(-10, 10),
     help="1: as trained; nearer to 0: nearer to the average finger.  [default: what the bundle recommends]",
 )
 noise = click.option(

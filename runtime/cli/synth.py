@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import click
 
+from ..latents import check_layers
 from ..model import NoiseMode
 from ..synthesis import Synthesis
-from .options import LAYERS, SEED, SEEDS, Running, noise, running, size, truncation
+from .options import LAYERS, SEED, SEEDS, Number, Running, noise, running, size, truncation
 from .output import Output, Planned
 from .throughput import SynthWriting, run_at_full_speed, synth_writing
 
@@ -21,7 +23,7 @@ from .throughput import SynthWriting, run_at_full_speed, synth_writing
 @noise
 @click.option("--mix", type=SEED, help="Seed of a finger that is mixed into every image.")
 @click.option("--mix-layers", type=LAYERS, help="Style inputs that are mixed, such as 0-3.  [default: all]")
-@click.option("--alpha", type=float, default=1.0, show_default=True, help="Share of --mix, 0 to 1.")
+@click.option("--alpha", type=Number(0, 1), default=1.0, show_default=True, help="Share of --mix.")
 @size
 @synth_writing
 @click.option("--batch", type=click.IntRange(1), help="Images a call of the backend.  [default: its best]")
@@ -53,11 +55,13 @@ def synth(
     """
     endless = writing.throughput and seeds is None and count is None
     chosen = range(seed, 2**64) if endless else _chosen(seeds, count, seed)
-    if mix is None and mix_layers is not None:
-        raise click.UsageError("--mix-layers needs --mix SEED")
+    if mix is None and (mix_layers is not None or alpha != 1):
+        option = "--alpha" if mix_layers is None else "--mix-layers"
+        raise click.UsageError(f"{option} needs --mix SEED")
     mixing = {} if mix is None else {"mix": mix, "mix_layers": mix_layers, "alpha": alpha}
     with running.load() as model:
         truncation, noise = model.settings(truncation, noise)
+        check_layers(mix_layers, model.num_ws)
         shared = model.provenance("synth", truncation=truncation, noise=noise, size=size, **mixing)
         output = Output(writing, shared, model.ppi(size), running.workers)
         if writing.throughput:
@@ -79,6 +83,9 @@ def synth(
 
 def _chosen(seeds: Sequence[int] | None, count: int | None, first: int) -> Sequence[int]:
     if seeds is not None and count is None:
+        twice = [] if isinstance(seeds, range) else [s for s, times in Counter(seeds).items() if times > 1]
+        if twice:  # a file a seed
+            raise click.UsageError(f"--seeds: {twice[0]} stands there more than once")
         return seeds
     if seeds is not None or count is None:
         raise click.UsageError("give --seeds or --count")

@@ -16,7 +16,7 @@ from ..batch_size import best_batch, try_batches
 from ..images import Pixels
 from ..synthesis import Pair, Synthesis, pair
 from ..throughput import FullSpeed
-from .options import WRITING, Writing, as_one
+from .options import WRITING, Number, Writing, as_one
 from .output import Output, Planned
 
 DEFAULT_SECONDS = 10.0
@@ -50,7 +50,7 @@ synth_writing = as_one(
     ),
     click.option(
         "--seconds",
-        type=click.FloatRange(0, min_open=True),
+        type=Number(0, 1e9, min_open=True),
         help=f"With --throughput: begin no batch later.  [default: {DEFAULT_SECONDS:g} without seeds]",
     ),
 )

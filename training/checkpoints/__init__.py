@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fingergen.runtime.errors import BadInput
 
-from .description import PUBLISHED_PPI
+from .description import PUBLISHED_PPI, PUBLISHED_SIZE, published_ppi
 from .files import read
 from .generator import GeneratorCheckpoint, generator_checkpoint, load_generator, save_generator
 from .reconstruction import (
@@ -16,11 +16,13 @@ from .reconstruction import (
 
 __all__ = [
     "PUBLISHED_PPI",
+    "PUBLISHED_SIZE",
     "GeneratorCheckpoint",
     "ReconstructionCheckpoint",
     "load_checkpoint",
     "load_generator",
     "load_reconstruction",
+    "published_ppi",
     "save_generator",
     "save_reconstruction",
 ]

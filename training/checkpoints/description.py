@@ -11,6 +11,12 @@ from fingergen.runtime.errors import BadInput
 KEY = "fingergen"  # only our files have it
 FORMAT_VERSION = 1
 PUBLISHED_PPI = 250.0  # SynFing's 256 px images, which it resizes to 512 px of 500 ppi
+PUBLISHED_SIZE = 256  # of these images, and of the maps that the published encoder reads
+
+
+def published_ppi(resolution: int) -> float:
+    """Pixels per inch of images of `resolution` pixels a side that show what the published ones show."""
+    return PUBLISHED_PPI * resolution / PUBLISHED_SIZE
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A dictionary with one `state_dict` for the keys `encoder.…` and `decoder.…`,
 training) and, where the encoder works relative to it, the average latent `latent_avg`.
 """
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ def reconstruction_checkpoint(path: Path, content: Mapping[str, Any]) -> Reconst
     if "state_dict" not in content:
         raise BadInput(f"{path}: lacks the key 'state_dict' (encoder and decoder)")
     description = read_description(path, content)
+    if isinstance(opts := content.get("opts"), argparse.Namespace):
+        content = {**content, "opts": vars(opts)}
     opts = optional_dict(path, content, "opts") or {}
     both = StateDict(f"{path}: state_dict", content["state_dict"])
     if strange := [key for key in both.tensors if not key.startswith(("encoder.", "decoder."))]:

@@ -12,6 +12,7 @@ from fingergen.runtime.errors import BadInput
 from ..networks import Generator
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)
+WRAPPER = "module."
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -26,7 +27,11 @@ class StateDict:
         for key, value in tensors.items():
             if not (isinstance(key, str) and isinstance(value, Tensor) and _is_plain(value)):
                 raise BadInput(f"{where}: {key!r} is no plain tensor")
-        self.tensors: Mapping[str, Tensor] = tensors
+        # Networks saved while wrapped by (Distributed)DataParallel have WRAPPER before every key.
+        wrapped = bool(tensors) and all(key.startswith(WRAPPER) for key in tensors)
+        self.tensors: Mapping[str, Tensor] = {
+            key.removeprefix(WRAPPER) if wrapped else key: value.detach() for key, value in tensors.items()
+        }
 
     def part(self, prefix: str) -> "StateDict":
         """The keys that start with `prefix`, without it."""

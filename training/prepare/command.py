@@ -11,6 +11,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from fingergen.runtime.cli.options import Number
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.minutiae import FORMATS
@@ -53,7 +54,7 @@ SOME_SKIPPED = 3  # exit code
 @click.option("--finger-pattern",
               help="regular expression for the finger in a path below RAW without extension  [default: that "
                    "of SD4, SD14, FVC and FINGER_IMPRESSION names]")  # fmt: skip
-@click.option("--test-fraction", type=click.FloatRange(0, 1, max_open=True), default=0.0,
+@click.option("--test-fraction", type=Number(0, 1, max_open=True), default=0.0,
               show_default=True,
               help="of the fingers: they go to OUT/test, the others to OUT/train; 0: no split")  # fmt: skip
 @click.option("--shards", type=click.IntRange(min=1), help="write WebDataset shards of so many images too")
