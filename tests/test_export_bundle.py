@@ -128,7 +128,7 @@ def test_reconstruction_alone_synthesises_with_its_decoder(tmp_path, generator, 
     result = export(path, "--out", tmp_path / "bundle", "--ppi", 500, "--ops", "native", "--json")
     assert result.exit_code == 0, result.stderr
     manifest = json.loads(result.stdout)
-    assert manifest["encoder"] == {"input_size": 16, "w_plus": True, "noise_layers": []}
+    assert manifest["encoder"] == {"input_size": 256, "w_plus": True, "noise_layers": []}  # as published
     assert manifest["image"] == {"ppi": 500, "output_size": 16, "output_ppi": 500}
     assert [source["role"] for source in manifest["provenance"]["checkpoints"]] == ["reconstruction"]
     for path in (tmp_path / "bundle").glob("*.onnx"):

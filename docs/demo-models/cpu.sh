@@ -3,14 +3,15 @@
 # Interrupt it at any time: the same command goes on.
 set -euo pipefail
 out=${1:?usage: cpu.sh FOLDER}
-export OMP_NUM_THREADS=1  # a core each for the two trainings
+export OMP_NUM_THREADS=1    # a core each for the two trainings
+trap "kill 0" INT TERM      # both end, and go on from their last states
 masters="$out/masters"
 fingers=4000
 
 generator() {
     fg-train generator --fingers $fingers --window 256 --masters "$masters" --resolution 128 \
-        --channel-base 2048 --channel-max 96 --style-dim 128 --n-mlp 4 --r1-weight 50 --path-weight 0 \
-        --batch 8 --checkpoint-every 1000 --device cpu --out "$out/generator" "$@"
+        --channel-base 2048 --channel-max 96 --style-dim 128 --n-mlp 4 --path-weight 0 --batch 8 \
+        --checkpoint-every 1000 --device cpu --out "$out/generator" "$@"
 }
 
 encoder() {
@@ -23,19 +24,20 @@ encoder() {
 
 mkdir -p "$out"
 if [ ! -e "$out/start.pt" ]; then
-    generator --learning-rate 0.0025 --images 11000
+    generator --learning-rate 0.0025 --r1-weight 50 --images 11000
     cp "$out/generator/state.pt" "$out/start.pt"
 fi
 {
-    encoder --learning-rate 0.001 --images ENCODER1
-    encoder --learning-rate 0.0003 --images ENCODER2
+    encoder --learning-rate 0.001 --images 12648
+    encoder --learning-rate 0.0004 --images 17568
 } &
-generator --learning-rate 0.0025 --images GENERATOR1
-generator --learning-rate 0.001 --images GENERATOR2
+generator --learning-rate 0.0025 --r1-weight 50 --images 27640
+generator --learning-rate 0.002 --r1-weight 20 --images 37160
+generator --learning-rate 0.001 --r1-weight 20 --images 44104
 wait $!
 
-fg-export "$out/generator/state.pt" "$out/encoder/state.pt" --name demo --truncation PSI --noise random \
-    --edit-from EDIT --out "$out/demo"
+fg-export "$out/generator/state.pt" "$out/encoder/state.pt" --name demo --truncation 0.7 --noise random \
+    --edit-from 6 --out "$out/demo"
 python -m fingergen.benchmarks.judge "$out/demo" --seeds 1000 --fingers 200 --training-fingers 200 \
     > "$out/figures.json"
 python -m fingergen.benchmarks.directions "$out/demo" --grid "$out/directions.png" > "$out/directions.json"
