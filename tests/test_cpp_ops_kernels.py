@@ -101,6 +101,7 @@ def test_times_come_with_the_bytes_moved(harness: Path) -> None:
 
 def test_bandwidth_of_a_network(harness: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(section, "TIMED", ((np.float16, 2),))
+    monkeypatch.setattr(section, "BUSY", 0)  # shapes this small keep no memory busy
     *rows, relu, fir = bandwidth_checks(harness, "tiny", TINY)
     assert len(rows) == 3 + 2 + 2 and all(isinstance(row, Row) for row in rows)
     assert isinstance(relu, Check) and relu.what == "FusedLeakyReLU, bandwidth, tiny model, float16, batch 2"
@@ -123,6 +124,22 @@ def test_the_goal_of_bandwidth(share: float, passed: bool, monkeypatch: pytest.M
     last = rows[-1]
     assert isinstance(last, Row) and last.cells["at least 80%"] == ("passed" if passed else "**failed**")
     assert last.cells["GB/s"] == "1000" and last.cells["of the copy"] == f"{share:.0%}"
+
+
+@pytest.mark.parametrize(("copy_seconds", "judged"), [(1.9e-6, True), (2.1e-6, False)])
+def test_bandwidth_is_judged_where_memory_is_the_limit(copy_seconds, judged, monkeypatch) -> None:
+    """Half of what the quickest copy moves: of less, an op is not too slow but its tensors too small."""
+
+    def timings(program: Path, calls: list[Call]) -> list[Timing]:
+        return [Timing(1e-3, 1e-3, 10**9)] + [Timing(1, copy_seconds, 10**6)] * (len(calls) - 1)
+
+    monkeypatch.setattr(section, "time_calls", timings)
+    monkeypatch.setattr(section, "TIMED", ((np.float32, 64),))
+    *rows, relu, fir = bandwidth_checks(Path(), "tiny", TINY)
+    assert isinstance(relu, Check) and relu.passed is not judged
+    assert isinstance(fir, Check) and fir.passed is (False if judged else None)
+    last = rows[-1]
+    assert isinstance(last, Row) and last.cells["at least 80%"] == ("**failed**" if judged else "too small")
 
 
 def test_the_program_compiles_for_hopper(tmp_path: Path) -> None:
