@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from fingergen.runtime.images import to_levels
 from fingergen.training.networks import Generator, Reconstructor
 
 RELATIVE_TOLERANCE = 1e-4
+ROUNDING_MARGIN = 20  # times what float32 costs PyTorch itself: another order of summation may cost more
 BATCHES = (1, 3, 8)
 # Batch, styles, noise. Seeds go on counting from case to case, so that no image comes twice.
 SYNTHESIS_CASES = ((1, "w", "none"), (3, "w_plus", "random"), (8, "w", "const"))
@@ -37,7 +39,8 @@ Case = tuple[dict[str, Array], torch.Tensor]
 class Parity:
     """Largest difference of a graph, in ONNX Runtime on the CPU, from PyTorch over `seeds` samples.
 
-    `tolerance` is RELATIVE_TOLERANCE times `scale`, the largest magnitude in PyTorch's output.
+    `tolerance` is RELATIVE_TOLERANCE times `scale`, the largest magnitude in PyTorch's output; for an encoder
+    whose layers magnify rounding beyond that, ROUNDING_MARGIN times PyTorch's own distance from float64.
     """
 
     max_abs_error: float
@@ -99,15 +102,29 @@ def check_encoder(
     """The encoder graph against `reconstructor.encode` on random maps; `FingerGenError` outside tolerance."""
     shape = (reconstructor.encoder.input_channels, input_size, input_size)
 
-    def cases() -> Iterable[Case]:
+    def batches() -> Iterable[Array]:
         for seed, batch in enumerate(BATCHES):
             generator = np.random.Generator(np.random.Philox(key=seed))
-            maps = generator.random((batch, *shape), dtype=np.float32)
-            w, noise = reconstructor.encode(torch.from_numpy(maps))
-            code = torch.cat([each.flatten(1) for each in (w, *noise)], dim=1) if noise else w
-            yield {"map": maps}, code
+            yield generator.random((batch, *shape), dtype=np.float32)
 
-    return _compare("encoder.onnx", model, cases(), sum(BATCHES), progress)
+    def cases() -> Iterable[Case]:
+        for maps in batches():
+            yield {"map": maps}, _code(reconstructor, torch.from_numpy(maps))
+
+    def rounding() -> float:
+        exact = copy.deepcopy(reconstructor).double()
+        inputs = [torch.from_numpy(maps) for maps in batches()]
+        return max(
+            float((_code(reconstructor, maps) - _code(exact, maps.double())).abs().max()) for maps in inputs
+        )
+
+    return _compare("encoder.onnx", model, cases(), sum(BATCHES), progress, rounding)
+
+
+def _code(reconstructor: Reconstructor, maps: torch.Tensor) -> torch.Tensor:
+    """What the encoder graph gives: w, and behind it the noise that it predicts."""
+    w, noise = reconstructor.encode(maps)
+    return torch.cat([each.flatten(1) for each in (w, *noise)], dim=1) if noise else w
 
 
 def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -129,8 +146,14 @@ def _latents(style_dim: int, batches: Iterable[int], first_seed: int = 0) -> Ite
 
 
 def _compare(
-    name: str, model: onnx.ModelProto, cases: Iterable[Case], total: int, progress: Progress
+    name: str,
+    model: onnx.ModelProto,
+    cases: Iterable[Case],
+    total: int,
+    progress: Progress,
+    rounding: Callable[[], float] | None = None,
 ) -> Parity:
+    """`rounding`: how far float32 is from float64 in PyTorch, asked only where the error is too large."""
     step = f"comparing {name} with PyTorch"
     progress(step, 0, total)
     session = open_session(model)
@@ -151,6 +174,9 @@ def _compare(
             batches.append(len(reference))
             progress(step, sum(batches), total)
     tolerance = RELATIVE_TOLERANCE * scale
+    if error > tolerance and rounding:
+        with torch.inference_mode():
+            tolerance = max(tolerance, ROUNDING_MARGIN * rounding())
     if error > tolerance:
         raise FingerGenError(
             f"{name}: differs from PyTorch by {error:.3g}, tolerance {tolerance:.3g}; nothing was written"

@@ -1,5 +1,6 @@
 """The networks' graphs in ONNX Runtime against the published outputs and against PyTorch."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,20 @@ def test_parity_refuses_a_synthesis_graph_that_differs(key):
         other.state_dict()[key].add_(0.002)
     with pytest.raises(FingerGenError, match=r"graph\.onnx: differs from PyTorch by"):
         parity.check_synthesis("graph.onnx", synthesis_model(other, OPS["custom"]), generator)
+
+
+def test_parity_of_an_encoder_that_magnifies_rounding(monkeypatch):
+    """What float32 costs PyTorch itself is no fault of the graph; a graph that differs still is one."""
+    monkeypatch.setattr(parity, "RELATIVE_TOLERANCE", 1e-12)  # as if the layers magnified it so far
+    encoder = randomise(Encoder((1, 1), width=8, style_dim=24))
+    reconstructor = Reconstructor(encoder, small_generator()).eval()
+    figures = parity.check_encoder(encoder_model(encoder, None, 32, 6, OPS["custom"]), reconstructor, 32)
+    assert 1e-12 * figures.scale < figures.max_abs_error < figures.tolerance < 1e-3 * figures.scale
+    other = copy.deepcopy(encoder)
+    with torch.no_grad():
+        other.input_layer[0].weight.mul_(1.01)
+    with pytest.raises(FingerGenError, match=r"encoder\.onnx: differs from PyTorch by"):
+        parity.check_encoder(encoder_model(other, None, 32, 6, OPS["custom"]), reconstructor, 32)
 
 
 def test_parity_refuses_weights_that_are_not_finite():
