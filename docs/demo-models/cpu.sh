@@ -32,12 +32,12 @@ fi
     encoder --learning-rate 0.0004 --images 17568
 } &
 generator --learning-rate 0.0025 --r1-weight 50 --images 27640
-generator --learning-rate 0.002 --r1-weight 20 --images 37160
-generator --learning-rate 0.001 --r1-weight 20 --images 44104
+generator --learning-rate 0.002 --r1-weight 20 --images 40000
+generator --learning-rate 0.001 --r1-weight 20 --images 56000
 wait $!
 
 fg-export "$out/generator/state.pt" "$out/encoder/state.pt" --name demo --truncation 0.7 --noise random \
-    --edit-from 6 --out "$out/demo"
+    --edit-from 6 --overwrite --out "$out/demo"
 python -m fingergen.benchmarks.judge "$out/demo" --seeds 1000 --fingers 200 --training-fingers 200 \
     > "$out/figures.json"
 python -m fingergen.benchmarks.directions "$out/demo" --grid "$out/directions.png" > "$out/directions.json"
