@@ -4,7 +4,7 @@
 set -euo pipefail
 out=${1:?usage: cpu.sh FOLDER}
 export OMP_NUM_THREADS=1    # a core each for the two trainings
-trap "kill 0" INT TERM      # both end, and go on from their last states
+trap wait EXIT              # Ctrl-C reaches both, and both save their states before they end
 masters="$out/masters"
 fingers=4000
 
