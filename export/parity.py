@@ -111,11 +111,12 @@ def check_encoder(
         for maps in batches():
             yield {"map": maps}, _code(reconstructor, torch.from_numpy(maps))
 
+    @torch.inference_mode()
     def rounding() -> float:
         exact = copy.deepcopy(reconstructor).double()
-        inputs = [torch.from_numpy(maps) for maps in batches()]
         return max(
-            float((_code(reconstructor, maps) - _code(exact, maps.double())).abs().max()) for maps in inputs
+            float((_code(reconstructor, maps) - _code(exact, maps.double())).abs().max())
+            for maps in map(torch.from_numpy, batches())
         )
 
     return _compare("encoder.onnx", model, cases(), sum(BATCHES), progress, rounding)
@@ -175,8 +176,7 @@ def _compare(
             progress(step, sum(batches), total)
     tolerance = RELATIVE_TOLERANCE * scale
     if error > tolerance and rounding:
-        with torch.inference_mode():
-            tolerance = max(tolerance, ROUNDING_MARGIN * rounding())
+        tolerance = max(tolerance, ROUNDING_MARGIN * rounding())
     if error > tolerance:
         raise FingerGenError(
             f"{name}: differs from PyTorch by {error:.3g}, tolerance {tolerance:.3g}; nothing was written"

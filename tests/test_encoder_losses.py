@@ -85,7 +85,7 @@ def test_lpips(backbone: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", None)  # nothing is fetched
     distance = PerceptualDistance(backbone, CPU)
     assert_is_distance(distance, ridges((60, 60)), ridges((30, 90)))
-    weights = torch.load(backbone)
+    weights = torch.load(backbone, weights_only=True)
     own = distance.network.net.slice2.state_dict()["3.weight"]
     assert torch.equal(own, weights["features.3.weight"])
     large = torch.rand(1, 1, 512, 512)
@@ -94,7 +94,7 @@ def test_lpips(backbone: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_lpips_refuses_other_weights(backbone: Path, tmp_path: Path):
-    weights = torch.load(backbone)
+    weights = torch.load(backbone, weights_only=True)
     for change, words in (
         ({"features.0.weight": torch.zeros(2, 3, 3, 3)}, "torchvision's alexnet or vgg16"),
         ({"features.3.weight": torch.zeros(2, 3, 3, 3)}, r"'features\.3\.weight' is missing or not of shape"),
@@ -165,7 +165,7 @@ def test_fingernet_finds_the_phase_of_ridges():
 def test_fingernet_as_a_loss(fingernet: Path, tmp_path: Path):
     distance = FingerNetDistance(fingernet, 64, CPU)
     assert_is_distance(distance, ridges((30, 30), side=32), ridges((10, 20), side=32))
-    state = torch.load(fingernet)
+    state = torch.load(fingernet, weights_only=True)
     torch.save({k: v for k, v in state.items() if k != "ori_2_2.bias"}, fingernet)
     with pytest.raises(BadInput, match=r"f\.pth: lacks the key 'ori_2_2\.bias'"):
         FingerNetDistance(fingernet, 64, CPU)

@@ -145,9 +145,12 @@ def bandwidth_checks(program: Path, name: str, sizes: Mapping[str, Any]) -> Iter
         calls = op_calls(layers(sizes), batch, dtype)
         timings = time_calls(program, calls)
         best_copy = max(timing.bytes / timing.copy_seconds for timing in timings)
-        verdicts = [fast_enough(timing, best_copy) for timing in timings]
+        judged = [
+            (call, timing, fast_enough(timing, best_copy))
+            for call, timing in zip(calls, timings, strict=True)
+        ]
         table = f"Bandwidth of the ops, {name} model, {np.dtype(dtype).name}, batch {batch}"
-        for call, timing, verdict in zip(calls, timings, verdicts, strict=True):
+        for call, timing, verdict in judged:
             yield Row(
                 table,
                 {
@@ -164,22 +167,18 @@ def bandwidth_checks(program: Path, name: str, sizes: Mapping[str, Any]) -> Iter
                 },
             )
         for op in OPS:
-            judged = [
-                (timing.copy_seconds / timing.seconds, verdict)
-                for call, timing, verdict in zip(calls, timings, verdicts, strict=True)
-                if call.op == op and verdict is not None
-            ]
             what = f"{op}, bandwidth, {name} model, {np.dtype(dtype).name}, batch {batch}"
-            if not judged:
+            mine = [(timing, verdict) for call, timing, verdict in judged if call.op == op]
+            shares = [timing.copy_seconds / timing.seconds for timing, verdict in mine if verdict is not None]
+            if not shares:
                 yield Check(what, "no shape is large enough to keep the memory busy", None)
                 continue
-            shares = [share for share, _ in judged]
             result = (
                 f"{min(shares):.0%} to {max(shares):.0%} of a copy of as many bytes, median"
-                f" {statistics.median(shares):.0%}, in {len(judged)} shapes that keep the memory busy; the"
+                f" {statistics.median(shares):.0%}, in {len(shares)} shapes that keep the memory busy; the"
                 f" quickest copy moves {best_copy / 1e9:.0f} GB/s"
             )
-            yield Check(what, result, all(verdict for _, verdict in judged))
+            yield Check(what, result, all(verdict is not False for _, verdict in mine))
 
 
 def fast_enough(timing: Timing, best_copy: float) -> bool | None:
