@@ -74,7 +74,7 @@ def generator(
     \b
     Examples: full prints; a few thousand of them, on a large GPU; a small sensor, small enough for a CPU
       fg-train generator --data prints --out run
-      fg-train generator --data prints --augment --precision fp16 --batch 32 --out run
+      fg-train generator --data prints --augment --batch 32 --out run
       fg-train generator --fingers 4000 --window 256 --resolution 128 --style-dim 128 --n-mlp 4 \\
           --channel-base 2048 --channel-max 96 --batch 8 --r1-weight 20 --path-weight 0 --out run
     """

@@ -7,7 +7,7 @@ masters="$out/masters"
 fingers=20000
 
 fg-train generator --fingers $fingers --window 512 --masters "$masters" --resolution 256 --channel-base 8192 \
-    --channel-max 256 --precision fp16 --batch 32 --r1-weight 20 --path-weight 0 --images 3000000 \
+    --channel-max 256 --batch 32 --r1-weight 20 --path-weight 0 --images 3000000 \
     --device cuda --out "$out/generator"
 fg-train encoder --generator "$out/generator/state.pt" --fingers $((fingers - 32)) --masters "$masters" \
     --depth ir_se_34 --width 32 --map-size 256 --noise-maps --train-decoder --decoder-rate 1 --sampled 0 \
