@@ -10,6 +10,7 @@ match at two false-match rates, and templates to reconstruct.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -170,7 +171,8 @@ def pairs(one: Sequence[Looked], other: Sequence[Looked]) -> list[tuple[Print, P
 
 
 def describe(looked: Sequence[Looked]) -> dict[str, object]:
-    """Percentiles of what can be measured in each image, and the share of each pattern."""
+    """Percentiles of what can be measured in the images, None where it is in none, and the share of each
+    pattern."""
     measured: dict[str, list[float]] = {
         "quality": [each.print.quality for each in looked],
         "minutiae": [each.print.minutiae for each in looked],
@@ -178,9 +180,14 @@ def describe(looked: Sequence[Looked]) -> dict[str, object]:
     }
     found = Counter(each.pattern for each in looked)
     return {
-        **{name: np.nanpercentile(values, PERCENTILES).tolist() for name, values in measured.items()},
+        **{name: _percentiles(values) for name, values in measured.items()},
         "patterns": {kind.value: found[kind] / len(looked) for kind in PatternClass},
     }
+
+
+def _percentiles(values: Sequence[float]) -> list[float] | None:
+    known = [value for value in values if not math.isnan(value)]
+    return np.percentile(known, PERCENTILES).tolist() if known else None
 
 
 def judge(model: Model, plan: Plan) -> dict[str, object]:

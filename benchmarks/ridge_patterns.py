@@ -39,9 +39,11 @@ class Core:
 
 
 def ridge_period(image: NDArray[np.uint8]) -> float:
-    """Mean distance in pixels from ridge to ridge in an image (H, W); NaN where none is found."""
+    """Mean distance in pixels from ridge to ridge in the print of an image (H, W), not in the grain around
+    it; NaN where none is found."""
     frequency = estimate_frequency(image, estimate_orientation(image))
-    return float(1 / frequency[frequency > 0].mean()) if (frequency > 0).any() else math.nan
+    found = frequency[(frequency > 0) & inside(image)]
+    return float(1 / found.mean()) if found.size else math.nan
 
 
 def pattern_class(image: NDArray[np.uint8]) -> PatternClass:

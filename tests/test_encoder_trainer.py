@@ -327,6 +327,69 @@ def test_sampled_pairs_show_what_the_network_sees(generator, procedural):
     assert not maps.any()
 
 
+def grown(large_maps: ProceduralPairs, path: Path, **options) -> EncoderTrainer:
+    """Of twice the resolution and field, begun with the networks in the file `path`."""
+    large = Generator(2 * RESOLUTION, style_dim=8, n_mlp=2, channel_base=256, channel_max=8)
+    network = MinutiaeNet(width=4).eval().requires_grad_(False)
+    config = EncoderConfig(**{**TINY, **SPATIAL, "map_size": 256, **options})
+    trainer = EncoderTrainer(config, large, network, large_maps, 2 * WINDOW, {"ppi": 250}, CPU)
+    trainer.start_from(path)
+    return trainer
+
+
+def test_training_starts_from_a_smaller_run(tmp_path, generator, large_maps):
+    """Away from their edges, the same minutiae ask for the same noise images."""
+    small = trainer_of(generator, large_maps, **SPATIAL)
+    advance(small, tmp_path / "small", 8)
+    large = grown(large_maps, tmp_path / "small" / STATE)
+    assert large.images_seen == 0
+    for ours, theirs in (
+        (large.current.decoder.convs[-1].conv, small.reconstructor.decoder.convs[-1].conv),
+        (large.adversary.discriminator.convs[1].conv1[0], small.adversary.discriminator.convs[1].conv1[0]),
+    ):
+        assert torch.equal(ours.weight, theirs.weight)
+    assert torch.equal(large.average, small.average)
+    maps = torch.rand(1, 3, 256, 256)
+    with torch.no_grad():
+        whole = large.reconstructor.encode(maps).noise[-1]
+        part = small.reconstructor.encode(maps[..., 64:192, 64:192]).noise[-1]
+    assert whole.shape[-1] == 2 * part.shape[-1] == 2 * RESOLUTION
+    middle = (..., slice(12, -12), slice(12, -12))
+    assert (
+        torch.corrcoef(torch.stack([whole[..., 16:48, 16:48][middle].flatten(), part[middle].flatten()]))[
+            0, 1
+        ]
+        > 0.9
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"width": 8}, "its encoder has width 4, not 8"),
+        ({"start_from_latent_avg": False}, "was trained with start_from_latent_avg True"),
+    ],
+)
+def test_a_smaller_run_of_another_shape_is_refused(tmp_path, generator, large_maps, options, words):
+    advance(trainer_of(generator, large_maps, **SPATIAL), tmp_path / "small", 4)
+    with pytest.raises(BadInput, match=f"--start-from .*{words}"):
+        grown(large_maps, tmp_path / "small" / STATE, **options)
+
+
+def test_training_in_bfloat16_learns_alike(generator, large_maps):
+    losses = {}
+    initial = {name: value.clone() for name, value in generator.state_dict().items()}
+    for precision in ("fp32", "bf16"):
+        generator.load_state_dict(initial)
+        trainer = trainer_of(generator, large_maps, **SPATIAL, precision=precision, l2_weight=10.0)
+        batch = large_maps.batch(np.random.default_rng(0), 4)
+        losses[precision] = [trainer.step(batch)["loss/l2"] for _ in range(6)]
+        assert all(each.dtype == torch.float32 for each in trainer.current.state_dict().values()
+                   if each.is_floating_point())  # fmt: skip
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+
+
 def test_resumed_training_equals_uninterrupted_training(tmp_path, generator, procedural):
     initial = {name: value.clone() for name, value in generator.state_dict().items()}
     advance(trainer_of(generator, procedural, train_decoder=True), tmp_path / "whole", 16)
@@ -449,7 +512,7 @@ def test_command_refuses(tmp_path, generator, options, words):
 
 def test_command_refuses_a_minutiae_network_of_other_images(tmp_path, generator, masters):
     save_generator(tmp_path / "g.pt", g_ema=generator, config={"ppi": 250})
-    other = MinutiaeTrainer(Repeated(torch.zeros(4, 3, 16, 16, dtype=torch.uint8)), 16, 32, 4, 0, CPU)
+    other = MinutiaeTrainer(Repeated(torch.zeros(4, 3, 16, 16, dtype=torch.uint8)), 16, 16, 4, 0, CPU)
     (tmp_path / "net").mkdir()
     other.save(tmp_path / "net" / STATE)
     result = run_command(
@@ -461,3 +524,20 @@ def test_command_refuses_a_minutiae_network_of_other_images(tmp_path, generator,
     )
     assert isinstance(result.exception, BadInput)
     assert "is of a minutiae network for" in str(result.exception)
+
+
+def test_a_minutiae_network_of_another_field_is_used(tmp_path, generator, masters):
+    """It is convolutional throughout: images of the same pixels per inch are enough."""
+    save_generator(tmp_path / "g.pt", g_ema=generator, config={"ppi": 250})
+    smaller = MinutiaeTrainer(Repeated(torch.zeros(4, 3, 16, 16, dtype=torch.uint8)), 16, 32, 4, 0, CPU)
+    smaller.images_seen = 8
+    (tmp_path / "net").mkdir()
+    smaller.save(tmp_path / "net" / STATE)
+    before = (tmp_path / "net" / STATE).read_bytes()
+    result = run_command(
+        generator=tmp_path / "g.pt", fingers=4, masters=masters, out=tmp_path / "run", images=4,
+        minutiae_net=tmp_path / "net", minutiae_images=8, workers=1,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "net" / STATE).read_bytes() == before
+    assert load_reconstruction(tmp_path / "run" / STATE).images_seen == 4

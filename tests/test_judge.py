@@ -68,6 +68,14 @@ def test_no_ridges_have_no_period():
     assert math.isnan(ridge_period(np.full((SIDE, SIDE), 255, np.uint8)))
 
 
+def test_the_grain_around_a_print_has_no_ridges():
+    """A sensor's noise has a period too, which is not that of the finger."""
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    grain = np.random.default_rng(0).normal(245, 4, (SIDE, SIDE)).clip(0, 255)
+    print_ = np.where(np.hypot(x, y) < SIDE / 4, waves(9, 30), grain).astype(np.uint8)
+    assert ridge_period(print_) == pytest.approx(9, rel=0.1)
+
+
 def test_straight_ridges_are_an_arch():
     assert pattern_class(waves(9, 20)) == PatternClass.ARCH
 

@@ -36,10 +36,16 @@ from .states import StatesConfig
               help="run folder of the minutiae network  [default: OUT/minutiae_net]")  # fmt: skip
 @click.option("--minutiae-images", type=click.IntRange(min=1), default=20_000, show_default=True,
               help="train the minutiae network until it has seen so many images")  # fmt: skip
+@click.option("--start-from", type=click.Path(path_type=Path),
+              help="encoder's state whose networks a new run begins with; of half the resolution or less: "
+                   "its ridges in a larger field")  # fmt: skip
 @click.option("--trunk", type=click.Path(path_type=Path),
               help="IR-SE weights, of ArcFace say, that a new run's trunk begins with")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True,
               help="run folder; continues the run it holds")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True,
+              help="processes that draw batches ahead, where a GPU is faster than the thread that does it "
+                   "otherwise (0)")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=500_000, show_default=True,
               help="train until so many images were seen")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=5_000, show_default=True,
@@ -54,8 +60,10 @@ def encoder(
     masters: Path | None,
     minutiae_net: Path | None,
     minutiae_images: int,
+    start_from: Path | None,
     trunk: Path | None,
     out: Path,
+    workers: int,
     images: int,
     checkpoint_every: int,
     device: str,
@@ -98,14 +106,20 @@ def encoder(
     seer = MinutiaeTrainer(source, generator.resolution, window, config.batch, config.seed, chosen)
     # Before the hours of the minutiae network's training: what does not fit shows here.
     trainer = EncoderTrainer(config, generator, seer.network, source, window, provenance, chosen)
+    if start_from:
+        trainer.start_from(start_from)
     if trunk:
         trainer.start_from_trunk(trunk)
     with interruption() as interrupted:
         folder = minutiae_net or out / "minutiae_net"
-        train_with_bar("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted)
+        train_with_bar(
+            *("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted),
+            workers=workers,
+        )
         seer.network.eval().requires_grad_(False)
         train_with_bar(
             *("encoder", trainer, out, images, checkpoint_every, interrupted),
             keep=states.keep,
             best_by=states.best_by,
+            workers=workers,
         )

@@ -16,6 +16,7 @@ SHAPE = (
     "optimizer",
 )  # fmt: skip
 OPTIMIZERS = ("adam", "ranger")
+PRECISIONS = ("fp32", "bf16")
 LARGEST_MAP = 8192  # that a bundle can have
 FEATURE_NETWORKS = ("ours", "leader")
 
@@ -61,6 +62,9 @@ class EncoderConfig:
     adversarial_weight: float = setting(0.0, "of a discriminator that sees image and map; 0 trains none")
     r1_weight: float = setting(20.0, "with --adversarial-weight: of the discriminator's R1 penalty")
     discriminator_rate: float = setting(0.002, "with --adversarial-weight: learning rate of its Adam")
+    precision: str = setting(
+        "fp32", "fp32 or bf16, in which networks and losses compute; penalties are always fp32"
+    )
     latent_weight: float = setting(1.0, "of the squared difference of the w, for sampled images")
     w_weight: float = setting(0.0, "of the squared distance of w from the average: keeps images ordinary")
     ema_half_life: int = setting(2_000, "images after which the average of the encoder has forgotten half")
@@ -71,6 +75,8 @@ class EncoderConfig:
             raise BadInput(f"--depth {self.depth}: must be one of {', '.join(DEPTHS)}")
         if self.optimizer not in OPTIMIZERS:
             raise BadInput(f"--optimizer {self.optimizer}: must be one of {', '.join(OPTIMIZERS)}")
+        if self.precision not in PRECISIONS:
+            raise BadInput(f"--precision {self.precision}: must be one of {', '.join(PRECISIONS)}")
         if self.feature_network not in FEATURE_NETWORKS and not Path(self.feature_network).exists():
             raise BadInput(
                 f"--feature-network {self.feature_network}: is neither {' nor '.join(FEATURE_NETWORKS)} nor a"

@@ -23,11 +23,13 @@ from .adversary import BETAS, Adversary
 from .checkpoints import load_reconstruction, save_reconstruction
 from .encoder_config import SHAPE, EncoderConfig
 from .encoder_losses import ImageLosses, Terms
+from .growing import grow_generator, levels_between
 from .loop import descend, restore, seed_torch, step_rng
 from .map_reading import MapReader, agreement_figures, draw_maps
 from .minutiae_features import MinutiaeNet
 from .minutiae_trainer import JUDGED, resize_maps, side_by_side, to_floats
-from .networks import Encoder, Generator, Reconstructor
+from .networks import Encoded, Encoder, Generator, Reconstructor
+from .networks.precision import DTYPES, Precision
 from .pairs import Pairs, PairSource
 from .ranger import Ranger
 from .runs import Run
@@ -81,9 +83,12 @@ class EncoderTrainer:
         groups: list[dict[str, Any]] = [{"params": encoder.parameters(), "lr": config.learning_rate}]
         if config.train_decoder:
             groups.append({"params": decoder.parameters(), "lr": config.decoder_rate * config.learning_rate})
+        # Half precision for all resolutions: what autocast takes for the other networks too.
+        self.precision = Precision(DTYPES[config.precision], len(decoder.noise_shapes()))
         self.adversary = None
         if config.adversarial_weight:
-            self.adversary = Adversary(decoder, config.discriminator_rate, config.r1_weight, device)
+            rates = config.discriminator_rate, config.r1_weight
+            self.adversary = Adversary(decoder, *rates, device, self.precision)
         betas = BETAS if self.adversary else None
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "ranger":
@@ -96,6 +101,31 @@ class EncoderTrainer:
         """Begin with a pretrained trunk; BadInput if it does not fit the encoder."""
         for each in (self.current, self.reconstructor):
             load_trunk(path, each.encoder)
+
+    def start_from(self, path: Path) -> None:
+        """Begin with the networks of a reconstruction checkpoint, or grown from those of one whose images
+        and maps are smaller at the same pixels per inch (`growing`): the encoder, which is convolutional
+        throughout, as it is, and the decoder's blocks that have a match."""
+        checkpoint = load_reconstruction(path)
+        found, wanted = checkpoint.encoder.architecture(), self.current.encoder.architecture()
+        for key, value in wanted.items():
+            if found[key] != value:
+                raise BadInput(f"--start-from {path}: its encoder has {key} {found[key]}, not {value}")
+        if (checkpoint.latent_avg is not None) != self.config.start_from_latent_avg:
+            raise BadInput(
+                f"--start-from {path}: was trained with start_from_latent_avg "
+                f"{not self.config.start_from_latent_avg}"
+            )
+        levels = levels_between(path, checkpoint.decoder, self.current.decoder)
+        for each in (self.current, self.reconstructor):
+            each.encoder.load_state_dict(checkpoint.encoder.state_dict())
+            each.decoder.load_state_dict(
+                grow_generator(each.decoder.state_dict(), checkpoint.decoder.state_dict(), levels)
+            )
+        if checkpoint.latent_avg is not None:
+            self.average.copy_(checkpoint.latent_avg)
+        if self.adversary and (state := checkpoint.extra.get("adversary")):
+            self.adversary.grow(state)
 
     # -- one step ---------------------------------------------------------------------------------------
 
@@ -115,9 +145,10 @@ class EncoderTrainer:
                 processes.shard(self._draw_z(self.sampled))
             )
             images, maps = torch.cat([images, sampled_images]), torch.cat([maps, sampled_maps])
-        encoded = self.current.encode(maps)
-        found = self.current.decode(encoded)
-        losses: Terms = self.image_losses(found, images, maps)
+        encoded = self._encode(maps)
+        found = self.current.decode(encoded, self.precision)
+        with self._autocast():
+            losses: Terms = self.image_losses(found, images, maps)
         losses["w"] = (config.w_weight, (encoded.w - self.average).square().mean())
         if self.adversary:
             losses["adversarial"] = (config.adversarial_weight, self.adversary.loss(found, maps))
@@ -132,6 +163,15 @@ class EncoderTrainer:
             number = self.images_seen // self.batch_size
             figures |= self.adversary.step(images, found, maps, number)
         return figures
+
+    def _autocast(self) -> torch.autocast:
+        dtype = self.precision.dtype
+        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
+
+    def _encode(self, maps: Tensor) -> Encoded:
+        with self._autocast():
+            w, noise = self.current.encode(maps)
+        return Encoded(w.float(), [each.float() for each in noise])
 
     def _draw_z(self, count: int) -> Tensor:
         return torch.randn(count, self.current.decoder.style_dim, device=self.device)

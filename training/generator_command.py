@@ -36,9 +36,13 @@ from .states import StatesConfig
 @click.option("--masters", type=click.Path(path_type=Path),
               help="with --fingers: folder that keeps them  [default: OUT/masters]")  # fmt: skip
 @click.option("--start-from", type=click.Path(path_type=Path),
-              help="checkpoint whose networks a new run begins with: fine-tuning")  # fmt: skip
+              help="checkpoint whose networks a new run begins with: fine-tuning; of half the resolution or "
+                   "less: its ridges in a larger field")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True,
               help="run folder; continues the run it holds")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True,
+              help="processes that draw batches ahead, where a GPU is faster than the thread that does it "
+                   "otherwise (0)")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=5_000_000, show_default=True,
               help="train until so many images were seen")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=10_000, show_default=True,
@@ -60,6 +64,7 @@ def generator(
     masters: Path | None,
     start_from: Path | None,
     out: Path,
+    workers: int,
     images: int,
     checkpoint_every: int,
     device: str,
@@ -113,7 +118,7 @@ def generator(
         )  # fmt: skip
         train_with_bar(
             "generator", trainer, out, images, checkpoint_every, interrupted,
-            keep=states.keep, best_by=states.best_by, measurement=measured,
+            keep=states.keep, best_by=states.best_by, measurement=measured, workers=workers,
         )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ class GeneratorConfig:
     num_fp16_res: int = setting(4, "with --precision bf16 or fp16: so many highest resolutions use it")
     compile: bool = setting(
         False,
-        "torch.compile all but the penalties: minutes at the start; worth it on a large GPU, if anywhere",
+        "torch.compile all but the penalties: a minute at the start; pays on a CPU, with bf16",
     )
     seed: int = setting(0, "of the whole run")
 

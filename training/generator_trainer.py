@@ -22,6 +22,7 @@ from .adaptive_strength import AdaptiveStrength
 from .augmentation import augment, draw_transforms
 from .checkpoints import load_generator, save_generator
 from .generator_config import SHAPE, GeneratorConfig
+from .growing import grow_discriminator, grow_generator, levels_between
 from .loop import descend, restore, seed_torch, step_rng
 from .losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from .networks import Discriminator, Generator
@@ -273,17 +274,18 @@ class GeneratorTrainer:
 
     def start_from(self, path: Path) -> None:
         """Begin with the networks of a checkpoint of any origin, to go on with other images. Where it has no
-        discriminator, that starts afresh, and where it has the average alone, the generator is that."""
+        discriminator, that starts afresh, and where it has the average alone, the generator is that.
+
+        A checkpoint of a smaller resolution is grown (`growing`)."""
         checkpoint = load_generator(path)
-        found = checkpoint.g_ema.architecture()
-        for key, wanted in self.generator.architecture().items():
-            if found[key] != wanted:
-                raise BadInput(f"--start-from {path}: its generator has {key} {found[key]}, not {wanted}")
-        self.g_ema.load_state_dict(checkpoint.g_ema.state_dict())
-        self.generator.load_state_dict(checkpoint.g or checkpoint.g_ema.state_dict())
+        levels = levels_between(path, checkpoint.g_ema, self.generator)
+        average = checkpoint.g_ema.state_dict()
+        for network, weights in ((self.g_ema, average), (self.generator, checkpoint.g or average)):
+            network.load_state_dict(grow_generator(network.state_dict(), weights, levels))
         if checkpoint.d is not None:
             try:
-                self.discriminator.load_state_dict(checkpoint.d)
+                grown = grow_discriminator(self.discriminator.state_dict(), checkpoint.d)
+                self.discriminator.load_state_dict(grown)
             except RuntimeError as error:
                 raise BadInput(
                     f"--start-from {path}: its discriminator has other sizes than its generator"

@@ -1,7 +1,7 @@
-"""The loop that every trainer runs in: batches drawn ahead, metrics, states and samples, resumable."""
+"""The loop that every trainer runs in: metrics, states and samples, resumable."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from fingergen.runtime.errors import BadInput, FingerGenError
 
 from . import processes
+from .drawing import drawn_ahead
 from .runs import Interruption, Run
 from .states import Savable, States
 
@@ -30,7 +31,8 @@ class Trainer(Savable, Protocol[Batch]):
     batch_size: int
 
     def draw(self, images_seen: int) -> Batch:
-        """The batch to train on once `images_seen` images have been seen; called ahead, in another thread."""
+        """The batch to train on once `images_seen` images have been seen; called ahead, in another thread
+        or process."""
         ...
 
     def step(self, batch: Batch) -> dict[str, float]:
@@ -121,13 +123,14 @@ def train(
     keep: int = KEEP,
     best_by: str | None = None,
     measurement: Measurement | None = None,
+    workers: int = 0,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Train in the folder `out` until `images` have been seen; yields (images seen, losses) after each step.
 
     Continues from the newest whole state in `out`. Every `checkpoint_every` images, at each `measurement`,
     and at the end or when interrupted, it writes samples and the state; the last `keep` states are kept, and
     the best one by the figure `best_by` of `metrics.jsonl`. Killed at any moment, a run that is started again
-    ends as it would have without. FingerGenError if a loss is no finite number.
+    ends as it would have without. `workers`: of `drawn_ahead`. FingerGenError if a loss is no finite number.
 
     Of several processes the main one writes, so all must see the same folder; they stop at the same step.
     """
@@ -158,13 +161,11 @@ def train(
                 known = ", ".join(sorted(figures))
                 raise BadInput(f"--best-by {best_by}: no such figure; there are {known}")
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead = pool.submit(trainer.draw, trainer.images_seen)
+    starts = range(trainer.images_seen, images, trainer.batch_size)
+    with closing(drawn_ahead(trainer.draw, starts, workers)) as batches:
         try:
             while trainer.images_seen < images and not stop:
-                batch = ahead.result()
-                ahead = pool.submit(trainer.draw, trainer.images_seen + trainer.batch_size)
-                losses = trainer.step(batch)
+                losses = trainer.step(next(batches))
                 before, trainer.images_seen = trainer.images_seen, trainer.images_seen + trainer.batch_size
                 *values, stopping = processes.mean({**losses, "stop": bool(interruption)}).values()
                 losses, stop = dict(zip(losses, values, strict=True)), stopping > 0

@@ -68,8 +68,8 @@ class MinutiaeTrainer:
 
     def load(self, path: Path) -> None:
         content = read(path)
-        if content.get("config") != self.config:
-            found = content.get("config")
+        found = content.get("config")
+        if _sees(found) != _sees(self.config):
             raise BadInput(
                 f"{path}: is of a minutiae network for {found}, not {self.config}; give another folder"
             )
@@ -81,6 +81,15 @@ class MinutiaeTrainer:
             raise BadInput(
                 f"{path}: is no whole state of a minutiae network; delete it to train it anew"
             ) from error
+
+
+def _sees(config: Any) -> Any:
+    """What a network, which is convolutional throughout, has to have been trained for: images of the same
+    pixels per inch, whatever their field."""
+    try:
+        return {**config, "resolution": None, "window": config["window"] / config["resolution"]}
+    except (KeyError, TypeError, ZeroDivisionError):
+        return config
 
 
 def load_minutiae_net(path: Path) -> tuple[MinutiaeNet, dict[str, Any]]:

@@ -36,6 +36,10 @@ TF32 = ("pytorch-cuda",)
 
 NAMES = (CPU, "onnxruntime-cuda", "pytorch-cuda")
 PIXEL_CHECK_BATCH = 8
+LEVELS = {"fp32": 1, "fp16": 3}
+"""Of 256: most that a pixel may differ between two calls, which may choose other algorithms. In float16 the
+same seeds in other batches differ by up to 0.02 of the range of 2."""
+
 PROFILED_RUNS, TOP = 3, 6
 ODD_BATCHES = (1, 2, 3, 7, 8, 32, 64, 100)
 
@@ -128,7 +132,7 @@ def pixel_check(job: Job, entry: Entry) -> Check:
         f"{(difference > 0).mean():.2%} of the pixels differ, by {difference.max()} of 256 levels at most"
     )
     what = f"{entry.contender.name}, {entry.precision}, {job.bundle.manifest.name}, pixels"
-    return Check(what, result, bool(difference.max() <= 1))
+    return Check(what, result, bool(difference.max() <= LEVELS[entry.precision]))
 
 
 def backend_check(result: Result, about: str) -> Check:

@@ -16,6 +16,7 @@ from .generator import Generator
 from .layers import EqualLinear
 from .noise_pyramid import NoisePyramid
 from .ops import fast_layout
+from .precision import FULL, Precision
 
 # Residual units of the four stages.
 DEPTHS: dict[str, tuple[int, ...]] = {
@@ -176,9 +177,10 @@ class Reconstructor(nn.Module):
             w = w.unsqueeze(1)
         return Encoded(w + self.latent_avg, noise)
 
-    def decode(self, encoded: Encoded) -> Tensor:
+    def decode(self, encoded: Encoded, precision: Precision = FULL) -> Tensor:
         """Image (N, C, R, R); layers whose noise was not predicted have the decoder's stored buffers."""
-        return self.decoder.synthesize(encoded.w, with_predicted(self.decoder.stored_noise(), encoded.noise))
+        noise = with_predicted(self.decoder.stored_noise(), encoded.noise)
+        return self.decoder.synthesize(encoded.w, noise, precision)
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.decode(self.encode(maps))

@@ -1,7 +1,7 @@
 """Half precision in the highest resolutions, as in StyleGAN2-ADA (arXiv:2006.06676, appendix).
 
 Weights, styles, the image that the generator adds up, and the low resolutions stay in full precision.
-Activations of the others are float16 or bfloat16, kept within ±256, far from where float16 overflows.
+Activations of the others are bfloat16, or float16 kept within ±256, far from where it overflows.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def clamp_half(x: Tensor) -> Tensor:
-    """Half-precision activations within ±256; others as they are."""
-    return x.clamp(-CLAMP, CLAMP) if is_half(x) else x
+    """float16 activations within ±256; others, which have a float32's range, as they are."""
+    return x.clamp(-CLAMP, CLAMP) if x.dtype == torch.float16 else x
 
 
 @dataclass(frozen=True)
