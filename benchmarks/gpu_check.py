@@ -32,10 +32,10 @@ from fingergen.runtime.errors import BadInput, FingerGenError, command_line_erro
 MODELS = "models"
 RELEASE: Mapping[str, Any] = {}  # a `Generator`'s defaults: SynFing's
 DEMO: Mapping[str, Any] = {
-    "resolution": 128,
+    "resolution": 256,
     "style_dim": 128,
     "n_mlp": 4,
-    "channel_base": 2048,
+    "channel_base": 4096,
     "channel_max": 96,
 }
 TINY: Mapping[str, Any] = {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains and exports the packaged demo bundle on two CPU cores; see docs/demo-models.md.
+# Trains and exports the bundle of a small sensor on two CPU cores; see docs/demo-models.md.
 # Interrupt it at any time: the same command goes on.
 set -euo pipefail
 out=${1:?usage: cpu.sh FOLDER}
@@ -36,7 +36,7 @@ generator --learning-rate 0.002 --r1-weight 20 --images 40000
 generator --learning-rate 0.001 --r1-weight 20 --images 56000
 wait $!
 
-fg-export "$out/generator/state.pt" "$out/encoder/state.pt" --name demo --truncation 0.7 --noise random \
+fg-export "$out/generator/state.pt" "$out/encoder/state.pt" --name small-sensor --truncation 0.7 --noise random \
     --edit-from 6 --overwrite --out "$out/demo"
 python -m fingergen.benchmarks.judge "$out/demo" --seeds 1000 --fingers 200 --training-fingers 200 \
     > "$out/figures.json"
