@@ -24,7 +24,7 @@ from fingergen.training.checkpoints import save_generator, save_reconstruction
 from fingergen.training.networks import Encoder, Generator
 
 from .test_export_bundle import export, refused
-from .test_export_graphs import randomise, small_generator
+from .test_export_graphs import small_encoder, small_generator
 
 RTX = tensorrt_flavours.FLAVOURS["tensorrt-rtx"]
 needs_rtx = pytest.mark.skipif(RTX.module is None, reason=f"TensorRT-RTX is not installed: {RTX.install}")
@@ -109,7 +109,7 @@ def test_plugins_are_embedded_on_request():
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_engines_in_the_bundle(tmp_path, precision):
     save_generator(tmp_path / "g.pt", g_ema=small_generator(), images_seen=1, config={})
-    encoder = randomise(Encoder((1, 1), width=8, style_dim=24))
+    encoder = small_encoder()
     save_reconstruction(tmp_path / "r.pt", encoder=encoder, decoder=small_generator(), config={})
     out = tmp_path / "bundle"
     arguments = (

@@ -17,9 +17,9 @@ from fingergen.runtime import load
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.minutiae import Minutia, Template, minutiae_map
 from fingergen.training.checkpoints import save_generator, save_reconstruction
-from fingergen.training.networks import Encoder, Generator, Reconstructor
+from fingergen.training.networks import Generator, Reconstructor
 
-from .test_export_graphs import close, feeds, randomise, small_generator
+from .test_export_graphs import close, feeds, randomise, small_encoder, small_generator
 
 
 def export(*arguments):
@@ -40,7 +40,7 @@ def generator():
 
 @pytest.fixture
 def encoder():
-    return randomise(Encoder((1, 1), width=8, style_dim=24))
+    return small_encoder()
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_reconstruction_alone_synthesises_with_its_decoder(tmp_path, generator, 
 def test_an_encoder_that_predicts_noise(tmp_path):
     """Where ridges run goes from template to image by way of the bundle, in any batch; edits keep it."""
     decoder = small_generator(resolution=32, widths={4: 10, 8: 7, 16: 5, 32: 4})
-    encoder = randomise(Encoder((1, 1), width=8, style_dim=24, noise_levels=3))
+    encoder = small_encoder(noise_levels=3)
     average = torch.rand(24)
     config = {"ppi": 125, "map_size": 32}
     path = reconstruction(tmp_path, encoder, decoder, latent_avg=average, config=config)
@@ -178,7 +178,7 @@ def test_what_the_bundle_recommends(tmp_path, checkpoint):
 
 
 def test_maps_of_a_size_that_fits_no_layers(tmp_path):
-    encoder = randomise(Encoder((1, 1), width=8, style_dim=24, noise_levels=3))
+    encoder = small_encoder(noise_levels=3)
     path = reconstruction(
         tmp_path,
         encoder,
@@ -207,7 +207,7 @@ def test_published_format_with_three_channels(tmp_path):
 
 def test_published_reconstruction_sees_what_the_published_one_sees(tmp_path):
     """Maps of 256 px that show 512 px of 500 ppi, whatever the size of the images."""
-    generator, encoder = small_generator(), randomise(Encoder((1, 1), width=8, style_dim=24))
+    generator, encoder = small_generator(), small_encoder()
     torch.save({"state_dict": Reconstructor(encoder, generator).state_dict()}, tmp_path / "e.pt")
     result = export(tmp_path / "e.pt", "--out", tmp_path / "bundle")
     assert result.exit_code == 0, result.stderr
@@ -219,7 +219,7 @@ def test_published_reconstruction_sees_what_the_published_one_sees(tmp_path):
         expected = encoder.eval()(maps).numpy()
     with load(tmp_path / "bundle") as model:
         assert (model.bundle.manifest.image.output_size, model.ppi()) == (512, 500)
-        close(model.encode(template), expected)
+        close(model.encode(template), expected, 1e-4)  # means over maps of 256 px round differently
 
 
 def test_an_export_outside_tolerance_writes_nothing(tmp_path, checkpoint, monkeypatch):

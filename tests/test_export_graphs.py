@@ -45,10 +45,18 @@ def randomise(module, seed=0):
 
 
 def small_generator(channels=1, **sizes):
+    """The same network at every call."""
     sizes = {"resolution": 16, "style_dim": 24, "n_mlp": 3, "widths": {4: 10, 8: 7, 16: 5}} | sizes
     with torch.random.fork_rng():
-        torch.manual_seed(0)  # the same network at every call
+        torch.manual_seed(0)
         return randomise(Generator(channels=channels, **sizes))
+
+
+def small_encoder(blocks=(1, 1), **options):
+    """The same network at every call."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return randomise(Encoder(blocks, width=8, style_dim=24, **options))
 
 
 def feeds(w, noise):
@@ -131,7 +139,7 @@ def test_an_output_must_be_the_last_value():
 @pytest.mark.parametrize("num_ws", [None, 6])
 @pytest.mark.parametrize("average_shape", [None, (24,), (6, 24)])
 def test_encoder_graph_adds_the_average_latent(num_ws, average_shape):
-    encoder = randomise(Encoder((1, 2), width=8, style_dim=24, num_ws=num_ws))
+    encoder = small_encoder((1, 2), num_ws=num_ws)
     latent_avg = None if average_shape is None else torch.randn(average_shape)
     reconstructor = Reconstructor(encoder, small_generator(), latent_avg).eval()
     run = session(encoder_model(encoder, latent_avg, 40, 6, OPS["custom"]))
@@ -166,7 +174,7 @@ def test_parity_figures():
     assert (mapping.batches, mapping.seeds) == ((1, 3, 8), 12)
     synthesis = parity.check_synthesis("x", synthesis_model(generator, OPS["custom"]), generator)
     assert (synthesis.batches, synthesis.seeds) == ((1, 3, 8), 12)
-    reconstructor = Reconstructor(randomise(Encoder((1, 1), width=8, style_dim=24)), generator).eval()
+    reconstructor = Reconstructor(small_encoder(), generator).eval()
     encoder = parity.check_encoder(
         encoder_model(reconstructor.encoder, None, 32, 6, OPS["custom"]), reconstructor, 32
     )
@@ -198,7 +206,7 @@ def test_parity_refuses_a_synthesis_graph_that_differs(key):
 def test_parity_of_an_encoder_that_magnifies_rounding(monkeypatch):
     """What float32 costs PyTorch itself is no fault of the graph; a graph that differs still is one."""
     monkeypatch.setattr(parity, "RELATIVE_TOLERANCE", 1e-12)  # as if the layers magnified it so far
-    encoder = randomise(Encoder((1, 1), width=8, style_dim=24))
+    encoder = small_encoder()
     reconstructor = Reconstructor(encoder, small_generator()).eval()
     figures = parity.check_encoder(encoder_model(encoder, None, 32, 6, OPS["custom"]), reconstructor, 32)
     assert 1e-12 * figures.scale < figures.max_abs_error < figures.tolerance < 1e-3 * figures.scale

@@ -17,14 +17,13 @@ from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.manifest import Manifest
 from fingergen.training.checkpoints import save_generator, save_reconstruction
-from fingergen.training.networks import Encoder
 
 from .test_export_bundle import export, refused
-from .test_export_graphs import feeds, randomise, session, small_generator
+from .test_export_graphs import feeds, randomise, session, small_encoder, small_generator
 
 
 def small_encoder_model(precision="fp32", encoder=None):
-    encoder = encoder or randomise(Encoder((1, 2), width=8, style_dim=24))
+    encoder = encoder or small_encoder((1, 2))
     return encoder_model(encoder, torch.ones(24), 40, 6, OPS["custom"], precision)
 
 
@@ -88,7 +87,7 @@ def test_a_thousand_seeds_stay_close_and_far_from_overflow(generator, half, ops)
 
 
 def test_float16_encoder_stays_close():
-    encoder = randomise(Encoder((1, 2), width=8, style_dim=24))
+    encoder = small_encoder((1, 2))
     figures = precision.check_half_encoder(
         lambda ops, precision: small_encoder_model(precision, encoder),
         40,
@@ -102,7 +101,7 @@ def test_float16_encoder_stays_close():
 
 
 def test_layers_of_a_noise_pyramid_are_measured_by_themselves():
-    encoder = randomise(Encoder((1, 1), width=8, style_dim=24, noise_levels=3))
+    encoder = small_encoder(noise_levels=3)
 
     def build(ops: Ops, precision: Precision) -> onnx.ModelProto:
         return encoder_model(encoder, None, 32, 1, ops, precision)
@@ -208,7 +207,7 @@ def test_psnr_of_the_worst_output():
 
 def test_float16_graphs_in_the_bundle(tmp_path, generator):
     decoder = randomise(small_generator(), seed=7)
-    encoder = randomise(Encoder((1, 1), width=8, style_dim=24))
+    encoder = small_encoder()
     save_generator(tmp_path / "g.pt", g_ema=generator, images_seen=1, config={})
     save_reconstruction(tmp_path / "r.pt", encoder=encoder, decoder=decoder, config={})
     out = tmp_path / "bundle"

@@ -35,10 +35,13 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
 def grow_generator(fresh: Weights, small: Weights, levels: int) -> dict[str, Tensor]:
     """State dict of a `Generator` with the shapes of `fresh`, whose resolution is 2^`levels` times that of
     `small`: the mapping network and what makes the 4x4 input from `small`, its blocks `levels` further on;
-    blocks before those, and the noise buffers, from `fresh`."""
-    return _overlay(
-        fresh, {_later(key, levels): value for key, value in small.items() if "noises." not in key}
-    )
+    blocks before those from `fresh`. Noise buffers belong to a resolution: those of `fresh` once it grows."""
+    known = {
+        _later(key, levels): value
+        for key, value in small.items()
+        if levels == 0 or not key.startswith("noises.")
+    }
+    return _overlay(fresh, known)
 
 
 def grow_discriminator(fresh: Weights, small: Weights) -> dict[str, Tensor]:
