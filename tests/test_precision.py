@@ -150,7 +150,8 @@ def test_rounded_graph_is_as_far_from_float32_as_true_float16(generator, half):
         return np.sqrt(np.mean(np.square(a - b)))
 
     assert distance(emulated, exact) == pytest.approx(distance(true, exact), rel=0.25)
-    assert distance(emulated, true) < 0.7 * distance(true, exact)
+    # Roundings with nothing in common would be √2 as far from each other as from the exact image.
+    assert distance(emulated, true) < distance(true, exact)
     assert distance(weights_only, exact) < distance(emulated, exact)
 
 
