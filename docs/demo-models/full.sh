@@ -37,11 +37,13 @@ fi
     encoder --batch 8 --learning-rate 0.001 --minutiae-weight 3 --images 2000
     encoder --batch 16 --learning-rate 0.001 --minutiae-weight 3 --images 28032
     encoder --batch 16 --learning-rate 0.0003 --minutiae-weight 10 --ema-half-life 8000 --images 32640
+    encoder --batch 8 --learning-rate 0.0001 --minutiae-weight 10 --adversarial-weight 0.1 \
+        --best-by held_out/precision --images 40840
 } &
 generator --batch 8 --learning-rate 0.002 --r1-weight 60 --images 58768
 wait $!
 
-fg-export "$out/generator/state.pt" "$out/encoder/state.pt" --name demo --truncation 0.7 --noise random \
+fg-export "$out/generator/state.pt" "$out/encoder/best.pt" --name demo --truncation 0.85 --noise random \
     --edit-from 8 --overwrite --out "$out/demo"
 python -m fingergen.benchmarks.judge "$out/demo" --seeds 1000 --fingers 200 --training-fingers 200 \
     > "$out/figures.json"
