@@ -238,7 +238,7 @@ def judge(model: Model, plan: Plan) -> dict[str, object]:
 def main(bundle: Path | None, **options) -> None:
     """Print the figures of a bundle (by default the packaged one) as JSON.
 
-    A thousand full prints and two hundred fingers take an hour and a half on two cores.
+    A thousand full prints and two hundred fingers take about an hour and a half on two cores.
     """
     with load(bundle) as model:
         click.echo(json.dumps(judge(model, Plan(**options)), indent=2))

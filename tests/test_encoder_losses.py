@@ -225,7 +225,7 @@ def test_ranger_resumes_to_the_bit(tmp_path: Path):
     for _ in range(4):
         optimizer = Ranger([parts], lr=0.1)
         if (tmp_path / "state.pt").exists():
-            optimizer.load_state_dict(torch.load(tmp_path / "state.pt"))
+            optimizer.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
         for _ in range(K - 2):
             descend(optimizer, parts)
         torch.save(optimizer.state_dict(), tmp_path / "state.pt")
