@@ -10,16 +10,16 @@ from typing import Any
 import click
 
 from fingergen.runtime.backends import usable_cores
-from fingergen.runtime.cli.options import Number
+from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.errors import command_line_errors
 from fingergen.runtime.model import open_bundle
 
-from .bench import Plan, measure
-from .contenders import DEFAULT, NAMES, PRECISIONS, choose
-from .job import TASKS, Job, Task
-from .machine import describe_machine
-from .plot import check_plot, write_plot
-from .report import Report
+from .speed.executors import DEFAULT, NAMES, PRECISIONS, choose
+from .speed.machine import describe_machine
+from .speed.measure import Plan, measure
+from .speed.plot import check_plot, write_plot
+from .speed.report import Report
+from .speed.workload import TASKS, Job, Task
 
 EXAMPLES = """
 \b

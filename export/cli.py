@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
-from fingergen.runtime.cli.options import Number
+from fingergen.runtime.bundle.manifest import NoiseMode, Recommended
+from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.errors import BadInput, command_line_errors
-from fingergen.runtime.manifest import NoiseMode, Recommended
 
 from .report import lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fingergen.runtime.manifest import Manifest
+    from fingergen.runtime.bundle.manifest import Manifest
 
     from .engines import EngineOptions
     from .engines.target import EngineOps
-    from .graph import Precision
+    from .onnx_graphs.builder import Precision
 
 RECOMMENDED = ("truncation", "noise", "edit_from")
 CHECKPOINT_OPTIONS = ("ppi", "output_size", "output_ppi", "map_size", *RECOMMENDED)
@@ -197,7 +197,7 @@ def _export(
             f"--name {options['name']!r}: letters, digits, dots, dashes and underscores only, at most 100"
         )
 
-    from .bundle import Options, export_bundle  # here: it imports PyTorch, which --help need not wait for
+    from .exporter import Options, export_bundle  # here: it imports PyTorch, which --help need not wait for
 
     return export_bundle(checkpoints, out, Options(**options), overwrite, show_progress)
 

@@ -8,17 +8,17 @@ from functools import partial
 
 import onnx
 
-from fingergen.runtime.manifest import GraphName
+from fingergen.runtime.bundle.manifest import GraphName
 from fingergen.training.networks import Generator, Reconstructor
 
-from .encoder import encoder_model
-from .graph import Precision
-from .mapping import mapping_model
-from .ops import Build, Ops
-from .parity import Parity, Progress, check_encoder, check_mapping, check_synthesis
-from .precision import HalfParity, check_half_encoder, check_half_synthesis
-from .sources import Source
-from .synthesis import synthesis_model
+from .checks.half import HalfParity, check_half_encoder, check_half_synthesis
+from .checks.parity import Parity, Progress, check_encoder, check_mapping, check_synthesis
+from .inputs import Source
+from .onnx_graphs.builder import Precision
+from .onnx_graphs.encoder import encoder_model
+from .onnx_graphs.generator import synthesis_model
+from .onnx_graphs.mapping import mapping_model
+from .onnx_graphs.ops import Build, Ops
 
 Check = Callable[[str, onnx.ModelProto, Progress], Parity]
 CheckHalf = Callable[[str, onnx.ModelProto, int, Progress], HalfParity]

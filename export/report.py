@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fingergen.runtime.manifest import Engine, Manifest
+from fingergen.runtime.bundle.manifest import Engine, Manifest
 
 
 def lines(manifest: Manifest) -> Iterator[str]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fingergen.training.networks import Generator
 
-from .weights import array
+from .onnx_graphs.weights import array
 
 
 def directions(generator: Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

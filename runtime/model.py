@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from . import latents
 from .backends import Backend, Precision, open_backend
 from .bundle import Bundle, read_bundle
-from .encoded import Encoded, with_predicted
-from .encoder_maps import Map, Source, encoder_maps, to_encoder_input
+from .bundle.encoded import Encoded, with_predicted
+from .bundle.manifest import NoiseMode
 from .errors import BadInput
 from .images import Pixels, resize, to_picture
-from .manifest import NoiseMode
+from .pipeline.reconstruction import Map, Source, encoder_maps, to_encoder_input
+from .pipeline.synthesis import Synthesis, batches, pair
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
-from .synthesis import Synthesis, batches, pair
 
 Floats = NDArray[np.float32]
 NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)

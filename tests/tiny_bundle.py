@@ -6,12 +6,12 @@ import torch
 
 from fingergen.export import sefa
 from fingergen.export.average import average_w
-from fingergen.export.encoder import encoder_model
-from fingergen.export.mapping import mapping_model
-from fingergen.export.ops import OPS
-from fingergen.export.synthesis import synthesis_model
+from fingergen.export.onnx_graphs.encoder import encoder_model
+from fingergen.export.onnx_graphs.generator import synthesis_model
+from fingergen.export.onnx_graphs.mapping import mapping_model
+from fingergen.export.onnx_graphs.ops import OPS
 from fingergen.runtime.bundle import Latents, write_bundle
-from fingergen.runtime.manifest import Architecture, EncoderInput, Graphs, ImageSize, Manifest
+from fingergen.runtime.bundle.manifest import Architecture, EncoderInput, Graphs, ImageSize, Manifest
 from fingergen.training.networks import Encoder, Generator
 
 MAP_SIZE = 32

@@ -7,11 +7,11 @@ import click
 from fingergen.runtime.errors import command_line_errors, missing_package
 
 try:
-    from .configuration import configurable
-    from .encoder_command import encoder
-    from .generator_command import generator
-    from .prepare import prepare
-    from .synthesize import synthesize_data
+    from .commands.encoder import encoder
+    from .commands.generator import generator
+    from .commands.synthesize_data import synthesize_data
+    from .config import configurable
+    from .data.prepare import prepare
 except ModuleNotFoundError as error:  # the runtime is installed alone; the program is there all the same
     if (error.name or "").startswith("fingergen"):
         raise

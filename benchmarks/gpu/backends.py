@@ -14,9 +14,9 @@ from fingergen.runtime.backends import Precision, open_backend, usable_cores
 from fingergen.runtime.images import to_levels
 from fingergen.runtime.model import Model, open_bundle
 
-from ..bench import Plan, Result, measure
-from ..contenders import CPU, Entry, OurBackend, choose
-from ..job import Job, Runner
+from ..speed.executors import CPU, Entry, OurBackend, choose
+from ..speed.measure import Plan, Result, measure
+from ..speed.workload import Job, Runner
 from . import models
 from .page import Check, Item
 from .sections import guarded

@@ -14,7 +14,7 @@ import numpy as np
 from fingergen import cpp_ops
 from fingergen.runtime.errors import FingerGenError
 
-from ..kernels import (
+from ..speed.kernels import (
     OPS,
     TOOLS,
     Case,

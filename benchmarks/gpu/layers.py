@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fingergen.training.networks import Generator
 from fingergen.training.networks.layers import EqualLinear, Fir, FusedLeakyReLU, ModulatedConv
 
-from ..kernels import Call
+from ..speed.kernels import Call
 
 Kind = Literal["convolution", "fir", "activation", "linear"]
 FULL, HALF = 4, 2  # bytes of a number

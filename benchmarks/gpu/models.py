@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 from fingergen import export, training
-from fingergen.export.bundle import Options, export_bundle
+from fingergen.export.exporter import Options, export_bundle
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import FingerGenError
 from fingergen.training.checkpoints import save_generator
 from fingergen.training.networks import Generator
 
-from ..job import Job
+from ..speed.workload import Job
 from .page import Check, Item
 from .sections import guarded
 from .settings import Deadline, Settings

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..timing import Latency, Seconds, interleave
+from ..speed.timing import Latency, Seconds, interleave
 from . import models
 from .layers import Layer, Peaks, floor_seconds, layers
 from .page import Check, Item, Row

@@ -9,12 +9,12 @@ from pathlib import Path
 from fingergen.export.engines import EngineOptions, add_engines
 from fingergen.export.engines.process import run_worker
 from fingergen.runtime.backends import nvidia
-from fingergen.runtime.backends.tensorrt_flavours import FLAVOURS, Flavour
+from fingergen.runtime.backends.trt.products import FLAVOURS, Flavour
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 
-from ..contenders import CPU
-from ..job import Job
+from ..speed.executors import CPU
+from ..speed.workload import Job
 from . import models
 from .backends import backend_checks
 from .page import Check, Item

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from fingergen.runtime.errors import FingerGenError
-from fingergen.training.generator_config import GeneratorConfig
-from fingergen.training.generator_trainer import GeneratorTrainer
+from fingergen.training.trainers.generator import GeneratorTrainer
+from fingergen.training.trainers.generator_config import GeneratorConfig
 
 from .page import Check, Item, Row
 from .settings import Deadline, Settings

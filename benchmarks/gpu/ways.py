@@ -15,22 +15,17 @@ import torch
 from torch import Tensor
 
 from fingergen.runtime.backends.graphs import Inputs, graph_files, synthesis_inputs
-from fingergen.runtime.backends.onnxruntime_cuda import PROVIDER, provider_options
-from fingergen.runtime.backends.onnxruntime_gpu import CPU_PROVIDER, preload_libraries
-from fingergen.runtime.backends.onnxruntime_sessions import (
-    Providers,
-    Sessions,
-    cuda_ops_library,
-    ops_library,
-)
+from fingergen.runtime.backends.ort.cuda import PROVIDER, provider_options
+from fingergen.runtime.backends.ort.gpu import CPU_PROVIDER, preload_libraries
+from fingergen.runtime.backends.ort.sessions import Providers, Sessions, cuda_ops_library, ops_library
+from fingergen.runtime.bundle.manifest import GraphName
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.manifest import GraphName
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.networks import Generator
 from fingergen.training.networks.precision import Precision
 
-from ..job import Floats, Job
-from ..peers.published import as_published
+from ..speed.baselines.published import as_published
+from ..speed.workload import Floats, Job
 
 ALL_RESOLUTIONS = 99
 HALF = Precision(torch.float16, ALL_RESOLUTIONS)

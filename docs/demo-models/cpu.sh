@@ -38,6 +38,6 @@ wait $!
 
 fg-export "$out/generator/state.pt" "$out/encoder/state.pt" --name small-sensor --truncation 0.7 --noise random \
     --edit-from 6 --overwrite --out "$out/demo"
-python -m fingergen.benchmarks.judge "$out/demo" --seeds 1000 --fingers 200 --training-fingers 200 \
+python -m fingergen.benchmarks.quality.evaluate "$out/demo" --seeds 1000 --fingers 200 --training-fingers 200 \
     > "$out/figures.json"
-python -m fingergen.benchmarks.directions "$out/demo" --grid "$out/directions.png" > "$out/directions.json"
+python -m fingergen.benchmarks.quality.directions "$out/demo" --grid "$out/directions.png" > "$out/directions.json"

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import onnx
 
+from fingergen.runtime.bundle.manifest import Engine, GraphName
 from fingergen.runtime.errors import FingerGenError
-from fingergen.runtime.manifest import Engine, GraphName
 
-from ..graph import Precision
-from ..ops import DOMAIN, OPS, Build, Ops
+from ..onnx_graphs.builder import Precision
+from ..onnx_graphs.ops import DOMAIN, OPS, Build, Ops
 from .process import run_worker
 from .target import Target
 

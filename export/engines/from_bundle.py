@@ -9,12 +9,12 @@ from pathlib import Path
 import onnx
 
 from fingergen.runtime.bundle import Bundle, read_bundle, write_bundle
+from fingergen.runtime.bundle.manifest import GraphName, Manifest
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.manifest import GraphName, Manifest
 
-from ..graph import Precision
-from ..ops import OPS, Build, Ops
-from ..standard_form import standard_form
+from ..onnx_graphs.builder import Precision
+from ..onnx_graphs.lowering import standard_form
+from ..onnx_graphs.ops import OPS, Build, Ops
 from .builder import build_engine, custom_nodes
 from .target import EngineOptions, resolve
 

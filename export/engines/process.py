@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fingergen.runtime.backends.tensorrt_flavours import Flavour
+from fingergen.runtime.backends.trt.products import Flavour
 from fingergen.runtime.errors import FingerGenError
 
 WORKER = Path(__file__).with_name("worker.py")

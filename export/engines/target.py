@@ -9,11 +9,11 @@ from typing import Literal
 
 from fingergen import cpp_ops
 from fingergen.runtime.backends import nvidia
-from fingergen.runtime.backends.tensorrt_flavours import FLAVOURS, Flavour
+from fingergen.runtime.backends.trt.products import FLAVOURS, Flavour
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import user_cache
 
-from ..graph import Precision
+from ..onnx_graphs.builder import Precision
 from .process import run_worker
 
 EngineOps = Literal["auto", "plugin", "native"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..encoded import Encoded
+from ..bundle.encoded import Encoded
 from ..errors import BadInput
 from ..images import Pixels
 
@@ -25,6 +25,13 @@ AUTO = ("tensorrt", "onnxruntime-cuda", "onnxruntime")
 
 BACKENDS = (*AUTO, "onnxruntime-tensorrt")
 """Names of the backends. The last builds engines for minutes when it starts: on request only."""
+
+MODULES = {
+    "tensorrt": ".trt.backend",
+    "onnxruntime-cuda": ".ort.cuda",
+    "onnxruntime": ".ort.cpu",
+    "onnxruntime-tensorrt": ".ort.tensorrt",
+}
 
 Floats = NDArray[np.float32]
 Precision = Literal["fp32", "fp16"]
@@ -123,4 +130,4 @@ def usable_cores() -> int:
 def _module(name: str) -> ModuleType:
     if name not in BACKENDS:
         raise BadInput(f"backend {name!r}: choose auto, {' or '.join(BACKENDS)}")
-    return import_module(f".{name.replace('-', '_')}", __name__)
+    return import_module(MODULES[name], __name__)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..encoded import Encoded, code_shape, split
+from ..bundle.encoded import Encoded, code_shape, split
+from ..bundle.manifest import GraphName, Manifest
 from ..images import Pixels, to_levels
-from ..manifest import GraphName, Manifest
 from . import Floats, Precision
 
 Inputs = dict[str, Floats]

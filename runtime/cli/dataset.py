@@ -12,13 +12,13 @@ from pathlib import Path
 import click
 
 from ..backends import usable_cores
+from ..datasets.mated import Mate, MatedSynthesis, check_directions, mates
 from ..files import write_atomically
 from ..images import Pixels
-from ..mated import Mate, MatedSynthesis, check_directions, mates
 from ..model import Model, NoiseMode
-from ..pipeline import Impression
-from ..throughput import FullSpeed
-from .options import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
+from ..pipeline.throughput import FullSpeed
+from ..pipeline.writer import Impression
+from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
 from .output import Output, Planned
 
 TABLE, SETTINGS = "impressions.csv", "dataset.json"

@@ -9,10 +9,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoded import Encoded
+from ..bundle.encoded import Encoded
 from ..images import Pixels
 from ..model import NoiseMode
-from .options import (
+from .kit import (
     FILE,
     LAYERS,
     SEEDS,

@@ -15,7 +15,7 @@ from fingergen import cpp_ops
 from ..backends import BACKENDS, unavailable, usable_cores
 from ..bundle import Bundle
 from ..model import open_bundle
-from .options import FOLDER
+from .kit import FOLDER
 
 PACKAGES = ("fingergen", "numpy", "pillow", "onnxruntime")
 

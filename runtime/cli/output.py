@@ -16,8 +16,8 @@ from ..backends import usable_cores
 from ..errors import BadInput
 from ..files import remove_partial
 from ..images import FORMATS, Pixels, Provenance, contact_sheet, read_image, read_provenance, save_image
-from ..pipeline import Impression, write_impressions
-from .options import Writing
+from ..pipeline.writer import Impression, write_impressions
+from .kit import Writing
 
 MOST_ON_A_SHEET = 1024
 VERSIONS = {"fingergen", "Software"}  # of provenance: a newer FingerGen may go on where an older one stopped

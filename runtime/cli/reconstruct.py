@@ -9,7 +9,7 @@ import click
 
 from ..images import Pixels
 from ..model import NoiseMode
-from .options import (
+from .kit import (
     FILE,
     Running,
     TemplateReading,

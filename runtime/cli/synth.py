@@ -9,8 +9,8 @@ import click
 
 from ..latents import check_layers
 from ..model import NoiseMode
-from ..synthesis import Synthesis
-from .options import LAYERS, SEED, SEEDS, Number, Running, noise, running, size, truncation
+from ..pipeline.synthesis import Synthesis
+from .kit import LAYERS, SEED, SEEDS, Number, Running, noise, running, size, truncation
 from .output import Output, Planned
 from .throughput import SynthWriting, run_at_full_speed, synth_writing
 

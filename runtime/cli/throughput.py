@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import click
 
 from ..backends import usable_cores
-from ..batch_size import best_batch, try_batches
 from ..images import Pixels
-from ..synthesis import Pair, Synthesis, pair
-from ..throughput import FullSpeed
-from .options import WRITING, Number, Writing, as_one
+from ..pipeline.batch_size import best_batch, try_batches
+from ..pipeline.synthesis import Pair, Synthesis, pair
+from ..pipeline.throughput import FullSpeed
+from .kit import WRITING, Number, Writing, as_one
 from .output import Output, Planned
 
 DEFAULT_SECONDS = 10.0

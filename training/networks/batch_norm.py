@@ -3,19 +3,19 @@
 import torch
 from torch import Tensor, nn
 
-from .. import processes
+from .. import distributed
 
 
 class BatchNorm2d(nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d`, of which several processes make the same as one: CPU or GPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or processes.count() == 1:
+        if not self.training or distributed.count() == 1:
             return super().forward(x)
-        mean = processes.average(x.mean(dim=(0, 2, 3)))
+        mean = distributed.average(x.mean(dim=(0, 2, 3)))
         centred = x - mean[:, None, None]
-        variance = processes.average(centred.square().mean(dim=(0, 2, 3)))
-        self._follow(mean.detach(), variance.detach(), processes.count() * x.numel() // x.shape[1])
+        variance = distributed.average(centred.square().mean(dim=(0, 2, 3)))
+        self._follow(mean.detach(), variance.detach(), distributed.count() * x.numel() // x.shape[1])
         scale = self.weight * (variance + self.eps).rsqrt()
         return centred * scale[:, None, None] + self.bias[:, None, None]
 

@@ -1,0 +1,1 @@
+"""How good fingerprints are: quality, minutiae, identity, compared with other sets."""

@@ -1,0 +1,1 @@
+"""How fast bundles, backends and kernels are, with baselines timed in the same rounds."""

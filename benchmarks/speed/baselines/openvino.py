@@ -1,0 +1,65 @@
+"""OpenVINO on the CPU. It knows no functions of a model, so the graphs' custom ops are inlined first."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from fingergen.runtime.backends import Floats
+from fingergen.runtime.backends.graphs import GraphBackend, Inputs
+from fingergen.runtime.bundle.manifest import GraphName
+
+from ..workload import Job, Runner
+
+PRECISIONS = ("fp32", "fp16", "bf16")
+THREADED = True
+HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+
+
+def unavailable(job: Job) -> str | None:
+    """None where OpenVINO and onnx are installed."""
+    missing = [package for package in ("openvino", "onnx") if find_spec(package) is None]
+    return f"not installed: pip install {' '.join(missing)}" if missing else None
+
+
+def open_runner(job: Job, precision: str, threads: int) -> Runner:
+    """The bundle's graphs in standard operators, compiled for latency: one call uses all threads."""
+    return Runner.of_backend(job, _OpenVino(job, precision, threads))
+
+
+class _OpenVino(GraphBackend):
+    name = "openvino"
+    batch = 1
+
+    def __init__(self, job: Job, precision: str, threads: int) -> None:
+        import openvino  # type: ignore[import-not-found]
+
+        super().__init__(job.bundle)
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._models = {
+            graph: core.compile_model(core.read_model(_standard_operators(path)), "CPU", settings)
+            for graph, path in job.graphs().items()
+        }
+        version = openvino.__version__.partition("-")[0]
+        self.description = f"OpenVINO {version}, CPU, standard operators"
+
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> Floats:
+        # A copy, as everywhere else: OpenVINO's own array is written over by the next call.
+        return np.array(self._models[graph](inputs)[0], np.float32)
+
+    def close(self) -> None:
+        self._models.clear()
+
+
+def _standard_operators(path: Path) -> bytes:
+    import onnx
+    from onnx.inliner import inline_local_functions
+
+    return inline_local_functions(onnx.load(path)).SerializeToString()

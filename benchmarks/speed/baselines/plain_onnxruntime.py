@@ -1,0 +1,49 @@
+"""ONNX Runtime on the CPU as it comes: the graphs' own functions, whole batches, threads inside the ops."""
+
+from __future__ import annotations
+
+import onnxruntime  # type: ignore[import-untyped]
+
+from fingergen.runtime.backends import Floats
+from fingergen.runtime.backends.graphs import GraphBackend, Inputs
+from fingergen.runtime.bundle.manifest import GraphName
+
+from ..workload import Job, Runner
+
+PRECISIONS = ("fp32",)
+THREADED = True
+
+
+def unavailable(job: Job) -> str | None:
+    """None: ONNX Runtime comes with FingerGen."""
+    return None
+
+
+def open_runner(job: Job, precision: str, threads: int) -> Runner:
+    """Sessions of the bundle's graphs without our ops library."""
+    return Runner.of_backend(job, _PlainOnnxRuntime(job, threads))
+
+
+class _PlainOnnxRuntime(GraphBackend):
+    name = "onnxruntime-plain"
+    batch = 1
+
+    def __init__(self, job: Job, threads: int) -> None:
+        super().__init__(job.bundle)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that spin after a call would take cores from whoever is timed next.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._sessions = {
+            graph: onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            for graph, path in job.graphs().items()
+        }
+        self.description = f"ONNX Runtime {onnxruntime.__version__}, CPU, standard operators, whole batches"
+
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> Floats:
+        return self._sessions[graph].run(None, inputs)[0]
+
+    def close(self) -> None:
+        self._sessions.clear()

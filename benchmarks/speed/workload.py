@@ -1,0 +1,79 @@
+"""What is timed: float32 arrays in, float32 images out, alike for us and for every peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingergen.runtime import seeds
+from fingergen.runtime.backends import Backend
+from fingergen.runtime.bundle import Bundle
+from fingergen.runtime.bundle.manifest import GraphName
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.model import Model
+
+Floats = NDArray[np.float32]
+Task = Literal["synthesis", "reconstruction"]
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+@dataclass(frozen=True)
+class Job:
+    """`synthesis`: z → image, by mapping and synthesis. `reconstruction`: minutiae map → image, by encoder
+    and decoder. Both with the stored noise.
+
+    `checkpoint`: the file that the bundle was exported from, for peers that cannot run a bundle.
+    """
+
+    bundle: Bundle
+    task: Task = "synthesis"
+    checkpoint: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.task == "reconstruction" and self.bundle.manifest.encoder is None:
+            raise BadInput(f"{self.bundle.path}: this bundle has no encoder; it cannot reconstruct")
+
+    def inputs(self, batch: int) -> Floats:
+        """The first `batch` inputs, always the same: z (N, style_dim), or maps (N, 3, S, S) in [0, 1]."""
+        manifest = self.bundle.manifest
+        if manifest.encoder is None or self.task == "synthesis":
+            return np.stack([seeds.z(seed, manifest.architecture.style_dim) for seed in range(batch)])
+        shape = (3, manifest.encoder.input_size, manifest.encoder.input_size)
+        (maps,) = zip(*(seeds.noise(seed, [shape]) for seed in range(batch)), strict=True)
+        return np.stack(maps).clip(0, 1)
+
+    def graphs(self) -> dict[GraphName, Path]:
+        """The ONNX files of the two graphs that do it: what gives w, and what gives images."""
+        graphs = self.bundle.manifest.graphs
+        names: tuple[GraphName, GraphName] = ("mapping", "synthesis")
+        if self.task == "reconstruction":
+            names = ("encoder", "decoder" if graphs.decoder else "synthesis")
+        return {name: self.bundle.file(getattr(graphs, name)) for name in names}
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One way to do a job: `run` takes `Job.inputs` and gives images (N, C, R, R), float32, on the host.
+
+    `description`: one line for people. `comparable`: False where the weights are not the bundle's.
+    """
+
+    run: Callable[[Floats], Floats]
+    description: str
+    comparable: bool = True
+    close: Callable[[], None] = lambda: None
+
+    @staticmethod
+    def of_backend(job: Job, backend: Backend) -> Runner:
+        """With what runs the bundle's graphs."""
+        model = Model(job.bundle, backend)
+        if job.task == "synthesis":
+            return Runner(lambda z: model.generate(model.map(z)), backend.description, close=model.close)
+        return Runner(
+            lambda maps: model.generate(backend.encode(maps)), backend.description, close=model.close
+        )

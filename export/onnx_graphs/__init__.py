@@ -1,0 +1,1 @@
+"""PyTorch networks as ONNX graphs, built node by node."""

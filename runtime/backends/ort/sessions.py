@@ -1,0 +1,115 @@
+"""ONNX Runtime sessions of a bundle's graphs, for any execution provider."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fingergen import cpp_ops
+
+from ...bundle import Bundle
+from ...bundle.manifest import GraphName
+from ...errors import BadInput, FingerGenError
+from ..graphs import PIXELS, input_shapes
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions
+
+Providers = Sequence[str | tuple[str, dict[str, str]]]
+
+
+class Sessions:
+    """The sessions of `files`, each opened when it is first used. May be used from many threads.
+
+    `providers`: of a graph, the preferred one first. `ops`: library of our custom operators, None to run
+    their functions. `configure`: may change the options of each session.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        files: Mapping[GraphName, str],
+        providers: Callable[[GraphName], Providers],
+        ops: Path | None,
+        configure: Callable[[SessionOptions], object] = lambda options: None,
+    ) -> None:
+        self._bundle = bundle
+        self._files = files
+        self._providers = providers
+        self._ops = ops
+        self._configure = configure
+        self._sessions: dict[GraphName, InferenceSession] = {}
+        self._loading = threading.Lock()
+
+    def __getitem__(self, graph: GraphName) -> InferenceSession:
+        with self._loading:
+            if graph not in self._sessions:
+                self._sessions[graph] = self._load(graph)
+            return self._sessions[graph]
+
+    def makes_pixels(self, graph: GraphName) -> bool:
+        """Whether a graph has the output `PIXELS`."""
+        return any(node.name == PIXELS for node in self[graph].get_outputs())
+
+    def close(self) -> None:
+        """Free all sessions."""
+        self._sessions.clear()
+
+    def failure(self, graph: GraphName, error: Exception) -> FingerGenError:
+        """What to raise for an error of a run."""
+        return FingerGenError(f"{self._bundle.path}: {graph} graph: {error}")
+
+    def _load(self, graph: GraphName) -> InferenceSession:
+        import onnxruntime
+
+        path = self._bundle.file(self._files[graph])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # an error is raised, and shown, once
+        if self._ops:
+            try:
+                options.register_custom_ops_library(str(self._ops))
+            except Exception as error:
+                raise FingerGenError(
+                    f"{self._ops}: ONNX Runtime {onnxruntime.__version__} cannot load this custom-op library;"
+                    f" install FingerGen again, or delete the file to run without it: {error}"
+                ) from None
+        self._configure(options)
+        providers = self._providers(graph)
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # ONNX Runtime's errors have no common base class
+            raise BadInput(f"{path}: ONNX Runtime cannot load this graph: {error}") from None
+        first = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        if first not in session.get_providers():  # it falls back without raising
+            raise FingerGenError(f"{path}: ONNX Runtime could not use its {first}")
+        session.disable_fallback()
+        expected = set(input_shapes(self._bundle.manifest, graph))
+        found = {node.name for node in session.get_inputs()}
+        if found != expected:
+            raise BadInput(f"{path}: inputs {sorted(found)}; a {graph} graph has {sorted(expected)}")
+        return session
+
+
+def output_name(session: InferenceSession, pixels: bool) -> str:
+    """The name of `PIXELS`, or of a graph's other output."""
+    return next(node.name for node in session.get_outputs() if (node.name == PIXELS) == pixels)
+
+
+def ops_library() -> Path | None:
+    """Our compiled custom ops; None where they were not built, and the graphs' own functions run."""
+    return cpp_ops.status("onnxruntime").path
+
+
+def cuda_ops_library() -> Path | None:
+    """Our compiled custom ops, if they have CUDA kernels; else functions are faster than going to the CPU."""
+    status = cpp_ops.status("onnxruntime")
+    return status.path if status.cuda else None
+
+
+def describe_ops(library: Path | None) -> str:
+    """For people: what runs our custom operators."""
+    return "compiled custom ops" if library else "custom ops as functions of standard ops"

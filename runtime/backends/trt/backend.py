@@ -1,0 +1,185 @@
+"""The bundle's TensorRT engines, in TensorRT or TensorRT-RTX, with PyCUDA for memory and streams.
+
+Results on a GPU do not depend on an image's neighbours by more than the precision's rounding.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import queue
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ...bundle import Bundle
+from ...bundle.manifest import Engine, GraphName
+from ...errors import FingerGenError
+from ...pipeline.batch_size import LANES
+from .. import Backend, Options, nvidia
+from ..batching import BatchLimit, plan
+from ..graphs import GraphBackend, Inputs, batch_size, empty_result, input_shapes
+from .engine import LoadedEngine, Messages, new_runtime
+from .executor import Lane
+from .jit_cache import JitCache, jit_cache_file
+from .products import FLAVOURS
+from .select import Here, Unusable, choose_engines
+
+CLOSING_SECONDS = 30  # that `close` waits for calls under way
+
+
+def unavailable(bundle: Bundle, options: Options) -> str | None:
+    """None where the bundle has engines that the installed TensorRT runs on this GPU."""
+    try:
+        _choose(bundle, options)
+    except Unusable as error:
+        return str(error)
+    return None
+
+
+def open_backend(bundle: Bundle, options: Options) -> Backend:
+    """The backend on GPU `options.device`; an engine is loaded when it is first used."""
+    return TensorRt(bundle, _choose(bundle, options), options.device)
+
+
+def _choose(bundle: Bundle, options: Options) -> dict[GraphName, Engine]:
+    manifest = bundle.manifest
+    if not manifest.engines:
+        raise Unusable("the bundle has no TensorRT engine: fg-export --engine fp16")
+    if reason := nvidia.problem(options.device):
+        raise Unusable(reason)
+    if importlib.util.find_spec("pycuda") is None:
+        raise Unusable(
+            "pycuda is not installed: pip install pycuda (it needs a C++ compiler and CUDA's headers)"
+        )
+    here = Here.look(manifest, nvidia.gpu(options.device).architecture)
+    return choose_engines(manifest, here, options.precision)
+
+
+class TensorRt(GraphBackend):
+    """See `Backend`. `LANES` calls run at once, each on any thread; engines are shared by all."""
+
+    name = "tensorrt"
+
+    def __init__(self, bundle: Bundle, engines: dict[GraphName, Engine], device: int) -> None:
+        super().__init__(bundle)
+        flavour = FLAVOURS[engines["mapping"].flavour]
+        assert flavour.module is not None
+        import pycuda.driver as cuda
+
+        self._trt = import_module(flavour.module)
+        self._cuda = cuda
+        self._described = engines
+        self._loaded: dict[GraphName, LoadedEngine] = {}
+        self._limits: dict[GraphName, BatchLimit] = {}
+        self._loading = threading.Lock()
+        self._lanes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        self._runtime: Any = None
+        self._open = True
+        gpu = nvidia.gpu(device)
+        self._gpu = gpu.name
+        synthesis = engines["synthesis"]
+        self.batch = synthesis.batch[1]
+        self.description = (
+            f"{flavour.title} {synthesis.version}, {gpu.name} ({gpu.architecture}), {synthesis.precision},"
+            f" batches up to {synthesis.batch[2]}, {synthesis.ops} ops"
+        )
+        cuda.init()
+        # The primary context is the one that other users of CUDA in this process have.
+        self._context: Any = cuda.Device(device).retain_primary_context()
+        atexit.register(self.close)
+        try:
+            with self._current():
+                self._messages = Messages(self._trt)
+                self._runtime = new_runtime(self._trt, self._messages, list(engines.values()))
+                for _ in range(LANES):
+                    self._lanes.put(Lane(cuda))
+        except BaseException:
+            self.close()
+            raise
+
+    def makes_pixels(self, graph: GraphName) -> bool:
+        engine = self._loaded.get(graph)
+        if engine is None:
+            with self._lane():
+                engine = self._engine(graph)
+        return engine.makes_pixels
+
+    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
+        images = batch_size(inputs)
+        result = empty_result(self._bundle.manifest, graph, images, pixels)
+        with self._lane() as lane:
+            engine = self._engine(graph)
+
+            def attempt(limit: int) -> None:
+                lane.run(engine, inputs, plan(images, engine.profiles, limit), result)
+
+            try:
+                self._limits[graph].fit(images, attempt)
+            except self._cuda.Error as error:
+                raise engine.failure(f"CUDA: {error}") from None
+        return result
+
+    def close(self) -> None:
+        """Wait for calls under way, then free memory, engines and the GPU; closing twice is fine."""
+        if not self._open:
+            return
+        self._open = False
+        atexit.unregister(self.close)
+        self._context.push()
+        try:
+            for _ in range(LANES):
+                with contextlib.suppress(queue.Empty):  # a call hangs, or opening failed
+                    self._lanes.get(timeout=CLOSING_SECONDS if self._loaded else 0).release()
+            for engine in self._loaded.values():
+                engine.jit_cache.save()
+            self._loaded.clear()
+            self._runtime = None
+        finally:
+            # This takes it off the thread too. PyCUDA's destructor would detach a primary context wrongly.
+            self._context.detach()
+
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        """Make the GPU's context that of this thread."""
+        context = self._context
+        context.push()
+        try:
+            yield
+        finally:
+            context.pop()
+
+    @contextlib.contextmanager
+    def _lane(self) -> Iterator[Lane]:
+        """A lane that no other thread uses."""
+        lane = None
+        while lane is None:
+            if not self._open:
+                raise FingerGenError("the TensorRT backend is closed")
+            with contextlib.suppress(queue.Empty):
+                lane = self._lanes.get(timeout=1)  # then look whether somebody closed it
+        try:
+            with self._current():
+                yield lane
+        finally:
+            self._lanes.put(lane)
+
+    def _engine(self, graph: GraphName) -> LoadedEngine:
+        with self._loading:
+            if graph not in self._loaded:
+                file = self._described[graph].file
+                cache = JitCache(jit_cache_file(self._bundle.manifest.files[file].sha256, self._gpu))
+                path = self._bundle.file(file)
+                main_input = next(iter(input_shapes(self._bundle.manifest, graph)))
+                engine = LoadedEngine(self._trt, self._runtime, self._messages, path, main_input, cache)
+                self._limits[graph] = BatchLimit(
+                    f"{self.name} {graph}",
+                    largest=max(profile.largest for profile in engine.profiles),
+                    smallest=min(profile.smallest for profile in engine.profiles),
+                )
+                self._loaded[graph] = engine
+            return self._loaded[graph]

@@ -1,0 +1,220 @@
+"""The manifest of a bundle, `bundle.json`: what the bundle holds and where it comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import BadInput
+
+FORMAT = "fingergen-bundle"
+FORMAT_VERSION = 1
+MANIFEST = "bundle.json"
+
+GraphName = Literal["mapping", "synthesis", "encoder", "decoder"]
+NoiseMode = Literal["const", "random", "none"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of a StyleGAN2 generator. `channels`: 1 (grey) or 3; `num_ws`: style inputs of synthesis."""
+
+    resolution: int
+    channels: int
+    style_dim: int
+    num_ws: int
+    n_mlp: int
+    channel_base: int
+    channel_max: int
+
+    @property
+    def noise_shapes(self) -> list[tuple[int, int, int, int]]:
+        """Shapes (1, 1, H, W) of the noise buffers: one at 4 px, two at each further resolution."""
+        sizes = [4] + [2**level for level in range(3, self.resolution.bit_length()) for _ in range(2)]
+        return [(1, 1, size, size) for size in sizes]
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """`ppi` of the network's image; the runtime resizes it to `output_size` pixels a side of `output_ppi`."""
+
+    ppi: float
+    output_size: int
+    output_ppi: float
+
+
+@dataclass(frozen=True)
+class EncoderInput:
+    """`input_size`: pixels a side of the minutiae map; `w_plus`: it gives a w for every style input.
+    `noise_layers`: layers of the decoder, by number, whose noise images it gives too.
+    """
+
+    input_size: int
+    w_plus: bool
+    noise_layers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """Settings that the bundle's maker chose; they hold where the user gives none.
+
+    `truncation`: ψ of w_avg + ψ (w - w_avg). `noise`: `const`, `random` or `none`. A generator whose noise
+    says where ridges run gives every finger the same minutiae unless it is drawn for each (`random`).
+    `edit_from`: first style input that edits act on; the coarser ones before it tell the pattern.
+    """
+
+    truncation: float = 1.0
+    noise: NoiseMode = "const"
+    edit_from: int = 0
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """Paths of the ONNX graphs in the bundle. `decoder`: a second synthesis graph, for reconstruction."""
+
+    mapping: str
+    synthesis: str
+    encoder: str | None = None
+    decoder: str | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A TensorRT engine of a graph, for `gpu_architectures` and a `batch` of smallest, best, largest size.
+
+    `ops`: what our custom nodes are in it, plugins or standard operators ("native"); an engine with plugins
+    needs our plugin library where it runs, unless that is embedded in it. `report`: of the build, free form.
+    """
+
+    file: str
+    graph: GraphName
+    flavour: str
+    version: str
+    gpu_architectures: tuple[str, ...]
+    precision: str
+    batch: tuple[int, int, int]
+    ops: Literal["plugin", "native"] = "native"
+    plugins_embedded: bool = False
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """SHA-256 (lower-case hex) and size of a file of the bundle."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`bundle.json`. `files` (path → record) has every file but `bundle.json`; `write_bundle` fills it.
+
+    `precisions`: graphs in a further precision, such as `{"fp16": {"synthesis": "synthesis.fp16.onnx"}}`,
+    with the inputs and outputs of the float32 graph; a graph that is not there has none.
+    """
+
+    name: str
+    architecture: Architecture
+    image: ImageSize
+    encoder: EncoderInput | None
+    graphs: Graphs
+    tools: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    parity: Mapping[str, Mapping[str, Any]]
+    recommended: Recommended = field(default_factory=Recommended)
+    latents: str = "latents.npz"
+    precisions: Mapping[str, Mapping[GraphName, str]] = field(default_factory=dict)
+    engines: tuple[Engine, ...] = ()
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `bundle.json`."""
+        head = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        return json.loads(json.dumps(head | dataclasses.asdict(self), allow_nan=False))
+
+    @staticmethod
+    def from_json(content: dict[str, Any], source: str = MANIFEST) -> Manifest:
+        """The manifest in `content`; `BadInput` names `source` and the field that is wrong."""
+        _check_schema(content, source)
+        fields = {key: value for key, value in content.items() if key not in ("format", "format_version")}
+        encoder = content["encoder"]
+        fields |= {
+            "architecture": Architecture(**content["architecture"]),
+            "image": ImageSize(**content["image"]),
+            "encoder": _encoder_input(**encoder) if encoder else None,
+            "graphs": Graphs(**content["graphs"]),
+            "recommended": Recommended(**content.get("recommended", {})),
+            "engines": tuple(_engine(**engine) for engine in content["engines"]),
+            "files": {path: FileRecord(**record) for path, record in content["files"].items()},
+        }
+        manifest = Manifest(**fields)
+        _check_consistency(manifest, source)
+        return manifest
+
+
+def _encoder_input(noise_layers: Sequence[int] = (), **fields: Any) -> EncoderInput:
+    return EncoderInput(noise_layers=tuple(noise_layers), **fields)
+
+
+def _engine(gpu_architectures: list[str], batch: tuple[int, int, int], **fields: Any) -> Engine:
+    smallest, best, largest = batch
+    return Engine(gpu_architectures=tuple(gpu_architectures), batch=(smallest, best, largest), **fields)
+
+
+def _check_schema(content: Any, source: str) -> None:
+    # Format and version come first: a bundle of another version would fail the rest for no clear reason.
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise BadInput(f'{source}: format: not "{FORMAT}"; this is no FingerGen bundle')
+    version = content.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise BadInput(
+            f"{source}: format_version: {version!r}; this FingerGen reads version {FORMAT_VERSION}"
+            " (install the release that wrote the bundle, or export it again)"
+        )
+    import jsonschema  # type: ignore[import-untyped]  # here, so that importing the runtime stays quick
+
+    schema = json.loads(Path(__file__).with_name("bundle.schema.json").read_text(encoding="utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(content))
+    if error is not None:
+        where = ".".join(str(part) for part in error.absolute_path)
+        raise BadInput(f"{source}: {where + ': ' if where else ''}{error.message[:300]}")
+
+
+def _check_consistency(manifest: Manifest, source: str) -> None:
+    """What the schema cannot say: relations between fields."""
+    architecture, image, graphs = manifest.architecture, manifest.image, manifest.graphs
+    num_ws = 2 * (architecture.resolution.bit_length() - 1) - 2
+    if architecture.num_ws != num_ws:
+        raise BadInput(
+            f"{source}: architecture.num_ws: {architecture.num_ws};"
+            f" resolution {architecture.resolution} has {num_ws}"
+        )
+    ppi = image.ppi * image.output_size / architecture.resolution
+    if abs(ppi - image.output_ppi) > 0.01 * ppi:
+        raise BadInput(
+            f"{source}: image.output_ppi: {image.output_ppi:g}; resizing {architecture.resolution} px of"
+            f" {image.ppi:g} ppi to {image.output_size} px gives {ppi:g} ppi"
+        )
+    if (first := manifest.recommended.edit_from) >= num_ws:
+        raise BadInput(f"{source}: recommended.edit_from: {first}; style inputs are 0-{num_ws - 1}")
+    if (graphs.encoder is None) != (manifest.encoder is None):
+        raise BadInput(f"{source}: encoder: graphs.encoder and encoder must both be given, or both be null")
+    if manifest.encoder is not None:
+        unknown = [i for i in manifest.encoder.noise_layers if i >= len(architecture.noise_shapes)]
+        if unknown:
+            last = len(architecture.noise_shapes) - 1
+            raise BadInput(f"{source}: encoder.noise_layers: {unknown[0]}; this generator has 0-{last}")
+    if graphs.decoder is not None and graphs.encoder is None:
+        raise BadInput(f"{source}: graphs.decoder: a decoder needs an encoder")
+    named = {key: value for key, value in dataclasses.asdict(graphs).items() if value is not None}
+    named |= {"latents": manifest.latents} | {f"engines.{i}": e.file for i, e in enumerate(manifest.engines)}
+    for precision, files in manifest.precisions.items():
+        named |= {f"precisions.{precision}.{graph}": file for graph, file in files.items()}
+    for key, path in named.items():
+        if path not in manifest.files:
+            raise BadInput(f"{source}: {key}: {path} has no entry in files")

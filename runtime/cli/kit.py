@@ -1,0 +1,217 @@
+"""Options that several `fg-run` commands have; each group reaches the command as one object."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..backends import BACKENDS, PRECISIONS, Precision
+from ..errors import BadInput
+from ..images import FORMATS, read_image
+from ..minutiae import FORMATS as TEMPLATE_FORMATS
+from ..minutiae import read_template
+from ..model import NOISE_MODES, Model, load
+from ..pipeline.reconstruction import Source
+from ..seeds import parse_ranges
+
+Function = Callable[..., Any]
+Decorator = Callable[[Function], Function]
+
+MAP_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+
+
+class Ranges(click.ParamType):
+    """Numbers such as `7`, `0-99` or `0-9,20`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[int]:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_ranges(value, self.name)
+        except BadInput as error:
+            self.fail(str(error), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number in bounds. Click's own type lets nan through, which is neither below nor above a bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+SEED = click.IntRange(0, 2**64 - 1)
+SEEDS = Ranges("seeds")
+LAYERS = Ranges("layers")
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class Running:
+    """Which bundle runs where."""
+
+    bundle: Path | None
+    backend: str
+    workers: int | None
+    device: int
+    precision: Precision | None
+
+    def load(self) -> Model:
+        return load(self.bundle, self.backend, self.workers, self.device, self.precision)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where images go; what cannot work is told before any work."""
+
+    out: Path | None
+    grid: Path | None
+    image_format: str
+    overwrite: bool
+    resume: bool
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        if self.out is None and self.grid is None:
+            raise click.UsageError("give --out DIR, --grid FILE or both")
+        if self.overwrite and self.resume:
+            raise click.UsageError("--overwrite and --resume: give one of them")
+        if self.grid is not None:
+            if self.grid.suffix.lower() not in MAP_SUFFIXES:
+                raise click.UsageError(f"--grid {self.grid}: write .png, .tiff or .bmp")
+            if self.grid.exists() and not (self.overwrite or self.resume):
+                raise BadInput(f"{self.grid}: exists already (--overwrite replaces it)")
+
+
+@dataclass(frozen=True)
+class TemplateReading:
+    """How template files are read."""
+
+    template_format: str | None
+    template_size: tuple[int, int] | None
+    template_ppi: float | None
+
+    def read(self, path: Path) -> Source:
+        """The template in a file, or the minutiae map uint8 (H, W, 3) in an image file."""
+        if self.template_format is None and path.suffix.lower() in MAP_SUFFIXES:
+            if not path.is_file():
+                raise BadInput(f"{path}: no such file")
+            drawn = read_image(path)
+            if drawn.ndim != 3:
+                raise BadInput(f"{path}: a grey image; a minutiae map has three channels")
+            return drawn
+        width, height = self.template_size or (None, None)
+        ppi = self.template_ppi
+        template = read_template(path, self.template_format, width=width, height=height, ppi=ppi)
+        if not template.minutiae:
+            raise BadInput(f"{path}: holds no minutiae; there is nothing to reconstruct a finger from")
+        return template
+
+
+def as_one(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorator:
+    """The options of the fields of dataclass `kind`, given to the command as one argument `name`."""
+    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def command(**arguments: Any) -> Any:
+            group = kind(**{field: arguments.pop(field) for field in fields})
+            return function(**{name: group}, **arguments)
+
+        decorated: Function = command
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+running = as_one(
+    "running",
+    Running,
+    click.option("--bundle", type=FOLDER, help="Bundle directory.  [default: the packaged demo bundle]"),
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", *BACKENDS]),
+        default="auto",
+        show_default=True,
+        help="What computes.",
+    ),
+    click.option("--workers", type=click.IntRange(1, 1024), help="CPU threads.  [default: one a core]"),
+    click.option("--device", type=click.IntRange(0), default=0, show_default=True, help="Number of the GPU."),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        help="Of the networks.  [default: on a GPU fp16 if the bundle has it, on a CPU fp32]",
+    ),
+)
+
+WRITING = (
+    click.option("--out", type=FOLDER, help="Directory for the images; made if it is not there."),
+    click.option("--grid", type=FILE, help="Sheet with all images: .png, .tiff or .bmp."),
+    click.option(
+        "--format",
+        "image_format",
+        type=click.Choice(list(FORMATS)),
+        default="png",
+        show_default=True,
+        help="Of the images in --out. BMP holds no text: a .json beside it does.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace what exists."),
+    click.option("--resume", is_flag=True, help="Keep images that exist and make the others."),
+    click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON."),
+)
+writing = as_one("writing", Writing, *WRITING)
+
+template_reading = as_one(
+    "reading",
+    TemplateReading,
+    click.option(
+        "--template-format",
+        type=click.Choice(list(TEMPLATE_FORMATS)),
+        help="Format of the templates.  [default: by content and extension]",
+    ),
+    click.option(
+        "--template-size",
+        type=(click.IntRange(1), click.IntRange(1)),
+        metavar="WIDTH HEIGHT",
+        help="Image size of templates that do not carry it (.xyt, SynFing text).  [default: 512 512]",
+    ),
+    click.option(
+        "--template-ppi",
+        type=Number(1, 10000),
+        help="Resolution of templates that do not carry it.  [default: 500]",
+    ),
+)
+
+truncation = click.option(
+    "--truncation",
+    type=Number(-10, 10),
+    help="1: as trained; nearer to 0: nearer to the average finger.  [default: what the bundle recommends]",
+)
+noise = click.option(
+    "--noise",
+    type=click.Choice(NOISE_MODES),
+    help="The stored noise, noise drawn from a seed, or none.  [default: what the bundle recommends]",
+)
+noise_seed = click.option(
+    "--noise-seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Seed of --noise random for images from templates.",
+)
+size = click.option("--size", type=click.IntRange(8, 8192), help="Pixels a side.  [default: the bundle's]")

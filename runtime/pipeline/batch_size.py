@@ -1,0 +1,64 @@
+"""The batch size that suits a backend, by trying."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ..errors import FingerGenError
+from .synthesis import Synthesis
+
+LANES = 2
+"""Calls of the backend under way at once: one computes while the arrays of the other come and go."""
+
+LARGEST_BATCH = 256
+GAIN = 1.05  # a larger batch that is faster by less is not worth its memory and latency
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a batch size achieved in a short test of the backend."""
+
+    batch: int
+    images_per_second: float
+
+
+def try_batches(steps: Synthesis, seconds: float = 5.0, largest: int = LARGEST_BATCH) -> list[Trial]:
+    """Images/s of the backend for batches of 1, 2, 4, … images.
+
+    Ends at `largest`, when two sizes in a row are hardly faster than a smaller one, when a batch does not fit
+    into memory, or when `seconds` have passed.
+    """
+    trials: list[Trial] = []
+    began = time.perf_counter()
+    with ThreadPoolExecutor(LANES, thread_name_prefix="trial") as lanes:
+        batch = 1
+        while batch <= largest and not (trials and time.perf_counter() - began > seconds):
+            try:
+                trials.append(Trial(batch, _rate(steps, batch, lanes, seconds / 20)))
+            except (MemoryError, FingerGenError):
+                if not trials:
+                    raise
+                break
+            if batch >= 4 * best_batch(trials):
+                break
+            batch *= 2
+    return trials
+
+
+def best_batch(trials: Sequence[Trial]) -> int:
+    """The smallest batch that is about as fast as the fastest."""
+    fastest = max(trial.images_per_second for trial in trials)
+    return min(trial.batch for trial in trials if GAIN * trial.images_per_second >= fastest)
+
+
+def _rate(steps: Synthesis, batch: int, lanes: ThreadPoolExecutor, seconds: float) -> float:
+    """Images/s of calls with `batch` images, for at least `seconds`."""
+    drawn = steps.draw([(seed, None) for seed in range(batch)])
+    steps.compute(drawn)  # the first call of a size may compile, and allocates
+    began, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() - began < seconds:
+        calls += len(list(lanes.map(steps.compute, [drawn] * 2 * LANES)))
+    return calls * batch / (time.perf_counter() - began)

@@ -1,0 +1,60 @@
+"""Minutiae templates and maps of any size → the maps that a bundle's encoder was trained on.
+
+The encoder sees one field of view: `output_size` pixels at `output_ppi` (512 at 500 ppi in SynFing), drawn
+at that size and then reduced to its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..bundle.manifest import ImageSize
+from ..errors import BadInput
+from ..minutiae import Template, minutiae_map
+
+Map = NDArray[np.uint8]
+Source = Template | Map
+
+
+def encoder_maps(sources: Source | Iterable[Source], image: ImageSize, input_size: int) -> Map:
+    """Templates, or minutiae maps uint8 (H, W, 3), one or many → uint8 (N, input_size, input_size, 3).
+
+    A template is brought to `image.output_ppi`, then padded or cropped about its middle to the field of view.
+    A map is taken to show the field of view already. `BadInput` for anything else, or where nothing is given.
+    """
+    if isinstance(sources, Template) or (isinstance(sources, np.ndarray) and sources.ndim == 3):
+        sources = [sources]
+    maps = [_encoder_map(source, image, input_size) for source in sources]
+    if not maps:
+        raise BadInput("reconstruction: no templates or maps given")
+    return np.stack(maps)
+
+
+def to_field_of_view(template: Template, image: ImageSize) -> Template:
+    """The template at `image.output_ppi` in an image of `image.output_size` pixels, with the same middle."""
+    if template.ppi != image.output_ppi:
+        template = template.rescale(image.output_ppi)
+    side = image.output_size
+    return template.crop((template.width - side) // 2, (template.height - side) // 2, side, side)
+
+
+def _encoder_map(source: Source, image: ImageSize, input_size: int) -> Map:
+    if isinstance(source, Template):
+        drawn = minutiae_map(to_field_of_view(source, image))
+    else:
+        drawn = np.asarray(source)
+        if drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3 or not drawn.size:
+            raise BadInput(f"minutiae map: {drawn.dtype} {drawn.shape}; must be uint8 (H, W, 3)")
+    if drawn.shape[:2] == (input_size, input_size):
+        return drawn
+    resized = Image.fromarray(drawn).resize((input_size, input_size), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def to_encoder_input(maps: Map) -> NDArray[np.float32]:
+    """uint8 (N, S, S, 3) → the encoder graph's input, float32 (N, 3, S, S) in [0, 1]."""
+    return np.ascontiguousarray(maps.transpose(0, 3, 1, 2), np.float32) / 255.0

@@ -1,0 +1,248 @@
+"""Synthesis at full speed: seeds → numbers → backend, to uint8 → resizing → encoders → disk, all at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from ..cli.tables import align
+from ..images import Pixels
+from .batch_size import LANES
+from .stages import Pipeline, Stage
+from .synthesis import batches
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+Job = TypeVar("Job")
+AnyJob = TypeVar("AnyJob", contravariant=True)
+Numbers = TypeVar("Numbers")
+
+PERCENTILES = (50, 95, 99)
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """Where a stage's threads spent the run, in shares of it."""
+
+    name: str
+    threads: int
+    working: float
+    waiting_for_input: float
+    waiting_for_room: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run at full speed.
+
+    `device_seconds`: when at least one call of the backend was under way. `batch_latency_ms`: percentiles of
+    a call's duration, with `LANES` calls under way. `destination`: `disk`, or `discarded`.
+    """
+
+    backend: str
+    batch: int
+    images: int
+    seconds: float
+    device_seconds: float
+    batch_latency_ms: dict[str, float]
+    stages: tuple[StageReport, ...]
+    destination: str
+
+    @property
+    def device_rate(self) -> float:
+        """Images/s of the backend while it worked."""
+        return self.images / self.device_seconds if self.device_seconds else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Images/s from the first seed to the last file, start and end of the run included."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `json.dumps`."""
+        return {
+            "backend": self.backend,
+            "batch": self.batch,
+            "images": self.images,
+            "seconds": self.seconds,
+            "device_seconds": self.device_seconds,
+            "images_per_second": {"device": self.device_rate, self.destination: self.rate},
+            "batch_latency_ms": self.batch_latency_ms,
+            "stages": [vars(stage) for stage in self.stages],
+        }
+
+    def table(self) -> str:
+        """Text for a terminal."""
+        latency = ", ".join(f"{name} {value:.1f}" for name, value in self.batch_latency_ms.items())
+        busy = self.device_seconds / self.seconds if self.seconds else 0.0
+        summary = [
+            ("images", f"{self.images} in {self.seconds:.1f} s, batches of {self.batch}"),
+            ("images/s on device", f"{self.device_rate:.1f}, at work {busy:.0%} of the time"),
+            ("images/s to disk" if self.destination == "disk" else "images/s discarded", f"{self.rate:.1f}"),
+            ("batch latency, ms", latency),
+        ]
+        rows: list[tuple[str, ...]] = [
+            ("stage", "threads", "working", "waiting for input", "waiting for room")
+        ]
+        for stage in self.stages:
+            shares = (stage.working, stage.waiting_for_input, stage.waiting_for_room)
+            rows.append((stage.name, str(stage.threads), *(f"{share:.0%}" for share in shares)))
+        return "\n".join([self.backend, "", *align(summary, left=2), "", *align(rows)])
+
+
+class Steps(Protocol[AnyJob, Numbers]):
+    """How images are made; each step may be called on any thread."""
+
+    @property
+    def model(self) -> Model: ...
+
+    def draw(self, jobs: Sequence[AnyJob], /) -> Numbers:
+        """Random numbers of a batch."""
+
+    def compute(self, drawn: Numbers, /) -> Pixels:
+        """What the backend does: uint8 (N, C, R, R)."""
+
+    def finish(self, levels: Pixels, /) -> Pixels:
+        """One image (C, R, R) as it is written."""
+
+
+class FullSpeed(Generic[Job, Numbers]):
+    """One run of `steps` in batches of `batch`, with `workers` threads a step beside those of the backend.
+
+    `write(job, image)` is called for each image, on any thread; None: images are not written. `seconds`: the
+    backend is given no batch later.
+    """
+
+    def __init__(
+        self,
+        steps: Steps[Job, Numbers],
+        batch: int,
+        workers: int,
+        write: Callable[[Job, Pixels], None] | None = None,
+        seconds: float = float("inf"),
+    ) -> None:
+        self._steps = steps
+        self._batch = batch
+        self._seconds = seconds
+        self._deadline = float("inf")  # of `time.perf_counter`, when the run has begun
+        self._write_image = write
+        self._calls = _Calls()
+        self._stages = [
+            Stage("draw numbers", self._draw, workers, room=LANES),
+            Stage("compute", self._compute, LANES, room=2 * batch),
+            Stage("make pixels", self._finish, workers, room=2 * workers),
+        ]
+        if write is not None:
+            self._stages.append(Stage("encode and write", self._write, workers, room=2 * workers))
+
+    def images(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Pixels]]:
+        """Make the image of each job and give it with its job when it is written, in any order.
+
+        `jobs` may have no end if there is one in time.
+
+        The first error of a step is raised. Close it (`contextlib.closing`) to end before all are made.
+        """
+        in_time = takewhile(lambda _: self._has_time, jobs)
+        pipeline = Pipeline(batches(in_time, self._batch), self._stages)
+        results = iter(pipeline)
+        images = 0
+        began = time.perf_counter()
+        self._deadline = began + self._seconds
+        try:
+            for result in results:
+                images += 1
+                yield result
+        finally:
+            results.close()
+        self._report = self._make_report(pipeline, images, time.perf_counter() - began)
+
+    @property
+    def _has_time(self) -> bool:
+        return time.perf_counter() < self._deadline
+
+    @property
+    def report(self) -> Report:
+        """Of the run, when `images` has ended."""
+        return self._report
+
+    def _make_report(self, pipeline: Pipeline, images: int, seconds: float) -> Report:
+        stages = []
+        for stage in self._stages:
+            spent, whole = pipeline.spent[stage.name], stage.threads * seconds
+            shares = (spent.working / whole, spent.starved / whole, spent.blocked / whole)
+            stages.append(StageReport(stage.name, stage.threads, *shares))
+        return Report(
+            backend=self._steps.model.backend.description,
+            batch=self._batch,
+            images=images,
+            seconds=seconds,
+            device_seconds=self._calls.under_way,
+            batch_latency_ms=self._calls.latency_ms(self._batch),
+            stages=tuple(stages),
+            destination="discarded" if self._write_image is None else "disk",
+        )
+
+    def _draw(self, jobs: list[Job]) -> Iterable[tuple[list[Job], Numbers]]:
+        return [(jobs, self._steps.draw(jobs))]
+
+    def _compute(self, item: tuple[list[Job], Numbers]) -> Iterable[tuple[Job, Pixels]]:
+        jobs, drawn = item
+        if not self._has_time:  # drawn in time, but not begun
+            return ()
+        with self._calls.one(len(jobs)):
+            levels = self._steps.compute(drawn)
+        return zip(jobs, levels, strict=True)
+
+    def _finish(self, item: tuple[Job, Pixels]) -> Iterable[tuple[Job, Pixels]]:
+        job, levels = item
+        return [(job, self._steps.finish(levels))]
+
+    def _write(self, item: tuple[Job, Pixels]) -> Iterable[tuple[Job, Pixels]]:
+        assert self._write_image is not None
+        self._write_image(*item)
+        return [item]
+
+
+class _Calls:
+    """Durations of the backend's calls, and the time in which at least one was under way."""
+
+    def __init__(self) -> None:
+        self.under_way = 0.0
+        self._now = 0  # calls under way
+        self._since = 0.0  # when the first of them began
+        self._durations: list[tuple[int, float]] = []  # images, seconds
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one(self, images: int) -> Iterator[None]:
+        with self._lock:
+            began = time.perf_counter()
+            if self._now == 0:
+                self._since = began
+            self._now += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                ended = time.perf_counter()
+                self._now -= 1
+                if self._now == 0:
+                    self.under_way += ended - self._since
+                self._durations.append((images, ended - began))
+
+    def latency_ms(self, batch: int) -> dict[str, float]:
+        """Percentiles over the calls with a full batch, or over all if none had; empty without calls."""
+        full = [seconds for images, seconds in self._durations if images == batch]
+        chosen = full or [seconds for _, seconds in self._durations]
+        if not chosen:
+            return {}
+        values = 1000 * np.percentile(chosen, PERCENTILES)
+        return {f"p{percent}": float(value) for percent, value in zip(PERCENTILES, values, strict=True)}

@@ -1,0 +1,454 @@
+"""The sections of the check for a GPU, on a CPU: verdicts, floors, profiles, and their own code."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd import DeviceType
+from torch.utils.flop_counter import FlopCounterMode
+
+from fingergen import cpp_ops
+from fingergen.benchmarks.gpu import (
+    backends,
+    kernels,
+    layers,
+    models,
+    profiles,
+    speed,
+    tensorrt,
+    training,
+    ways,
+)
+from fingergen.benchmarks.gpu.check import DEMO, RELEASE, TINY
+from fingergen.benchmarks.gpu.page import Check, Item, Row
+from fingergen.benchmarks.gpu.settings import Deadline, Settings
+from fingergen.benchmarks.speed import measure
+from fingergen.benchmarks.speed.executors import Entry, OurBackend
+from fingergen.benchmarks.speed.timing import Latency
+from fingergen.benchmarks.speed.workload import Job, Runner
+from fingergen.runtime.backends.trt.products import FLAVOURS
+from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.images import to_levels
+from fingergen.training.networks import Generator
+
+ROOT = Path(__file__).parents[2]
+SETTING = measure.Setting("tensorrt", "fp16", 1, 8)
+RESULT = measure.Result(SETTING, "TensorRT", Latency(1, 1, 1, 1, 1), 800.0, 9.5, 0.004, 61.0)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A rehearsal's, the network exported."""
+    work = tmp_path_factory.mktemp("work")
+    made = Settings(ROOT, work, {"tiny": TINY}, (1, 2), device="cpu", largest_batch=5, rounds=2)
+    (check,) = models.run(made, Deadline(60))
+    assert isinstance(check, Check) and check.passed, check
+    return made
+
+
+@pytest.fixture(scope="module")
+def job(settings: Settings) -> Job:
+    return models.job(settings, "tiny")
+
+
+def checks_of(items: list[Item]) -> dict[str, bool | None]:
+    return {item.what: item.passed for item in items if isinstance(item, Check)}
+
+
+# -- networks ------------------------------------------------------------------------------------------------
+
+
+def test_networks_are_exported_once_and_again_for_other_weights(settings: Settings, tmp_path: Path) -> None:
+    (again,) = models.run(settings, Deadline(60))
+    assert isinstance(again, Check) and again.result.startswith("exported before: tiny-")
+    with pytest.raises(FingerGenError, match="the other model was not exported: see the section models"):
+        models.job(replace(settings, networks={"other": TINY}), "other")
+
+
+def test_noise_matters_in_networks_with_random_weights(job: Job, settings: Settings) -> None:
+    task = ways.Task(job, "cpu")
+    w = task.styles(1)
+    quiet = task.generator.synthesize(w, task.generator.zero_noise())
+    assert not torch.allclose(task.generator.synthesize(w), quiet, atol=1e-3)
+
+
+def test_the_sizes_that_are_measured() -> None:
+    """The published release, and the packaged demo."""
+    release, demo = Generator(**RELEASE), Generator(**DEMO)
+    assert (release.resolution, release.widths[256], release.num_ws) == (256, 128, 14)
+    manifest = json.loads((ROOT / "runtime" / "demo" / "bundle.json").read_text())
+    sizes = manifest["provenance"]["networks"]["generator"]
+    mine = demo.architecture()
+    assert {key: mine[key] for key in ("resolution", "style_dim", "n_mlp", "channels")} == {
+        key: sizes[key] for key in ("resolution", "style_dim", "n_mlp", "channels")
+    }
+    assert {str(key): width for key, width in mine["widths"].items()} == sizes["widths"]
+
+
+# -- floors --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [RELEASE, DEMO, TINY])
+def test_flops_are_those_that_pytorch_counts(sizes: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        network = Generator(**sizes)
+    with FlopCounterMode(display=False) as counted:
+        network.synthesize(torch.empty(1, network.style_dim, device="meta"))
+    assert sum(layer.flops for layer in layers.layers(sizes)) == counted.get_total_flops()
+
+
+def test_bytes_of_layers() -> None:
+    """A convolution of the release: weights once, activations for each image; the image is float32."""
+    found = {layer.name: layer for layer in layers.layers(RELEASE)}
+    last = found["convs.11.conv"]
+    assert last.bytes(3, 2) == 2 * (128 * 128 * 9 + 3 * (128 + 128) * 256 * 256)
+    up = found["convs.10.conv"]
+    assert (up.read, up.written) == ((256, 128, 128), (128, 257, 257))
+    assert found["convs.10.conv.blur"].read == up.written
+    assert found["to_rgbs.5.upsample"].bytes(1, 2) == 4 * (128 * 128 + 256 * 256)
+
+
+def test_floor_of_layers() -> None:
+    """One limited by arithmetic, one by memory, one fused into them."""
+    heavy = layers.Layer("a", "convolution", 1000, (10,), (10,), 5, full=False)
+    light = layers.Layer("b", "fir", 1, (100,), (100,), 0, full=True)
+    fused = layers.Layer("c", "activation", 0, (1000,), (1000,), 0, full=False)
+    peaks = layers.Peaks(flops=100.0, bandwidth=10.0)
+    floor, arithmetic, memory = layers.floor_seconds([heavy, light, fused], 2, peaks)
+    assert arithmetic == pytest.approx(20 + 0.02)
+    assert memory == pytest.approx(2 * (5 + 2 * 20) / 10 + 4 * 2 * 200 / 10)
+    assert floor == pytest.approx(20 + 160)
+
+
+def test_calls_of_the_ops_are_those_of_the_release() -> None:
+    half = layers.op_calls(layers.layers(RELEASE), 64, np.float16)
+    relu = [call.shape for call in half if call.op == "FusedLeakyReLU"]
+    assert relu[0] == (64, 512, 4, 4) and relu[-1] == (64, 128, 256, 256) and len(relu) == 7
+    firs = [call for call in half if call.op == "UpFirDn2d"]
+    assert [call.shape for call in firs if call.dtype is np.float16][-1] == (64, 128, 257, 257)
+    images = [call for call in firs if call.dtype is np.float32]  # the image stays in float32
+    assert len(images) == 6 and images[-1].sizes == (64, 1, 128, 128, 4, 4, 2, 1, 2, 1, 2, 1)
+
+
+def test_peaks_are_measured() -> None:
+    peaks = speed.measure_peaks("cpu")
+    assert 0 < peaks.flops < 1e14 and 1e6 < peaks.bandwidth < 1e13
+
+
+# -- profiles ------------------------------------------------------------------------------------------------
+
+
+def node(name: str, op: str, provider: str, microseconds: int) -> dict[str, Any]:
+    args = {"op_name": op, "provider": provider}
+    return {"cat": "Node", "ph": "X", "name": f"{name}_kernel_time", "dur": microseconds, "args": args}
+
+
+def kernel(name: str, op: str | None, microseconds: int) -> dict[str, Any]:
+    args = {"op_name": op} if op else {}
+    return {"cat": "Kernel", "ph": "X", "name": name, "dur": microseconds, "args": args}
+
+
+def test_nodes_of_a_profile_of_onnx_runtime(tmp_path: Path) -> None:
+    run = [
+        node("conv", "Conv", "CUDAExecutionProvider", 30),
+        node("Memcpy_token_7", "MemcpyToHost", "CUDAExecutionProvider", 5),
+        node("shape", "Shape", "CPUExecutionProvider", 1),
+    ]
+    session = {"cat": "Session", "ph": "X", "name": "model_run", "dur": 99, "args": {}}
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps([{"ph": "M", "name": "x"}, session, *run, *run]))
+    nodes = profiles.read_nodes(path)
+    assert nodes.copies == {"Memcpy_token_7"} and not nodes.of_kernels
+    assert nodes.providers == {"CUDAExecutionProvider": 2, "CPUExecutionProvider": 1}
+    assert nodes.top(1) == [("Conv", pytest.approx(60 / 72))]
+    path.write_text(json.dumps([*run, kernel("sm90_gemm", "Conv", 20), kernel("copy", None, 60)]))
+    nodes = profiles.read_nodes(path)
+    assert nodes.of_kernels and nodes.top(2) == [("copy", 0.75), ("Conv", 0.25)]
+    assert profiles.shares(nodes.top(2)) == "75% `copy`, 25% `Conv`"
+
+
+def test_what_a_gpu_did() -> None:
+    """Kernels and copies, not what the host did."""
+
+    def event(name: str, microseconds: float, on: DeviceType = DeviceType.CUDA) -> SimpleNamespace:
+        span = SimpleNamespace(elapsed_us=lambda: microseconds)
+        return SimpleNamespace(name=name, device_type=on, time_range=span, self_cpu_time_total=microseconds)
+
+    call = [
+        event("sm90_gemm", 300),
+        event("Memcpy HtoD (Pageable -> Device)", 60),
+        event("Memcpy DtoH (Device -> Pageable)", 20),
+        event("Memcpy DtoH (Device -> Pageable)", 20),
+        event("Memcpy DtoD (Device -> Device)", 0),
+        event("cudaLaunchKernel", 1000, DeviceType.CPU),
+    ]
+    spent = profiles._spent(call * 5, True, 5)
+    assert spent.copies == {"to the GPU": 1, "from the GPU": 2}
+    assert spent.top(1) == [("sm90_gemm", pytest.approx(0.75))]
+    assert not backends.copies_check("x", spent).passed
+    within = profiles._spent([call[0], call[4]], True, 1)
+    assert backends.copies_check("x", within) == Check("x", "none, with everything bound on the device", True)
+    assert backends.copies_check("x", profiles._spent(call[-1:], True, 1)).passed is None  # nothing was seen
+
+
+# -- backends ------------------------------------------------------------------------------------------------
+
+
+def test_backends_of_a_network(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there on a CPU, and lines for what is not."""
+    monkeypatch.setattr(backends, "TOP", 100)  # all: which of so small a network's take longest is chance
+    items = list(backends._network(settings, "tiny", Deadline(20)))
+    checks = checks_of(items)
+    assert checks["onnxruntime, fp32, tiny, batch 2"] is True
+    assert checks["onnxruntime-cuda, tiny"] is None and checks["pytorch-cuda, tiny"] is None
+    within = next(
+        i for i in items if isinstance(i, Check) and i.what.startswith("copies within the graph, ONNX")
+    )
+    assert within.passed in (True, None)
+    if within.passed:
+        assert "0 copying nodes; nodes: " in within.result and "`Conv`" in within.result
+
+
+def test_a_backend_that_breaks_is_a_line(
+    job: Job, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(OurBackend):
+        def unavailable(self, job: Job, precision: str) -> str | None:
+            return None
+
+        def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
+            if precision == "fp32":
+                raise RuntimeError("CUDA failure 700: an illegal memory access")
+            return Runner(lambda z: np.full((len(z), 1, 16, 16), np.nan, np.float32), "broken")
+
+    real = backends.choose
+
+    def choose(*arguments: Any) -> Any:
+        found, left_out = real(*arguments)
+        return [*found, *(Entry(Broken("onnxruntime-cuda"), p) for p in ("fp32", "fp16"))], left_out
+
+    monkeypatch.setattr(backends, "choose", choose)
+    items = list(backends.backend_checks(job, backends.NAMES[:1], settings, 1.0))
+    checks = {item.what: item for item in items}
+    illegal = checks["onnxruntime-cuda, fp32, tiny"]
+    assert not illegal.passed and "illegal memory access" in illegal.result
+    assert "not finite" in checks["onnxruntime-cuda, fp16, tiny"].result
+    assert checks["onnxruntime, fp32, tiny, batch 1"].passed
+
+
+def test_seeds_are_the_same_in_every_batch(job: Job) -> None:
+    entry = Entry(OurBackend("onnxruntime"), "fp32")
+    runner = entry.contender.open_runner(job, "fp32", 1)
+    check = backends.batches_check(job, entry, runner, 5)
+    assert check.passed and check.result == "batches of 1, 2, 3 and 5: equal to the bit"
+
+
+@pytest.mark.parametrize(("error", "passed"), [(1e-4, True), (0.1, False)])
+def test_seeds_that_differ_by_batch(error: float, passed: bool, job: Job) -> None:
+    """By what float16 may, and by more; in the last image of a batch of two alone."""
+
+    def run(z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        images = np.tile(z[:, None, :4, None], (1, 1, 1, 4))
+        images[-1:] += error * (len(z) == 2)
+        return images
+
+    entry = Entry(OurBackend("onnxruntime-cuda"), "fp16")
+    check = backends.batches_check(job, entry, Runner(run, ""), 5)
+    assert check.passed is passed and f"largest difference {error:.1e}" in check.result
+
+
+def test_pixels_of_the_device_are_compared_with_those_of_the_host(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Entry(OurBackend("onnxruntime"), "fp32")
+    check = backends.pixel_check(job, entry)
+    assert check.passed and check.result.startswith("0.00% of the pixels differ, by 0 of 256 levels")
+    monkeypatch.setattr(backends, "to_levels", lambda raw: to_levels(raw) - 2)
+    assert backends.pixel_check(job, entry).passed is False
+
+
+@pytest.mark.parametrize(
+    ("contender", "precision", "psnr", "passed"),
+    [
+        ("tensorrt", "fp16", 51.0, True),
+        ("tensorrt", "fp16", 49.0, False),
+        ("tensorrt", "fp32", 59.0, False),
+        ("pytorch-cuda", "fp32", 59.0, True),  # its convolutions are TF32
+        ("pytorch-cuda", "bf16", 31.0, True),
+        ("tensorrt", "fp32", None, True),
+    ],
+)
+def test_backends_must_agree_with_the_cpu(
+    contender: str, precision: str, psnr: float | None, passed: bool
+) -> None:
+    setting = replace(SETTING, contender=contender, precision=precision)
+    check = backends.backend_check(replace(RESULT, setting=setting, psnr_db=psnr), "tiny")
+    assert check.passed is passed
+    assert check.what == f"{contender}, {precision}, tiny, batch 8" and "9.50 x the CPU" in check.result
+
+
+def test_libraries_without_cuda_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cpp_ops.status
+    lacking = {"cuda": False, "reason": "no nvcc", "fix": "install it"}
+    monkeypatch.setattr(cpp_ops, "status", lambda name: replace(real(name), **lacking))
+    assert next(kernels.library_checks()) == Check("onnxruntime ops library", "no nvcc; install it", False)
+
+
+# -- speed ---------------------------------------------------------------------------------------------------
+
+
+def test_speed_of_a_network(settings: Settings) -> None:
+    """Every way that a CPU has gives the right images, a row and a profile; the others a reason."""
+    items = list(speed.run(settings, Deadline(200)))
+    checks = checks_of(items)
+    ready = [way for way in (*ways.QUICK, *ways.COMPILED) if "CUDA graph" not in way]
+    if cpp_ops.status("onnxruntime").path is None:
+        ready.remove("ONNX Runtime, our ops")
+    for way in (*ways.QUICK, *ways.COMPILED):
+        for batch in settings.batches:
+            assert checks[f"{way}, tiny model, batch {batch}"] is (True if way in ready else None)
+    rows = [item for item in items if isinstance(item, Row)]
+    timed = [row.cells for row in rows if row.table == "Synthesis, tiny model, float16, on the device"]
+    assert sorted((cells["way"], cells["batch"]) for cells in timed) == sorted(
+        (way, str(batch)) for way in ready for batch in settings.batches
+    )
+    assert sum(row.table.startswith("Floor of synthesis") for row in rows) == 2
+    assert sum(row.table.startswith("Where the time goes") for row in rows) == len(timed)
+
+
+def test_ways_that_are_wrong_or_break_are_not_timed(job: Job) -> None:
+    task = ways.Task(job, "cpu")
+
+    def wrong(task: ways.Task, batch: int) -> ways.Bound:
+        right = ways.reexpressed(task, batch)
+        return ways.Bound(right.run, lambda: right.images() + 0.1)
+
+    def breaks(task: ways.Task, batch: int) -> ways.Bound:
+        raise RuntimeError("out of memory")
+
+    some = {"wrong": wrong, "breaks": breaks, "right": ways.reexpressed}
+    items = list(speed.time_ways("tiny", task, some, 2, 1e-6, 2, Deadline(60)))
+    assert checks_of(items) == {
+        "wrong, tiny model, batch 2": False,
+        "breaks, tiny model, batch 2": False,
+        "right, tiny model, batch 2": True,
+    }
+    assert {row.cells["way"] for row in items if isinstance(row, Row)} == {"right"}
+    late = list(speed.time_ways("tiny", task, some, 2, 1e-6, 2, Deadline(1)))
+    assert set(checks_of(late).values()) == {None}
+
+
+def test_images_are_compared_by_psnr() -> None:
+    reference = np.zeros((2, 1, 4, 4), np.float32)
+    off = speed.compare("x", np.full((8, 1, 4, 4), 2 * 10 ** (-49 / 20)), reference)
+    assert off.passed is False and off.result == "PSNR 49.0 dB against float32"
+    assert speed.compare("x", reference, reference) == Check("x", "equal images", True)
+    assert not speed.compare("x", np.full((2, 1, 4, 4), math.nan), reference).passed
+
+
+def test_rows_of_speed() -> None:
+    row = speed.speed_row("tiny", "a way", 8, np.full(100, 0.004), 0.001)
+    assert (
+        row.cells["images/s"] == "2000" and row.cells["x floor"] == "4.0" and row.cells["p99 ms"] == "4.000"
+    )
+
+
+# -- training ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_training_is_measured(precision: str, settings: Settings) -> None:
+    trial = training.Trial(precision, 4, compile=True, benchmark=True)
+    with torch.compiler.set_stance("force_eager"):
+        measured = training.measure_training(trial, TINY, settings, 0.01)
+    assert measured.steps == 16 and measured.images_per_second > 0 and measured.memory is None
+    assert not torch.backends.cudnn.benchmark
+
+
+def test_settings_that_break_are_a_line_and_the_fastest_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(trial: training.Trial, *others: Any) -> training.Speed:
+        if trial.precision == "bf16":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return training.Speed({"fp32": 10.0, "fp16": 25.0}[trial.precision] + trial.compile, 16, 3 << 30)
+
+    monkeypatch.setattr(training, "measure_training", measure)
+    items = list(training.run(settings, Deadline(60)))
+    assert checks_of(items)["bf16, batch 4"] is False
+    rows = [item.cells for item in items if isinstance(item, Row)]
+    assert {(row["precision"], row["compiled"], row["cudnn.benchmark"]) for row in rows} == {
+        (precision, *more)
+        for precision in ("fp32", "fp16")
+        for more in (("no", "no"), ("no", "yes"), ("yes", "no"))
+    }
+    assert rows[0]["GiB at most"] == "3.00"
+    assert items[-1] == Check(
+        "fastest of 6 settings with batch 4",
+        "fp16, batch 4, compiled: 26.0 images/s, 2.60 x fp32, batch 4",
+        True,
+    )
+    late = checks_of(list(training.run(settings, Deadline(1))))
+    assert late["fp32, batch 4"] is None
+
+
+# -- TensorRT ------------------------------------------------------------------------------------------------
+
+
+def test_what_a_flavour_says_is_kept_word_by_word(
+    job: Job, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = "Error Code 9: API Usage Error (SM 9.0 is not supported)"
+    flavour = FLAVOURS["tensorrt-rtx"]
+    asked: list[tuple[str, ...]] = []
+
+    def worker(flavour: Any, job: dict[str, Any]) -> dict[str, Any]:
+        asked.append(job["architectures"])
+        if not job["architectures"]:
+            raise FingerGenError("the builder died (SIGABRT): it said nothing")
+        return {"said": refusal}
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise BadInput("TensorRT-RTX builds for sm_80 here")
+
+    monkeypatch.setattr(type(flavour), "module", "tensorrt_rtx")
+    monkeypatch.setattr(type(flavour), "version", lambda self: "1.7")
+    monkeypatch.setattr(tensorrt, "run_worker", worker)
+    monkeypatch.setattr(tensorrt, "add_engines", refuse)
+    monkeypatch.setattr(tensorrt.nvidia, "architecture", lambda: "sm_90")
+    items = list(tensorrt.flavour_checks(flavour, job, settings, Deadline(60)))
+    assert asked == [("CURRENT",), ()]
+    assert items == [
+        Check("TensorRT-RTX 1.7, an engine for the current GPU, sm_90", refusal, None),
+        Check(
+            "TensorRT-RTX 1.7, an engine for no GPU in particular, sm_90",
+            "the builder died (SIGABRT): it said nothing",
+            None,
+        ),
+        Check("TensorRT-RTX 1.7, engines, sm_90", "TensorRT-RTX builds for sm_80 here", None),
+    ]
+
+
+def test_a_flavour_that_is_not_installed(
+    job: Job, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flavour = FLAVOURS["tensorrt"]
+    monkeypatch.setattr(type(flavour), "module", None)
+    items = list(tensorrt.flavour_checks(flavour, job, settings, Deadline(60)))
+    assert items == [Check("TensorRT", "not installed: pip install tensorrt", None)]
+
+
+def test_tensorrt_rtx_is_really_asked(job: Job) -> None:
+    """It builds without a GPU, and cannot load; for the current GPU it cannot even build."""
+    flavour = FLAVOURS["tensorrt-rtx"]
+    if flavour.module is None or torch.cuda.is_available():
+        pytest.skip("needs TensorRT-RTX, and a machine without a GPU")
+    said = tensorrt.answers(flavour, job)
+    assert "buildSerializedNetwork" in said["an engine for the current GPU"]
+    assert "deserializeCudaEngine" in said["an engine for no GPU in particular"]

@@ -1,0 +1,286 @@
+"""`fg-bench`: what is timed, in what order, and what is reported."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from fingergen.benchmarks.cli import main
+from fingergen.benchmarks.speed import executors, machine
+from fingergen.benchmarks.speed.baselines.published import PerSampleConv, as_published
+from fingergen.benchmarks.speed.measure import Plan, measure
+from fingergen.benchmarks.speed.timing import Latency, interleave, relative_speed
+from fingergen.benchmarks.speed.workload import Job, Runner
+from fingergen.runtime.bundle import read_bundle
+from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.training.checkpoints import save_generator, save_reconstruction
+from fingergen.training.networks import Encoder, Generator
+from fingergen.training.networks.layers import ModulatedConv
+
+from ..tiny_bundle import encoder, generator, write_tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("bench") / "tiny", own_decoder=True)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="fg-bench")
+
+
+def results(*arguments: object) -> list[dict]:
+    done = run(*arguments, "--rounds", 2, "--warm-up", 1, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)["results"]
+
+
+def test_rounds_are_interleaved() -> None:
+    order: list[str] = []
+    rounds: list[int] = []
+    calls = [lambda name=name: (time.sleep(0.02 * (name == "B")), order.append(name)) for name in "ABC"]
+    durations = interleave(calls, 20, after_round=lambda: rounds.append(len(order)))
+    assert rounds == list(range(3, 61, 3))
+    made = ["".join(order[end - 3 : end]) for end in rounds]
+    assert all(sorted(one) == ["A", "B", "C"] for one in made) and len(set(made)) > 3  # not always one order
+    assert durations.shape == (20, 3) and (durations[:, 1] >= 0.02).all()
+    assert np.median(durations[:, 0]) < 0.02  # a column a call, whatever the order
+
+
+def test_no_round_begins_after_the_time_but_one_is_made() -> None:
+    assert len(interleave([lambda: None], 1000, seconds=1e-9)) == 1
+
+
+def test_latency_is_in_milliseconds() -> None:
+    latency = Latency.of(np.arange(101) / 1000)
+    expected = Latency(best=0, p50=50, p90=90, p95=95, p99=99)
+    for name in ("best", "p50", "p90", "p95", "p99"):
+        assert getattr(latency, name) == pytest.approx(getattr(expected, name))
+
+
+def test_relative_speed_survives_slow_rounds() -> None:
+    slowness = np.array([1.0, 9.0, 1.0, 30.0, 1.2])
+    assert relative_speed(0.5 * slowness, 2.0 * slowness) == pytest.approx(4)
+    assert relative_speed(2.0 * slowness, 0.5 * slowness) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("up", "demodulate", "size"), [(True, True, 3), (False, True, 3), (False, False, 1)])
+def test_published_form_computes_the_same(up: bool, demodulate: bool, size: int) -> None:
+    torch.manual_seed(0)
+    conv = ModulatedConv(6, 4, size, style_dim=5, demodulate=demodulate, up=up)
+    x, style = torch.randn(3, 6, 8, 8), torch.randn(3, 5)
+    torch.testing.assert_close(PerSampleConv(conv)(x, style), conv(x, style), rtol=1e-4, atol=1e-5)
+
+
+def test_every_modulated_convolution_is_replaced() -> None:
+    network = generator(1)
+    convolutions = sum(isinstance(module, ModulatedConv) for module in network.modules())
+    as_published(network)
+    assert convolutions == sum(isinstance(module, PerSampleConv) for module in network.modules()) == 11
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime-plain", "pytorch", "openvino"])
+@pytest.mark.parametrize("task", ["synthesis", "reconstruction"])
+def test_all_do_the_same_job(bundle: Path, tmp_path: Path, task: str, backend: str) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    if task == "synthesis":
+        save_generator(checkpoint, g_ema=generator(1))
+    else:
+        save_reconstruction(checkpoint, encoder=encoder(2), decoder=generator(3))
+    rows = results(
+        bundle, "--task", task, "--backend", f"onnxruntime-plain,{backend}", "--batch", "1,3", "--checkpoint",
+        checkpoint, "--threads", 1, "--precision", "fp32",
+    )  # fmt: skip
+    assert [row["setting"]["batch"] for row in rows] == sorted(row["setting"]["batch"] for row in rows)
+    assert {row["setting"]["contender"] for row in rows} == {"onnxruntime-plain", backend}
+    for row in rows:
+        assert row["max_abs_error"] < 1e-3
+        assert row["images_per_second"] > 0
+        latency = row["latency_ms"]
+        assert 0 < latency["best"] <= latency["p50"] <= latency["p90"] <= latency["p95"] <= latency["p99"]
+    assert [row["relative_speed"] for row in rows if row["setting"]["contender"] == "onnxruntime-plain"] == [
+        1,
+        1,
+    ]
+
+
+def test_every_combination_is_a_row(bundle: Path) -> None:
+    rows = results(bundle, "--backend", "onnxruntime,onnxruntime-plain", "--batch", "2,1", "--threads", "1,2")
+    settings = [row["setting"] for row in rows]
+    assert [(s["batch"], s["contender"], s["threads"]) for s in settings] == [
+        (batch, contender, threads)
+        for batch in (2, 1)
+        for contender in ("onnxruntime", "onnxruntime-plain")
+        for threads in (1, 2)
+    ]
+
+
+def test_lower_precision_is_another_computation(bundle: Path, tmp_path: Path) -> None:
+    save_generator(tmp_path / "g.pt", g_ema=generator(1))
+    arguments = (
+        "--backend",
+        "pytorch",
+        "--precision",
+        "fp32,bf16",
+        "--batch",
+        1,
+        "--checkpoint",
+        tmp_path / "g.pt",
+    )
+    full, lower = results(bundle, *arguments, "--threads", 1)
+    assert (full["setting"]["precision"], lower["setting"]["precision"]) == ("fp32", "bf16")
+    assert full["max_abs_error"] == 0 and 1e-4 < lower["max_abs_error"] < 1
+
+
+def test_random_weights_where_there_is_no_checkpoint(tmp_path: Path) -> None:
+    bundle = read_bundle(write_tiny_bundle(tmp_path / "tiny"))
+    noted = json.loads((tmp_path / "tiny" / "bundle.json").read_text())
+    assert executors.contender("pytorch").unavailable(Job(bundle), "fp32") is not None
+    noted["provenance"]["networks"] = {"generator": generator(1).architecture()}  # as the export does
+    (tmp_path / "tiny" / "bundle.json").write_text(json.dumps(noted))
+    ours, theirs = results(
+        tmp_path / "tiny", "--backend", "onnxruntime,pytorch", "--batch", 2, "--threads", 1
+    )
+    assert ours["max_abs_error"] == 0 and theirs["max_abs_error"] is None
+    assert theirs["description"].endswith("random weights")
+
+
+def test_report_describes_the_machine_but_does_not_name_it(bundle: Path) -> None:
+    done = run(bundle, "--rounds", 1, "--warm-up", 1, "--backend", "onnxruntime-plain", "--batch", 1)
+    assert done.exit_code == 0, done.stderr
+    described = machine.describe_machine()
+    assert described.cpu in done.stdout and f"{described.cores} cores" in done.stdout
+    assert "onnxruntime 1." in done.stdout and "p99 of 1 rounds" in done.stdout
+    assert socket.gethostname() not in done.stdout
+
+
+def test_contenders_that_cannot_run_are_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fingergen.benchmarks.speed.baselines.openvino.find_spec", lambda name: None)
+    job, reason = Job(read_bundle(bundle)), "not installed: pip install openvino onnx"
+    found, left_out = executors.choose(job, executors.NAMES, ["fp32"])
+    names = [entry.contender.name for entry in found]
+    assert "onnxruntime" in names and "openvino" not in names and left_out["openvino"] == reason
+    assert {*names, *left_out} == set(executors.NAMES)
+    with pytest.raises(BadInput, match=f"openvino: {reason}"):
+        executors.choose(job, ["onnxruntime", "openvino"], ["fp32"], required=True)
+
+
+def test_precisions(bundle: Path) -> None:
+    """A contender takes part in those that it has, and in those of the bundle."""
+    job = Job(read_bundle(bundle))
+    found, left_out = executors.choose(job, ["onnxruntime-plain"], ["bf16", "fp32"], required=True)
+    assert [entry.precision for entry in found] == ["fp32"] and left_out == {}
+    assert executors.choose(job, ["onnxruntime-plain"], ["bf16"]) == (
+        [],
+        {"onnxruntime-plain": "has fp32 only"},
+    )
+    found, left_out = executors.choose(job, ["onnxruntime"], ["fp32", "fp16"], required=True)
+    assert [entry.precision for entry in found] == ["fp32"]
+    assert list(left_out) == ["onnxruntime fp16"] and "fp16" in left_out["onnxruntime fp16"]
+
+
+def test_images_that_are_not_finite_are_a_failure(bundle: Path) -> None:
+    class Broken:
+        name, precisions, threaded = "broken", ("fp32",), True
+
+        def unavailable(self, job: Job, precision: str) -> None:
+            return None
+
+        def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
+            return Runner(lambda x: np.full((len(x), 1, 4, 4), np.nan, np.float32), "broken")
+
+    plan = Plan(batches=[1], threads=[1], rounds=1, seconds=1, warm_up=1)
+    with pytest.raises(FingerGenError, match="broken, fp32: gives values that are not finite"):
+        measure(Job(read_bundle(bundle)), [executors.Entry(Broken(), "fp32")], plan)
+
+
+def test_threads_of_a_gpu_do_not_matter(bundle: Path) -> None:
+    """It runs once, whatever the numbers of threads."""
+    ours = executors.contender("onnxruntime")
+    ours.threaded = False
+    plan = Plan(batches=[1, 2], threads=[1, 2], rounds=1, seconds=1, warm_up=1)
+    rows, _ = measure(Job(read_bundle(bundle)), [executors.Entry(ours, "fp32")], plan)
+    assert [(row.setting.threads, row.setting.batch) for row in rows] == [(None, 1), (None, 2)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch", "0"], "'0': write numbers from 1 to 4096"),
+        (["--batch", "1,,2"], "'': write numbers"),
+        (["--backend", "tensorflow"], "'tensorflow': choose among onnxruntime"),
+        (["--precision", "int8"], "'int8': choose among fp32"),
+        (["--backend", "onnxruntime", "--precision", "bf16"], "onnxruntime: has fp32 and fp16 only"),
+        (["--plot", "plot.pdf"], "--plot plot.pdf: a PNG is written"),
+        (["--plot", "/dev/null/plot.png"], "--plot /dev/null/plot.png: /dev/null"),
+        (["--checkpoint", "absent.pt"], "'absent.pt' does not exist"),
+    ],
+)
+def test_bad_options_are_one_line(bundle: Path, arguments: list[str], message: str) -> None:
+    done = run(bundle, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def test_bad_bundles_are_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path / "absent")
+    assert done.exit_code == 2 and "absent: no such bundle directory" in done.stderr
+    bundle = write_tiny_bundle(tmp_path / "generator", with_encoder=False)
+    done = run(bundle, "--task", "reconstruction")
+    assert done.exit_code == 2 and "no encoder" in done.stderr
+    save_generator(tmp_path / "g.pt", g_ema=generator(1))
+    both = write_tiny_bundle(tmp_path / "both")
+    done = run(both, "--task", "reconstruction", "--backend", "pytorch", "--checkpoint", tmp_path / "g.pt")
+    assert done.exit_code == 2 and "reconstruction needs one with an encoder" in done.stderr
+
+
+@pytest.mark.parametrize("task", ["synthesis", "reconstruction"])
+def test_a_checkpoint_of_another_size_is_one_line(bundle: Path, tmp_path: Path, task: str) -> None:
+    large = Generator(resolution=64, channel_base=128, channel_max=8, style_dim=24, n_mlp=1)
+    other = tmp_path / "other.pt"
+    save_reconstruction(other, encoder=Encoder((1, 1), width=8, style_dim=24), decoder=large)
+    done = run(bundle, "--task", task, "--backend", "pytorch", "--checkpoint", other)
+    assert done.exit_code == 2
+    assert f"{other}: resolution 64, that of bundle {bundle} is 32; give" in done.stderr.splitlines()[-1]
+
+
+def test_plot(bundle: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "plots" / "plot.png"
+    done = run(
+        bundle, "--rounds", 2, "--backend", "onnxruntime-plain,onnxruntime", "--batch", "1,2", "--plot", plot
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    with Image.open(plot) as picture:
+        assert picture.size == (1320, 576)
+        assert len(picture.convert("RGB").getcolors(2**20)) > 50  # something is drawn
+
+
+def test_plot_without_matplotlib(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fingergen.benchmarks.speed.plot.find_spec", lambda name: None)
+    done = run(bundle, "--plot", "plot.png")
+    assert done.exit_code == 2 and "--plot needs matplotlib: pip install 'fingergen[bench]'" in done.stderr
+
+
+def test_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho 'NVIDIA L4, 8.9, 570.86, 23034 MiB'\necho 'NVIDIA L4, 8.9, 570.86, 23034 MiB'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.find_gpus() == (machine.Gpu("NVIDIA L4", "8.9", "570.86", "23034 MiB"),) * 2
+    program.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    assert machine.find_gpus() == ()
+    program.unlink()
+    assert machine.find_gpus() == ()
+
+
+def test_every_contender_has_its_module() -> None:
+    for name in executors.NAMES:
+        assert "fp32" in executors.contender(name).precisions

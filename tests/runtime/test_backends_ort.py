@@ -1,0 +1,186 @@
+"""ONNX Runtime backends: what a GPU's do with arrays is run here on the CPU's execution provider."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from fingergen.runtime import load
+from fingergen.runtime.backends import AUTO, BACKENDS, Options, nvidia, open_backend, unavailable
+from fingergen.runtime.backends.batching import OutOfMemory
+from fingergen.runtime.backends.ort import cuda, gpu, tensorrt
+from fingergen.runtime.backends.ort.gpu import OnnxRuntimeBatches, gpu_files, out_of_memory
+from fingergen.runtime.backends.ort.sessions import Sessions, ops_library
+from fingergen.runtime.bundle import Bundle
+from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.model import open_bundle
+
+from .. import tiny_bundle
+
+GPU_BACKENDS = [name for name in BACKENDS if name.startswith("onnxruntime-")]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle.write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny", own_decoder=True)
+
+
+@pytest.fixture(scope="module")
+def bundle(path: Path) -> Bundle:
+    return open_bundle(path)
+
+
+@pytest.fixture
+def batches(bundle: Bundle) -> OnnxRuntimeBatches:
+    files, precision = gpu_files(bundle, Options(1))
+    assert precision == "fp32"
+    sessions = Sessions(bundle, files, lambda graph: [gpu.CPU_PROVIDER], ops_library())
+    return OnnxRuntimeBatches(bundle, sessions, "batches", "CPU in whole batches")
+
+
+class TestWholeBatches:
+    @pytest.mark.parametrize("noise", ["const", "random"])
+    def test_as_one_image_at_a_time(self, bundle: Bundle, path: Path, batches, noise: str, monkeypatch):
+        monkeypatch.setattr(gpu, "LARGEST_BATCH", 3)
+        with load(path, "onnxruntime", workers=1) as single:
+            w = single.styles(single.map(single.z(range(7))))
+            buffers = single.noise_buffers(noise, list(range(7)), 7)
+            for method in ("synthesize", "decode"):
+                expected = getattr(single.backend, method)(w, buffers)
+                found = getattr(batches, method)(w, buffers)
+                assert found.shape == expected.shape and found.dtype == np.float32
+                assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+            z = single.z(range(7))
+            assert np.abs(batches.map(z) - single.map(z)).max() < 1e-4
+            maps = np.random.default_rng(0).random((4, 3, 32, 32), np.float32)
+            assert np.abs(batches.encode(maps).w - single.backend.encode(maps).w).max() < 1e-3
+
+    def test_out_of_memory_makes_batches_smaller(self, batches, caplog: pytest.LogCaptureFixture):
+        run_into, seen = batches._run_into, []
+
+        def full_above_two(graph, inputs, result) -> None:
+            seen.append(len(result))
+            if len(result) > 2:
+                raise OutOfMemory("full")
+            run_into(graph, inputs, result)
+
+        z = np.random.default_rng(0).standard_normal((5, 32)).astype(np.float32)
+        expected = batches.map(z)
+        batches._run_into = full_above_two
+        assert np.abs(batches.map(z) - expected).max() < 1e-5
+        assert seen == [5, 2, 2, 1] and "batches of 2 from now on" in caplog.text
+
+    def test_wrong_inputs_name_the_graph(self, batches):
+        with pytest.raises(FingerGenError, match="mapping graph: "):
+            batches.map(np.zeros((2, 31), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 123", True),
+        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=h", True),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED", True),
+        ("CUDA failure 700: an illegal memory access was encountered", False),
+        ("CUDNN failure 3000: CUDNN_STATUS_NOT_SUPPORTED", False),
+    ],
+)
+def test_errors_that_are_for_want_of_memory(message: str, expected: bool):
+    assert out_of_memory(message) is expected
+
+
+class TestUnavailable:
+    @pytest.mark.parametrize("name", GPU_BACKENDS)
+    def test_package_of_the_cpu(self, bundle: Bundle, name: str):
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            pytest.skip("onnxruntime-gpu is installed")
+        reason = unavailable(name, bundle)
+        assert reason is not None and "which is for CPUs: pip uninstall" in reason and "\n" not in reason
+        with pytest.raises(BadInput, match=f"backend {name}: .*onnxruntime-gpu"):
+            open_backend(name, bundle)
+
+    @pytest.mark.parametrize(
+        ("installed", "message"),
+        [
+            ({"onnxruntime"}, "which is for CPUs"),
+            ({"onnxruntime", "onnxruntime-gpu"}, "share a folder"),
+            ({"onnxruntime-gpu"}, "has no CUDAExecutionProvider"),
+        ],
+    )
+    def test_packages_that_clash(self, installed: set[str], message: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(gpu, "_installed", installed.__contains__)
+        assert message in gpu._no_provider("CUDAExecutionProvider")
+
+    def test_no_gpu(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
+        if not isinstance(nvidia.gpus(), str):
+            pytest.skip("this machine has a GPU")
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+        assert "NVIDIA driver" in str(unavailable("onnxruntime-cuda", bundle))
+
+    def test_provider_that_does_not_start(self, bundle: Bundle, capfd: pytest.CaptureFixture[str]):
+        if not isinstance(nvidia.gpus(), str):
+            pytest.skip("this machine has a GPU")
+        graph = bundle.file("mapping.onnx")
+        reason = gpu._does_not_start("CUDAExecutionProvider", graph, 0)
+        assert reason is not None and reason.startswith("CUDAExecutionProvider does not start: ")
+        assert capfd.readouterr() == ("", "")
+
+    def test_device_and_precision(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(nvidia, "gpus", lambda: (nvidia.Gpu("one", "sm_90"),))
+        assert nvidia.problem(0) is None
+        assert nvidia.problem(1) == "device 1: this machine has 1 NVIDIA GPUs, counted from 0"
+        assert "no fp16 graphs" in str(unavailable("onnxruntime", bundle, precision="fp16"))
+        with pytest.raises(BadInput, match="device: -1"):
+            open_backend("auto", bundle, device=-1)
+
+    def test_auto_takes_what_is_usable(self, bundle: Bundle):
+        usable = [name for name in AUTO if unavailable(name, bundle) is None]
+        backend = open_backend("auto", bundle, 1)
+        assert backend.name == usable[0]
+        backend.close()
+
+    def test_nothing_of_a_gpu_is_imported_for_the_cpu(self, path: Path):
+        script = (
+            "import sys; from fingergen.runtime import load\n"
+            f"load({str(path)!r}, 'onnxruntime', workers=1).synthesize([0])\n"
+            "print([m for m in sys.modules if 'tensorrt' in m or 'pycuda' in m or '_gpu' in m])"
+        )
+        out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert out.stdout.strip() == "[]"
+
+
+def test_profiles_of_the_tensorrt_provider(bundle: Bundle, tmp_path: Path):
+    options = tensorrt.provider_options(bundle.manifest, "synthesis", "fp16", tmp_path)
+    assert options["trt_profile_min_shapes"].startswith("w:1x8x32,noise_0:1x1x4x4,noise_1:1x1x8x8,")
+    assert options["trt_profile_opt_shapes"].startswith("w:32x8x32,noise_0:1x1x4x4,")
+    assert options["trt_profile_max_shapes"].endswith(",noise_6:256x1x32x32")
+    assert options["trt_fp16_enable"] == "1" and all(isinstance(value, str) for value in options.values())
+
+
+def test_engines_are_kept_by_bundle_architecture_and_precision(bundle: Bundle, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folders = {
+        tensorrt.engine_cache(bundle, *each)
+        for each in [("sm_89", "fp16"), ("sm_90", "fp16"), ("sm_90", "fp32")]
+    }
+    assert len(folders) == 3 and all(folder.is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize("name", GPU_BACKENDS)
+def test_on_the_gpu(name: str, path: Path, bundle: Bundle):
+    """Against the CPU's float32, for small and large batches with noise of their own."""
+    if reason := unavailable(name, bundle):
+        pytest.skip(reason)
+    with load(path, "onnxruntime") as cpu, load(path, name) as gpu:
+        for count in (1, 5, 33):
+            expected = cpu.generate(cpu.map(cpu.z(range(count))), "random", list(range(count)))
+            found = gpu.generate(gpu.map(gpu.z(range(count))), "random", list(range(count)))
+            assert np.abs(found - expected).max() < 1e-2 * np.abs(expected).max()
+
+
+def test_cuda_options_are_strings():
+    assert all(isinstance(value, str) for value in cuda.provider_options(1).values())
+    assert cuda.provider_options(1)["device_id"] == "1"

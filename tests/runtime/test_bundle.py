@@ -1,0 +1,208 @@
+"""Bundles: what is written is read back; whatever is wrong is one clear line before any graph is loaded."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fingergen.runtime.bundle import Latents, read_bundle, read_manifest, write_bundle
+from fingergen.runtime.bundle.manifest import Architecture, EncoderInput, Engine, Graphs, ImageSize, Manifest
+from fingergen.runtime.errors import BadInput
+
+ARCHITECTURE = Architecture(
+    resolution=16, channels=1, style_dim=8, num_ws=6, n_mlp=2, channel_base=64, channel_max=4
+)
+MANIFEST = Manifest(
+    name="test",
+    architecture=ARCHITECTURE,
+    image=ImageSize(ppi=250, output_size=32, output_ppi=500),
+    encoder=EncoderInput(input_size=32, w_plus=False),
+    graphs=Graphs("mapping.onnx", "synthesis.onnx", "encoder.onnx", "decoder.onnx"),
+    tools={"fingergen": "0.1.0"},
+    provenance={
+        "created": "2026-01-01T00:00:00Z",
+        "checkpoints": [{"file": "g.pt", "role": "generator", "sha256": "0" * 64}],
+    },
+    parity={"mapping": {"max_abs_error": 1e-6, "tolerance": 1e-4, "batches": [1, 3, 8], "seeds": 8}},
+    engines=(Engine("engines/a.engine", "synthesis", "TensorRT", "10.14", ("sm_90",), "fp16", (1, 8, 64)),),
+)
+
+
+def latents(value: float = 0.5) -> Latents:
+    noise = tuple(np.full(shape, value, np.float32) for shape in ARCHITECTURE.noise_shapes)
+    return Latents(
+        np.full(8, value, np.float32),
+        np.eye(8, dtype=np.float32),
+        np.arange(8, 0, -1, np.float32),
+        noise,
+        noise,
+    )
+
+
+CONTENTS = {
+    "mapping.onnx": b"mapping",
+    "synthesis.onnx": b"synthesis",
+    "encoder.onnx": b"encoder",
+    "decoder.onnx": b"decoder",
+    "engines/a.engine": b"engine",
+    "latents.npz": latents().to_bytes(),
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    write_bundle(tmp_path / "bundle", MANIFEST, CONTENTS)
+    return tmp_path / "bundle"
+
+
+def rewrite(bundle: Path, change) -> None:
+    """Change the parsed bundle.json in place."""
+    content = json.loads((bundle / "bundle.json").read_text())
+    change(content)
+    (bundle / "bundle.json").write_text(json.dumps(content))
+
+
+def test_round_trip(bundle: Path):
+    read = read_bundle(bundle)
+    assert dataclasses.replace(read.manifest, files={}) == MANIFEST
+    record = read.manifest.files["mapping.onnx"]
+    assert (record.bytes, record.sha256) == (7, hashlib.sha256(b"mapping").hexdigest())
+    assert read.sha256 == hashlib.sha256((bundle / "bundle.json").read_bytes()).hexdigest()
+    assert read.latents.w_avg.tolist() == [0.5] * 8
+    assert [a.shape for a in read.latents.decoder_noise] == ARCHITECTURE.noise_shapes
+    assert read.file("engines/a.engine").read_bytes() == b"engine"
+
+
+def test_files_may_be_copied_from_elsewhere(tmp_path: Path):
+    (tmp_path / "graph").write_bytes(b"from a file")
+    written = write_bundle(tmp_path / "b", MANIFEST, CONTENTS | {"mapping.onnx": tmp_path / "graph"})
+    assert (tmp_path / "b/mapping.onnx").read_bytes() == b"from a file"
+    assert written == read_manifest(tmp_path / "b")
+
+
+def test_noise_shapes_of_the_published_generator():
+    sizes = [h for _, _, h, _ in Architecture(256, 1, 512, 14, 8, 32768, 512).noise_shapes]
+    assert sizes == [4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 128, 256, 256]
+
+
+def test_existing_bundle_needs_overwrite_and_survives_a_failure(bundle: Path):
+    with pytest.raises(BadInput, match="exists already"):
+        write_bundle(bundle, MANIFEST, CONTENTS)
+    with pytest.raises(BadInput, match=r"synthesis\.onnx has no entry"):
+        write_bundle(bundle, MANIFEST, {"mapping.onnx": b"half a bundle"}, overwrite=True)
+    assert (bundle / "mapping.onnx").read_bytes() == b"mapping"
+    write_bundle(bundle, MANIFEST, CONTENTS | {"mapping.onnx": b"new"}, overwrite=True)
+    assert (bundle / "mapping.onnx").read_bytes() == b"new"
+    assert [p.name for p in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/thesis.txt").write_text("years of work")
+    with pytest.raises(BadInput, match="will not be replaced"):
+        write_bundle(tmp_path / "home", MANIFEST, CONTENTS, overwrite=True)
+    assert (tmp_path / "home/thesis.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "bundle.json", "a/../../outside"])
+def test_writing_stays_inside(tmp_path: Path, name: str):
+    with pytest.raises(BadInput, match="not a path inside"):
+        write_bundle(tmp_path / "b", MANIFEST, CONTENTS | {name: b""})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(format="zip"), "format"),
+        (lambda c: c.update(format_version=2), "format_version: 2; this FingerGen reads version 1"),
+        (lambda c: c.pop("name"), "'name' is a required property"),
+        (lambda c: c["image"].update(ppi=-1), "image.ppi: -1"),
+        (lambda c: c["image"].update(ppi=float("nan")), "NaN is no number"),
+        (lambda c: c["image"].update(output_ppi=600), "image.output_ppi: 600"),
+        (lambda c: c["architecture"].update(num_ws=7), "architecture.num_ws: 7; resolution 16 has 6"),
+        (lambda c: c["architecture"].update(resolution=17), "architecture.resolution: 17"),
+        (lambda c: c.update(encoder=None), "encoder: graphs.encoder and encoder"),
+        (lambda c: c.update(surprise=1), "surprise"),
+        (lambda c: c["files"].pop("mapping.onnx"), "mapping: mapping.onnx has no entry"),
+        (lambda c: c["files"].pop("engines/a.engine"), "engines.0: engines/a.engine has no entry"),
+        (lambda c: c["graphs"].update(mapping="../mapping.onnx"), "graphs.mapping: '../mapping.onnx'"),
+        (lambda c: c.update(latents="/etc/passwd"), "latents: '/etc/passwd'"),
+        (lambda c: c["files"].update({"../x": {"sha256": "0" * 64, "bytes": 0}}), "'../x'"),
+        (lambda c: c["files"]["mapping.onnx"].update(sha256="0" * 64), "mapping.onnx: its SHA-256"),
+        (lambda c: c["files"]["mapping.onnx"].update(bytes=8), "mapping.onnx: 7 bytes, not the manifest's 8"),
+    ],
+)
+def test_wrong_manifest(bundle: Path, change, message: str):
+    rewrite(bundle, change)
+    with pytest.raises(BadInput) as caught:
+        read_bundle(bundle)
+    assert message in str(caught.value) and str(bundle) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"null"])
+def test_manifest_that_is_no_json_object(bundle: Path, raw: bytes):
+    (bundle / "bundle.json").write_bytes(raw)
+    with pytest.raises(BadInput, match=r"bundle\.json"):
+        read_bundle(bundle)
+
+
+def test_damaged_missing_and_linked_files(bundle: Path, tmp_path: Path):
+    (bundle / "encoder.onnx").write_bytes(b"ENCODER")
+    with pytest.raises(BadInput, match=r"encoder\.onnx: its SHA-256"):
+        read_bundle(bundle)
+    (bundle / "encoder.onnx").unlink()
+    with pytest.raises(BadInput, match=r"encoder\.onnx: missing"):
+        read_bundle(bundle)
+    (tmp_path / "outside").write_bytes(b"encoder")
+    (bundle / "encoder.onnx").symlink_to(tmp_path / "outside")
+    with pytest.raises(BadInput, match="leads out of the bundle"):
+        read_bundle(bundle)
+    with pytest.raises(BadInput, match="no such bundle"):
+        read_bundle(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match=r"no bundle\.json"):
+        read_bundle(tmp_path)
+
+
+class Exploit:
+    ran = False
+
+    def __reduce__(self):
+        return (setattr, (Exploit, "ran", True))
+
+
+def test_no_pickle_in_latents(tmp_path: Path):
+    import io
+
+    stream = io.BytesIO()
+    np.savez(stream, w_avg=np.array([Exploit()], dtype=object))
+    with pytest.raises(BadInput, match="not an archive of plain arrays"):
+        write_bundle(tmp_path / "b", MANIFEST, CONTENTS | {"latents.npz": stream.getvalue()})
+    assert not Exploit.ran
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"w_avg": np.zeros(9, np.float32)}, r"w_avg: float32 \(9,\); must be float32 \(8,\)"),
+        ({"w_avg": np.full(8, np.nan, np.float32)}, "w_avg: has values that are not finite"),
+        ({"sefa_directions": np.zeros((3, 8), np.float32)}, "sefa_directions"),
+        ({"sefa_singular_values": np.float32(1)}, r"sefa_directions: .* must be float32 \(1, 8\)"),
+        ({"noise": ()}, "noise_0: missing"),
+        ({"decoder_noise": None}, "decoder_noise_0: missing"),
+    ],
+)
+def test_wrong_latents(tmp_path: Path, change, message: str):
+    wrong = dataclasses.replace(latents(), **change)
+    with pytest.raises(BadInput, match=message):
+        write_bundle(tmp_path / "b", MANIFEST, CONTENTS | {"latents.npz": wrong.to_bytes()})
+
+
+@pytest.mark.parametrize("raw", [b"", b"PK\x03\x04", b"garbage", CONTENTS["latents.npz"][:-50]])
+def test_latents_that_are_no_archive(tmp_path: Path, raw: bytes):
+    with pytest.raises(BadInput, match=r"latents\.npz"):
+        write_bundle(tmp_path / "b", MANIFEST, CONTENTS | {"latents.npz": raw})

@@ -1,0 +1,116 @@
+"""Image files: pixels, resolution, provenance; sheets; the writer."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fingergen.runtime import images
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.pipeline.writer import Impression, write_impressions
+
+PROVENANCE = {
+    "synthetic": "yes",
+    "operation": "synth",
+    "seed": "7",
+    "template": "Fingerärzte.xyt",
+    "fingergen": "1",
+}
+
+
+def ramp(height: int = 40, width: int = 30) -> np.ndarray:
+    return (np.arange(height * width) % 256).astype(np.uint8).reshape(height, width)
+
+
+def test_to_levels_rounds_and_clips():
+    raw = np.array([-3.0, -1.0, -1 + 0.49 / 127.5, -1 + 0.51 / 127.5, 0.0, 1.0, 9.0], np.float32)
+    assert images.to_levels(raw).tolist() == [0, 0, 0, 1, 128, 255, 255]
+
+
+def test_to_picture():
+    grey, colour = np.zeros((1, 4, 5), np.uint8), np.zeros((3, 4, 5), np.uint8)
+    colour[1] = 7
+    assert images.to_picture(grey).shape == (4, 5)
+    assert images.to_picture(colour).shape == (4, 5, 3)
+    assert images.to_picture(colour)[0, 0].tolist() == [0, 7, 0]
+
+
+def test_resize_keeps_what_has_the_size():
+    image = ramp(32, 32)
+    assert images.resize(image, 32) is image
+    assert images.resize(np.full((32, 32), 77, np.uint8), 64).tolist() == np.full((64, 64), 77).tolist()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".tif", ".bmp", ".PNG"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_round_trip(tmp_path: Path, suffix: str, colour: bool):
+    image = np.stack([ramp(), ramp()[::-1], ramp() // 2], axis=-1) if colour else ramp()
+    path = tmp_path / f"image{suffix}"
+    images.save_image(path, image, 500, PROVENANCE)
+    assert np.array_equal(images.read_image(path), image)
+    provenance = images.read_provenance(path)
+    assert {key: provenance.get(key) for key in PROVENANCE} == PROVENANCE
+    with Image.open(path) as picture:
+        assert picture.info["dpi"] == pytest.approx((500, 500), abs=0.01)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_bmp_carries_its_provenance_beside(tmp_path: Path):
+    images.save_image(tmp_path / "a.bmp", ramp(), 1000, PROVENANCE)
+    assert json.loads((tmp_path / "a.bmp.json").read_text()) == PROVENANCE
+
+
+def test_unknown_format_writes_nothing(tmp_path: Path):
+    with pytest.raises(BadInput, match=r"'\.gif': write \.png"):
+        images.save_image(tmp_path / "a.gif", ramp(), 500, PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x89PNG\r\n\x1a\n"])
+def test_unreadable_image(tmp_path: Path, content: bytes):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(BadInput, match=r"a\.png: not an image"):
+        images.read_image(tmp_path / "a.png")
+    assert images.read_provenance(tmp_path / "a.png") == {}
+
+
+def test_contact_sheet_places_images():
+    tiles = [np.full((10, 20), value, np.uint8) for value in (0, 50, 100, 150, 200)]
+    sheet = images.contact_sheet(tiles, columns=3, padding=2)
+    assert sheet.shape == (2 * 12 + 2, 3 * 22 + 2)
+    assert sheet[2:12, 2:22].max() == 0 and sheet[14:24, 24:44].min() == 200
+    assert sheet[0].min() == 255 and sheet[14:24, 46:].min() == 255
+
+
+def test_contact_sheet_labels_and_colour():
+    tiles = [np.full((64, 64, 3), 255, np.uint8)] * 2
+    plain, labelled = (images.contact_sheet(tiles, labels=labels) for labels in (None, ["7", "8"]))
+    assert labelled.shape[0] > plain.shape[0] and plain.min() == 255 and labelled.min() < 128
+    with pytest.raises(BadInput, match="no images"):
+        images.contact_sheet([])
+
+
+def test_writer_writes_all(tmp_path: Path):
+    made = (
+        Impression(tmp_path / f"{i}.png", np.full((8, 8), i, np.uint8), 500, PROVENANCE) for i in range(50)
+    )
+    assert len(list(write_impressions(made, workers=2))) == 50
+    assert all(images.read_image(tmp_path / f"{i}.png")[0, 0] == i for i in range(50))
+
+
+def test_writer_reports_a_write_that_failed(tmp_path: Path):
+    made = (Impression(tmp_path / f"nowhere{i % 2}" / "a.png", ramp(), 500, PROVENANCE) for i in range(100))
+    with pytest.raises(OSError, match="nowhere"):
+        list(write_impressions(made, workers=2))
+
+
+def test_writer_lets_go_when_images_fail(tmp_path: Path):
+    def made():
+        yield Impression(tmp_path / "a.png", ramp(), 500, PROVENANCE)
+        raise BadInput("no more")
+
+    with pytest.raises(BadInput, match="no more"):
+        list(write_impressions(made(), workers=2))
+    assert [p for p in tmp_path.iterdir() if p.name != "a.png"] == []

@@ -1,0 +1,330 @@
+"""Figures taken during training: distances against closed forms, features, judges."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from torch import nn
+
+from fingergen.runtime.errors import BadInput
+from fingergen.training.checkpoints import load_generator
+from fingergen.training.checkpoints.files import write
+from fingergen.training.cli import main
+from fingergen.training.data.procedural import impressions, make_finger
+from fingergen.training.metrics.distances import Gaussian, diversity, frechet_distance, kernel_distance
+from fingergen.training.metrics.features import FingerprintFeatures, InceptionFeatures
+from fingergen.training.metrics.fingerprints import look
+from fingergen.training.metrics.generator import GeneratorMeasurement, MeasuringConfig, to_print
+from fingergen.training.networks import Generator
+from fingergen.training.networks.minutiae_net import MinutiaeNet
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+
+
+# -- distances ----------------------------------------------------------------------------------------------
+
+
+def test_frechet_distance_of_gaussians_that_commute():
+    """For diagonal covariances a, b it is |μ₁ - μ₂|² + Σ (√a - √b)²; a rotation changes nothing."""
+    rng = np.random.default_rng(0)
+    a, b, shift = rng.uniform(0.1, 3, 5), rng.uniform(0.1, 3, 5), rng.normal(size=5)
+    a[0] = 0  # singular
+    turn, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    one = Gaussian(np.zeros(5), turn * a @ turn.T)
+    other = Gaussian(turn @ shift, turn * b @ turn.T)
+    expected = np.square(shift).sum() + np.square(np.sqrt(a) - np.sqrt(b)).sum()
+    assert frechet_distance(one, other) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(other, one) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-6)
+
+
+def test_frechet_distance_of_gaussians_that_do_not_commute():
+    """Tr (Σ₁Σ₂)^½ of 2 x 2 matrices is √(Tr Σ₁Σ₂ + 2 √det Σ₁Σ₂)."""
+    one = Gaussian(np.zeros(2), np.array([[2.0, 0.9], [0.9, 1.0]]))
+    other = Gaussian(np.ones(2), np.array([[1.0, -0.7], [-0.7, 3.0]]))
+    product = one.covariance @ other.covariance
+    root = np.sqrt(np.trace(product) + 2 * np.sqrt(np.linalg.det(product)))
+    assert frechet_distance(one, other) == pytest.approx(2 + 3 + 4 - 2 * root)
+
+
+def test_frechet_distance_of_samples_approaches_that_of_their_gaussians():
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(0, 1, (20_000, 3)), rng.normal(0.5, 2, (20_000, 3))
+    found = frechet_distance(Gaussian.of(one), Gaussian.of(other))
+    assert found == pytest.approx(3 * (0.5**2 + 1), rel=0.03)
+    assert frechet_distance(Gaussian.of(one), Gaussian.of(one[::-1])) == pytest.approx(0, abs=1e-6)
+
+
+def test_kernel_distance_of_gaussians():
+    """Of N(0, 1) and N(m, 1) in one dimension, from their moments: E k(x, y) with k = (xy + 1)³."""
+
+    def expected_kernel(a: float, b: float) -> float:
+        moments = [[1, m, 1 + m**2, m**3 + 3 * m] for m in (a, b)]
+        return sum(factor * x * y for factor, x, y in zip((1, 3, 3, 1), *moments, strict=True))
+
+    rng = np.random.default_rng(2)
+    expected = expected_kernel(0, 0) + expected_kernel(0.7, 0.7) - 2 * expected_kernel(0, 0.7)
+    found = [kernel_distance(rng.normal(0, 1, (300, 1)), rng.normal(0.7, 1, (300, 1))) for _ in range(100)]
+    error = np.std(found) / np.sqrt(len(found))
+    assert error < 0.1 * expected
+    assert abs(np.mean(found) - expected) < 4 * error
+
+
+def test_kernel_distance_of_many_samples_is_taken_from_subsets(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fingergen.training.metrics.distances.SUBSET_SIZE", 200)
+    rng = np.random.default_rng(2)
+    one, other = rng.uniform(0, 1, (600, 2)), rng.uniform(0, 2, (500, 2))
+    found = kernel_distance(one, other)
+    assert found == kernel_distance(one, other)
+    monkeypatch.undo()
+    assert found == pytest.approx(kernel_distance(one[:500], other), rel=0.1)
+
+
+def test_kernel_distance_is_unbiased_for_few_samples():
+    """The mean over many small pairs of sets of one distribution is 0; a biased one would be above 1."""
+    rng = np.random.default_rng(3)
+    found = [kernel_distance(rng.normal(size=(5, 2)), rng.normal(size=(5, 2))) for _ in range(4000)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
+    assert np.mean(found) < 0.5
+
+
+def test_diversity():
+    assert diversity(np.zeros((5, 3))) == 0
+    assert diversity(np.array([[0.0, 0], [3, 4], [0, 0]])) == pytest.approx(10 / 3)
+
+
+# -- features -----------------------------------------------------------------------------------------------
+
+
+def test_fingerprint_features_are_of_the_image_alone():
+    torch.manual_seed(0)
+    extractor = FingerprintFeatures(MinutiaeNet(width=2).eval())
+    images = torch.rand(3, 1, 16, 16) * 2 - 1
+    features = extractor(images)
+    assert features.shape == (3, 2 * (2 + 4 + 8 + 16))
+    torch.testing.assert_close(extractor(images[1:2]), features[1:2])
+    assert (features[0] - features[1]).abs().max() > 1e-3
+
+
+class _Inception(nn.Module):
+    """Stands for torchvision's, where that is not installed: its interface, not its layers."""
+
+    def __init__(self, weights: None, aux_logits: bool, transform_input: bool, init_weights: bool) -> None:
+        super().__init__()
+        assert aux_logits and not transform_input and weights is None
+        self.convolution = nn.Conv2d(3, 2048, 8, 64)
+        self.fc: nn.Module = nn.Linear(2048, 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[1:] == (3, 299, 299) and not self.training
+        return self.fc(self.convolution(x).mean(dim=(2, 3)))
+
+
+def inception(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Put weights in `path` that `InceptionFeatures` takes, of torchvision's network if it is there."""
+    try:
+        from torchvision.models import inception_v3
+    except (ImportError, RuntimeError):  # not installed, or not of this PyTorch
+        inception_v3 = _Inception
+        models = type(sys)("torchvision.models")
+        models.inception_v3 = inception_v3  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "torchvision", type(sys)("torchvision"))
+        monkeypatch.setitem(sys.modules, "torchvision.models", models)
+    torch.manual_seed(0)
+    network = inception_v3(weights=None, aux_logits=True, transform_input=False, init_weights=False)
+    write(path, network.state_dict())
+
+
+def test_inception_features(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    inception(monkeypatch, tmp_path / "inception.pth")
+    extractor = InceptionFeatures(tmp_path / "inception.pth", CPU)
+    features = extractor(torch.stack([torch.full((1, 32, 32), 1.0), torch.full((1, 32, 32), -1.0)]))
+    assert features.shape == (2, 2048)
+    assert not torch.equal(features[0], features[1])
+    write(tmp_path / "other.pth", {"fc.weight": torch.zeros(3)})
+    with pytest.raises(BadInput, match=r"other.pth: are not the weights of torchvision's inception_v3"):
+        InceptionFeatures(tmp_path / "other.pth", CPU)
+
+
+def test_missing_torchvision_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(BadInput, match=r"--inception: needs the torchvision of PyTorch .*; install that"):
+        InceptionFeatures(tmp_path / "inception.pth", CPU)
+
+
+# -- judges -------------------------------------------------------------------------------------------------
+
+
+def test_judges_tell_a_fingerprint_from_noise():
+    images, templates = impressions([make_finger(10_000_000, (192, 192))], [0], (192, 192))
+    finger = look(images[0].numpy())
+    noise = look(np.random.default_rng(0).integers(256, size=(192, 192), dtype=np.uint8))
+    assert finger.quality > noise.quality
+    assert abs(finger.minutiae - len(templates[0].minutiae)) < abs(
+        noise.minutiae - len(templates[0].minutiae)
+    )
+
+
+def test_images_get_the_judges_resolution():
+    image = torch.full((3, 32, 32), 1.0)
+    image[:, :, :16] = -1
+    judged = to_print(image, 250)
+    assert judged.shape == (64, 64) and judged.dtype == np.uint8
+    assert (judged[5, 5], judged[5, 60]) == (0, 255)
+    assert to_print(image, 500).shape == (32, 32)
+
+
+# -- measurement --------------------------------------------------------------------------------------------
+
+
+class Ramps:
+    """Images of random slope."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
+        self.drawn += count
+        slope = rng.uniform(0, 255 / 16, size=(count, 1, 1, 1))
+        return torch.from_numpy((slope * np.arange(16) * np.ones((16, 1))).astype(np.uint8))
+
+
+def measurement(folder: Path, metrics: str = "fid,kid,diversity", images: int = 70) -> GeneratorMeasurement:
+    torch.manual_seed(0)
+    generator = Generator(16, 1, 8, 1, 64, 4).eval()
+    config = MeasuringConfig(metrics_every=8, metrics=metrics, metrics_images=images, judged_images=2)
+    extractors = {"": FingerprintFeatures(MinutiaeNet(width=2).eval())}
+    return GeneratorMeasurement(config, generator, Ramps(), 50, extractors, folder)
+
+
+def test_measurement(tmp_path: Path):
+    first = measurement(tmp_path)
+    figures = first.take()
+    assert list(figures) == ["fid", "kid", "diversity", "real/diversity"] and first.names == [
+        "fid",
+        "kid",
+        "diversity",
+    ]
+    assert figures["fid"] > 0 and figures["diversity"] > 0
+    drawn = first.source.drawn  # type: ignore[attr-defined]
+    state = torch.random.get_rng_state()
+    assert first.take() == figures
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.source.drawn - drawn < 70, "statistics of the data are kept"  # type: ignore[attr-defined]
+    assert measurement(tmp_path).take() == figures
+
+
+def test_measurement_of_the_data_itself_is_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    same = measurement(tmp_path)
+    monkeypatch.setattr(same, "_made_images", same._real_images)
+    figures = same.take()
+    assert figures["fid"] == pytest.approx(0, abs=1e-6)
+    assert figures["diversity"] == figures["real/diversity"]
+
+
+def test_damaged_statistics_are_taken_anew(tmp_path: Path):
+    figures = measurement(tmp_path).take()
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    assert measurement(tmp_path).take() == figures
+
+
+def test_judged_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    judged = measurement(tmp_path, "quality,minutiae", images=40)
+    judged.extractors = {}
+    assert judged.judged == ["quality", "minutiae"]
+    figures = judged.take()
+    assert set(figures) == {"quality", "minutiae", "real/quality", "real/minutiae"}
+    assert 0 <= figures["quality"] <= 100 and figures["minutiae"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"metrics": "fid,fud"},
+            "--metrics fid,fud: 'fud' is none of fid, kid, diversity, quality, minutiae",
+        ),
+        ({"metrics_images": 1}, "--metrics-images 1: must be 2 or more"),
+        ({"metrics_every": -1}, "--metrics-every -1: must be 0 or more"),
+        (
+            {"metrics_images": 5, "judged_images": 6},
+            "--judged-images 6: must not be more than --metrics-images",
+        ),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, object], message: str):
+    with pytest.raises(BadInput, match=message):
+        MeasuringConfig(**options)  # type: ignore[arg-type]
+
+
+# -- command ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A data set of 12 images with maps."""
+    rng = np.random.default_rng(0)
+    for kind, channels in (("images", ()), ("maps", (3,))):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for index in range(12):
+            pixels = rng.integers(256, size=(16, 16, *channels), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / kind / f"{index:02d}.png")
+    return tmp_path / "data"
+
+
+def command(data: Path, out: Path, *options: str) -> list[str]:
+    return [
+        *("generator", f"--data={data}", f"--out={out}", "--resolution=16", "--style-dim=8", "--n-mlp=1"),
+        *("--channel-base=64", "--channel-max=4", "--batch=4", "--device=cpu", "--images=32"),
+        *("--ppi=50", "--checkpoint-every=16", "--metrics-every=8", "--metrics-images=40", *options),
+    ]
+
+
+def test_command_measures_and_keeps_the_best(pairs: Path, tmp_path: Path):
+    """The minutiae network is trained first, and serves a second run."""
+    options = ["--metrics=fid,kid", "--best-by=fid", "--keep=1"]
+    result = CliRunner().invoke(main, command(pairs, tmp_path / "run", *options, "--minutiae-images=16"))
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    figures = {row["images"]: (row["fid"], row["kid"]) for row in rows if "fid" in row}
+    assert list(figures) == [8, 16, 24, 32] and len(set(figures.values())) == 4
+    best = min(figures, key=lambda images: figures[images])
+    assert load_generator(tmp_path / "run" / "best.pt").images_seen == best
+    assert len(list((tmp_path / "run" / "states").iterdir())) == 1
+
+    options[2:] = [f"--minutiae-net={tmp_path / 'run' / 'minutiae_net'}"]
+    result = CliRunner().invoke(main, command(pairs, tmp_path / "again", *options))
+    assert result.exit_code == 0, result.output
+    files = [tmp_path / run / "metrics.jsonl" for run in ("run", "again")]
+    assert files[0].read_text() == files[1].read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metrics=fid"], "has no templates or maps to train a minutiae network with; give --minutiae-net"),
+        (
+            ["--metrics=kid", "--minutiae-net={net}"],
+            "sees images of 100 ppi, these have 50; give another or none",
+        ),
+        (["--metrics=fid", "--minutiae-net={other}"], "is no state of a minutiae network"),
+        (["--keep=0"], "--keep 0: must be 1 or more"),
+    ],
+)
+def test_wrong_options_get_one_line(options: list[str], message: str, pairs: Path, tmp_path: Path):
+    network = {"minutiae_net": MinutiaeNet(width=2).state_dict()}
+    write(tmp_path / "net.pt", {**network, "config": {"resolution": 16, "window": 80, "width": 2}})
+    write(tmp_path / "other.pt", {"g": {}})
+    files = {"net": tmp_path / "net.pt", "other": tmp_path / "other.pt"}
+    given = [option.format(**files) for option in options]
+    result = CliRunner().invoke(main, command(pairs / "images", tmp_path / "run", *given))
+    assert result.exit_code == 2
+    assert message in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr

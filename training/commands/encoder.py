@@ -1,0 +1,128 @@
+"""`fg-train encoder`."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from fingergen.runtime.errors import BadInput
+
+from .. import distributed
+from ..checkpoints import load_generator, published_ppi
+from ..checkpoints.manager import StatesConfig
+from ..data.image_io import refuse_mixed
+from ..data.metadata import view_of
+from ..data.minutiae_maps import PPI
+from ..data.pairs import PairFolder, PairSource, ProceduralPairs
+from ..data.storage import find_samples
+from ..options import config_options, refuse_idle, take
+from ..trainers.encoder import EncoderTrainer
+from ..trainers.encoder_config import EncoderConfig
+from ..trainers.minutiae import MinutiaeTrainer
+from ..trainers.run_dir import choose_device, interruption
+from .progress import train_with_bar
+
+
+@click.command()
+@click.option("--generator", "generator_path", type=click.Path(path_type=Path), required=True,
+              help="checkpoint of the generator that makes the images")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path), help="folder of images with maps or templates")
+@click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: so many procedural fingers")
+@click.option("--masters", type=click.Path(path_type=Path),
+              help="with --fingers: folder that keeps them  [default: OUT/masters]")  # fmt: skip
+@click.option("--minutiae-net", type=click.Path(path_type=Path),
+              help="run folder of the minutiae network  [default: OUT/minutiae_net]")  # fmt: skip
+@click.option("--minutiae-images", type=click.IntRange(min=1), default=20_000, show_default=True,
+              help="train the minutiae network until it has seen so many images")  # fmt: skip
+@click.option("--start-from", type=click.Path(path_type=Path),
+              help="encoder's state whose networks a new run begins with; of half the resolution or less: "
+                   "its ridges in a larger field")  # fmt: skip
+@click.option("--trunk", type=click.Path(path_type=Path),
+              help="IR-SE weights, of ArcFace say, that a new run's trunk begins with")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True,
+              help="run folder; continues the run it holds")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True,
+              help="processes that draw batches ahead, where a GPU is faster than the thread that does it "
+                   "otherwise (0)")  # fmt: skip
+@click.option("--images", type=click.IntRange(min=1), default=500_000, show_default=True,
+              help="train until so many images were seen")  # fmt: skip
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=5_000, show_default=True,
+              help="images between states")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@config_options(EncoderConfig)
+@config_options(StatesConfig)
+def encoder(
+    generator_path: Path,
+    data: Path | None,
+    fingers: int | None,
+    masters: Path | None,
+    minutiae_net: Path | None,
+    minutiae_images: int,
+    start_from: Path | None,
+    trunk: Path | None,
+    out: Path,
+    workers: int,
+    images: int,
+    checkpoint_every: int,
+    device: str,
+    **options: Any,
+) -> None:
+    """Train the encoder that reconstructs a fingerprint from its minutiae.
+
+    First a small network learns to see minutiae in images; then, through its eyes, the encoder learns to
+    make the generator show them. Interrupt it at any time: the same command continues.
+
+    \b
+    Examples: full prints of a data set; a small sensor, small enough for a CPU
+      fg-train encoder --generator run/state.pt --data prints --out encoder
+      fg-train encoder --generator run/state.pt --fingers 4000 --depth ir_se_18 --width 16 \\
+          --map-size 128 --batch 16 --out encoder
+    """
+    if (data is None) == (fingers is None):
+        raise BadInput("give either --data FOLDER or --fingers N")
+    if data:
+        refuse_idle(["masters"], "--fingers")
+    config, states = take(EncoderConfig, options), take(StatesConfig, options)
+    chosen = choose_device(device)
+    checkpoint = load_generator(generator_path)
+    generator, ppi = checkpoint.g_ema, checkpoint.config.get("ppi")
+    ppi = published_ppi(generator.resolution) if ppi is None else ppi
+    window = round(generator.resolution * PPI / ppi)
+    with generator_path.open("rb") as file:
+        provenance = {"ppi": ppi, "generator_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    source: PairSource
+    if data is not None:
+        if view_of(data) is None:
+            refuse_mixed(data, find_samples(data), "bring them to one: fg-train prepare --resample")
+        source = PairFolder(data, generator.resolution, generator.channels, config.map_size)
+    elif fingers is not None:
+        hidden = not distributed.is_main() or None  # None: shown on a terminal only
+        with (
+            distributed.main_first(),
+            tqdm(desc="fingers", unit="finger", leave=False, disable=hidden) as bar,
+        ):
+            source = ProceduralPairs(
+                masters or out / "masters", fingers, window, generator.resolution, config.map_size, bar.update
+            )
+    seer = MinutiaeTrainer(source, generator.resolution, window, config.batch, config.seed, chosen)
+    # Before the hours of the minutiae network's training: what does not fit shows here.
+    trainer = EncoderTrainer(config, generator, seer.network, source, window, provenance, chosen)
+    if start_from:
+        trainer.start_from(start_from)
+    if trunk:
+        trainer.start_from_trunk(trunk)
+    with interruption() as interrupted:
+        folder = minutiae_net or out / "minutiae_net"
+        train_with_bar(
+            *("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted),
+            workers=workers,
+        )
+        seer.network.eval().requires_grad_(False)
+        train_with_bar(
+            *("encoder", trainer, out, images, checkpoint_every, interrupted),
+            keep=states.keep,
+            best_by=states.best_by,
+            workers=workers,
+        )

@@ -1,0 +1,128 @@
+"""`fg-train generator`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from fingergen.runtime.errors import BadInput
+
+from .. import distributed
+from ..checkpoints import PUBLISHED_PPI
+from ..checkpoints.manager import StatesConfig
+from ..data.datasets import ImageFolder, ImageSource, ProceduralFingers
+from ..data.image_io import refuse_mixed
+from ..data.metadata import view_of
+from ..data.minutiae_maps import PPI
+from ..data.storage import find_samples
+from ..metrics.generator import MeasuringConfig
+from ..metrics.setup import measurement, pairs_of
+from ..options import config_options, refuse_idle, take
+from ..trainers.generator import GeneratorConfig, GeneratorTrainer
+from ..trainers.run_dir import choose_device, interruption
+from .progress import train_with_bar
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path),
+              help="folder of images (below DATA/images if that exists)")  # fmt: skip
+@click.option("--ppi", type=click.IntRange(min=1),
+              help="with --data: pixels per inch of the images once they have --resolution  "
+              "[default: as the data set says that fg-train wrote, else 250]")  # fmt: skip
+@click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: so many procedural fingers")
+@click.option("--window", type=click.IntRange(min=64), default=512, show_default=True,
+              help="with --fingers: side in pixels at 500 ppi that an image shows")  # fmt: skip
+@click.option("--masters", type=click.Path(path_type=Path),
+              help="with --fingers: folder that keeps them  [default: OUT/masters]")  # fmt: skip
+@click.option("--start-from", type=click.Path(path_type=Path),
+              help="checkpoint whose networks a new run begins with: fine-tuning; of half the resolution or "
+                   "less: its ridges in a larger field")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True,
+              help="run folder; continues the run it holds")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True,
+              help="processes that draw batches ahead, where a GPU is faster than the thread that does it "
+                   "otherwise (0)")  # fmt: skip
+@click.option("--images", type=click.IntRange(min=1), default=5_000_000, show_default=True,
+              help="train until so many images were seen")  # fmt: skip
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=10_000, show_default=True,
+              help="images between states")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option("--minutiae-net", type=click.Path(path_type=Path),
+              help="run folder or state of the network that fid, kid and diversity look through"
+                   "  [default: OUT/minutiae_net, trained first]")  # fmt: skip
+@click.option("--inception", type=click.Path(path_type=Path),
+              help="weights of torchvision's inception_v3: look through that too")  # fmt: skip
+@config_options(GeneratorConfig)
+@config_options(StatesConfig)
+@config_options(MeasuringConfig)
+def generator(
+    data: Path | None,
+    ppi: int | None,
+    fingers: int | None,
+    window: int,
+    masters: Path | None,
+    start_from: Path | None,
+    out: Path,
+    workers: int,
+    images: int,
+    checkpoint_every: int,
+    device: str,
+    minutiae_net: Path | None,
+    inception: Path | None,
+    **options: Any,
+) -> None:
+    """Train the StyleGAN2 generator on a folder of images or on procedural fingers.
+
+    Interrupt it at any time: the same command continues.
+
+    \b
+    Examples: full prints; a few thousand of them, on a large GPU; a small sensor, small enough for a CPU
+      fg-train generator --data prints --out run
+      fg-train generator --data prints --augment --batch 32 --out run
+      fg-train generator --fingers 4000 --window 256 --resolution 128 --style-dim 128 --n-mlp 4 \\
+          --channel-base 2048 --channel-max 96 --batch 8 --r1-weight 20 --path-weight 0 --out run
+    """
+    if (data is None) == (fingers is None):
+        raise BadInput("give either --data FOLDER or --fingers N")
+    refuse_idle(*((["window", "masters"], "--fingers") if data else (["ppi"], "--data")))
+    config = take(GeneratorConfig, options)
+    states, measuring = take(StatesConfig, options), take(MeasuringConfig, options)
+    chosen = choose_device(device)
+    provenance: dict[str, Any] = {"data": "images"}
+    source: ImageSource
+    hidden = not distributed.is_main() or None  # None: shown on a terminal only
+    with distributed.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
+        if data is not None:
+            provenance["ppi"] = ppi or _ppi_of(data, config.resolution)
+            if ppi is None and view_of(data) is None:
+                refuse_mixed(
+                    data, find_samples(data), "bring them to one: fg-train prepare --resample, or give --ppi"
+                )
+            source = ImageFolder(data, config.resolution, config.channels, bar.update)
+        elif fingers is not None:
+            provenance = {"data": "procedural fingers", "ppi": PPI * config.resolution / window,
+                          "fingers": fingers, "window": window}  # fmt: skip
+            source = ProceduralFingers(
+                masters or out / "masters", fingers, window, config.resolution, bar.update
+            )
+    trainer = GeneratorTrainer(config, source, provenance, chosen)
+    if start_from:
+        trainer.start_from(start_from)
+    with interruption() as interrupted:
+        of_image = config.resolution, config.channels, provenance["ppi"]
+        measured = measurement(
+            measuring, trainer.g_ema, source, provenance["ppi"], out,
+            lambda: pairs_of(data, masters or out / "masters", fingers or 0, *of_image),
+            minutiae_net, inception, interrupted,
+        )  # fmt: skip
+        train_with_bar(
+            "generator", trainer, out, images, checkpoint_every, interrupted,
+            keep=states.keep, best_by=states.best_by, measurement=measured, workers=workers,
+        )  # fmt: skip
+
+
+def _ppi_of(data: Path, resolution: int) -> float:
+    """Pixels per inch of a data set's images once they have `resolution`."""
+    view = view_of(data)
+    return PUBLISHED_PPI if view is None else view[1] * resolution / view[0]

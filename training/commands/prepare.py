@@ -1,0 +1,186 @@
+"""`fg-train prepare`."""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from fingergen.runtime.cli.kit import Number
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import write_atomically
+from fingergen.runtime.minutiae import FORMATS
+
+from ..data.metadata import keep_recipe
+from ..data.pool import in_processes
+from ..data.prepare.convert import Task, do, is_done
+from ..data.prepare.extractors import AFIS, NONE, load_extractor
+from ..data.prepare.raw import Plan, Recipe, check, fingers_of, is_text, plan
+from ..data.storage import find_images, find_samples, write_shards
+from ..options import Window
+
+REPORT, SKIPPED, INDEX, SHARDS = "prepare.json", "skipped.txt", "metadata.jsonl", "shards"
+SOME_SKIPPED = 3  # exit code
+
+
+@click.command()
+@click.argument("raw", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True,
+              help="folder of the data set; continues the one it holds")  # fmt: skip
+@click.option("--size", type=Window(64, 4096), default="512", show_default=True,
+              help="side, or WIDTHxHEIGHT, in pixels, of the window about the print")  # fmt: skip
+@click.option("--target-ppi", type=click.IntRange(100, 4000), default=500, show_default=True,
+              help="pixels per inch that all images get; the encoder's training wants 500")  # fmt: skip
+@click.option("--ppi", type=click.IntRange(min=1), help="of files that do not tell theirs")
+@click.option("--ignore-file-ppi/--no-ignore-file-ppi", default=False,
+              help="take --ppi for all files, whatever they tell")  # fmt: skip
+@click.option("--resample/--no-resample", default=False,
+              help="bring files of another ppi to the target, instead of skipping them")  # fmt: skip
+@click.option("--colour", type=click.Choice(["grey", "refuse"]), default="grey", show_default=True,
+              help="convert coloured images to grey, or skip them")  # fmt: skip
+@click.option("--invert/--no-invert", default=False, help="the raw images have light ridges on dark")
+@click.option("--background", type=click.Choice(["white", "keep"]), default="white", show_default=True,
+              help="what is around the print")  # fmt: skip
+@click.option("--extractor", default="leader", show_default=True,
+              help=f"of the minutiae: {', '.join(AFIS)} (slow without the package numba), {NONE}, or one's "
+                   "own module:function: a grey uint8 image and its ppi → a Template")  # fmt: skip
+@click.option("--format", "template_format", type=click.Choice(list(FORMATS)), default="json",
+              show_default=True, help="of the templates")  # fmt: skip
+@click.option("--finger-pattern",
+              help="regular expression for the finger in a path below RAW without extension  [default: that "
+                   "of SD4, SD14, FVC and FINGER_IMPRESSION names]")  # fmt: skip
+@click.option("--test-fraction", type=Number(0, 1, max_open=True), default=0.0,
+              show_default=True,
+              help="of the fingers: they go to OUT/test, the others to OUT/train; 0: no split")  # fmt: skip
+@click.option("--shards", type=click.IntRange(min=1), help="write WebDataset shards of so many images too")
+@click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count() or 1,
+              show_default="CPU cores", help="processes")  # fmt: skip
+def prepare(raw: Path, out: Path, shards: int | None, workers: int, **options: Any) -> None:
+    """Make a data set to train on of the raw scans below the folder RAW.
+
+    Each print is found, cut out to a window of --size about it, and its minutiae are extracted and drawn as a
+    map. OUT gets images/, templates/ and maps/ (below train/ and test/ with --test-fraction), metadata.jsonl,
+    and prepare.json, which tells what was found and what was skipped and why; skipped.txt lists that line by
+    line. Interrupt it at any time: the same command continues.
+
+    Exit code 0: all files are in the data set; 3: some were skipped; 2: none could be used.
+
+    \b
+    Examples: NIST SD4; a database whose files tell no resolution; mixed scanners
+      fg-train prepare sd4/png_txt --out prints --test-fraction 0.1
+      fg-train prepare FVC2002/DB1_B --ppi 500 --out prints
+      fg-train prepare scans --resample --finger-pattern '^([^/]+)/' --out prints
+    """
+    recipe = Recipe(**options)
+    _refuse_bad(raw, out)
+    load_extractor(recipe.extractor)
+    if recipe.ignore_file_ppi and recipe.ppi is None:
+        raise BadInput("--ignore-file-ppi: give the resolution of the files with --ppi")
+    paths = find_images(raw)
+    if not paths:
+        raise BadInput(f"{raw}: holds no image; give a folder of PNG, TIFF, BMP, JPEG or WSQ files")
+    fingers = fingers_of(paths, raw, recipe.finger_pattern)
+    # Checking is quick: a process for less than so many files would take longer to start.
+    checked = dict(_with_bar("checking", partial(check, recipe), paths, min(workers, len(paths) // 100)))
+    planned = plan(raw, checked, fingers, recipe)
+    keep_recipe(out, recipe.as_json(), ["."])
+    tasks = [Task(path, each, out / planned.parts[key], key) for key, (path, each) in planned.kept.items()]
+    _refuse_strangers(tasks, recipe)
+    missing = [task for task in tasks if not is_done(task, recipe)]
+    skipped = dict(planned.skipped)
+    for task, reason in _with_bar("preparing", partial(do, recipe), missing, workers):
+        if reason:
+            skipped[task.source] = reason
+    done = [task for task in tasks if task.source not in skipped]
+    _report(raw, out, recipe, planned, done, skipped)
+    if shards:
+        for part in sorted({task.folder.relative_to(out) for task in done}):
+            write_shards(find_samples(out / part), out / SHARDS / part, shards)
+    if not done:
+        path, reason = min(skipped.items())
+        raise BadInput(
+            f"{raw}: none of its {len(paths)} images can be used ({path.relative_to(raw)}: {reason})"
+        )
+    count = len({planned.fingers[task.key] for task in done})
+    click.echo(f"{out}: {len(done)} images of {count} fingers, {len(skipped)} skipped")
+    if len(planned.findings["ppi"]) > 1:
+        mixed = ", ".join(f"{each} ({number})" for each, number in planned.findings["ppi"].items())
+        click.echo(f"mixed resolutions in ppi, now all {recipe.target_ppi}: {mixed}", err=True)
+    if several := planned.findings["same_image_under_different_fingers"]:
+        click.echo(f"{several} images stand there under the names of different fingers", err=True)
+    if skipped:
+        click.echo(f"{out / SKIPPED} lists the skipped files with the reasons", err=True)
+        raise SystemExit(SOME_SKIPPED)
+
+
+def _refuse_bad(raw: Path, out: Path) -> None:
+    if not raw.is_dir():
+        found = "is no folder" if raw.exists() else "no such folder"
+        raise BadInput(f"{raw}: {found}; give a folder of scans")
+    if out.resolve().is_relative_to(raw.resolve()):
+        raise BadInput(f"--out {out}: lies in {raw}, whose images are read; choose another --out")
+
+
+def _refuse_strangers(tasks: Sequence[Task], recipe: Recipe) -> None:
+    """BadInput if the data set holds an image that its raw folder no longer accounts for."""
+    expected = {task.files(recipe)["images"] for task in tasks}
+    for folder in {task.folder for task in tasks}:
+        for path in find_images(folder / "images"):
+            if path not in expected:
+                raise BadInput(
+                    f"{path}: its raw file is gone or no longer used; remove it or choose another --out"
+                )
+
+
+def _with_bar(name: str, function: Any, items: Sequence[Any], workers: int) -> Any:
+    """`in_processes` with a progress bar."""
+    with (
+        tqdm(desc=name, total=len(items), unit="image", delay=0.5, leave=False) as bar,
+        closing(in_processes(function, items, max(1, min(workers, len(items))))) as results,
+    ):
+        for each in results:
+            yield each
+            bar.update()
+
+
+def _report(
+    raw: Path,
+    out: Path,
+    recipe: Recipe,
+    planned: Plan,
+    done: Sequence[Task],
+    skipped: dict[Path, str],
+) -> None:
+    """Write the index of each part, the report and the list of what was skipped."""
+    parts: dict[str, dict[str, int]] = {}
+    for folder in sorted({task.folder for task in done}):
+        rows = [_row(task, recipe, raw, planned) for task in done if task.folder == folder]
+        write_atomically(folder / INDEX, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        name = folder.relative_to(out).as_posix() if folder != out else "all"
+        parts[name] = {"images": len(rows), "fingers": len({row["finger"] for row in rows})}
+    reasons = [
+        {"file": path.relative_to(raw).as_posix(), "reason": reason}
+        for path, reason in sorted(skipped.items())
+    ]
+    report = {**recipe.as_json(), "parts": parts, **planned.findings, "skipped": reasons}
+    write_atomically(out / REPORT, json.dumps(report, indent=2).encode() + b"\n")
+    lines = "".join(
+        f"{each['file'] if is_text(each['file']) else ascii(each['file'])}: {each['reason']}\n"
+        for each in reasons
+    )
+    write_atomically(out / SKIPPED, lines.encode())
+
+
+def _row(task: Task, recipe: Recipe, raw: Path, planned: Plan) -> dict[str, str]:
+    """The line of an image in the index, as `fg-train synthesize-data` has it."""
+    names = {"images": "image", "templates": "template", "maps": "map"}
+    files = {
+        names[kind]: path.relative_to(task.folder).as_posix() for kind, path in task.files(recipe).items()
+    }
+    source = task.source.relative_to(raw).as_posix()
+    return {**files, "finger": planned.fingers[task.key], "source": source}

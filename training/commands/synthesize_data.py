@@ -1,0 +1,197 @@
+"""`fg-train synthesize-data`: a data set of procedural fingers, with ground truth, on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import write_atomically
+from fingergen.runtime.images import encode_image
+from fingergen.runtime.minutiae import FORMATS, minutiae_map, write_template
+from fingergen.runtime.seeds import check_seed
+
+from ..data.metadata import keep_recipe
+from ..data.pool import in_processes
+from ..data.procedural import PPI, draw_pattern, impressions, make_finger
+from ..data.procedural.finger import LARGEST, SMALLEST
+from ..options import Window
+
+INDEX = "metadata.jsonl"
+FOLDERS = ("images", "templates", "maps")
+_AT_ONCE = 8  # impressions rendered together: enough to spread the fixed costs, few enough to fit the cache
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Where a data set lies and what makes it; finger k is the finger of seed `seed` + k."""
+
+    folder: Path
+    seed: int
+    window: tuple[int, int]  # (width, height) in pixels
+    template_format: str  # a name in FORMATS
+
+    def files(self, finger: int, impression: int) -> tuple[Path, Path, Path]:
+        """Image, template and map of an impression."""
+        name = f"{finger:06d}_{impression:02d}"
+        extensions = (".png", FORMATS[self.template_format].extensions[0], ".png")
+        image, template, drawn = (
+            self.folder / folder / f"{name}{extension}"
+            for folder, extension in zip(FOLDERS, extensions, strict=True)
+        )
+        return image, template, drawn
+
+    def row(self, finger: int, impression: int) -> dict[str, str | int]:
+        """The line of an impression in the index."""
+        image, template, drawn = (
+            path.relative_to(self.folder).as_posix() for path in self.files(finger, impression)
+        )
+        seed = self.seed + finger
+        return {
+            "image": image,
+            "template": template,
+            "map": drawn,
+            "finger": finger,
+            "impression": impression,
+            "seed": seed,
+            "class": draw_pattern(seed).kind.value,
+        }
+
+    def prepare(self) -> None:
+        """Make the folders and keep the recipe; BadInput where another recipe's data set lies."""
+        recipe = {
+            "format": "fingergen-data-set",
+            "format_version": 1,
+            "seed": self.seed,
+            "window": list(self.window),
+            "ppi": PPI,
+            "templates": self.template_format,
+        }
+        keep_recipe(self.folder, recipe, FOLDERS)
+
+
+def write_finger(data: DataSet, finger: int, count: int) -> int:
+    """Write those of the first `count` impressions of a finger that are not there yet; how many that were."""
+    missing = [
+        number for number in range(count) if not all(path.exists() for path in data.files(finger, number))
+    ]
+    if not missing:
+        return 0
+    made = make_finger(data.seed + finger, data.window)
+    for start in range(0, len(missing), _AT_ONCE):
+        numbers = missing[start : start + _AT_ONCE]
+        images, templates = impressions([made] * len(numbers), numbers, data.window)
+        for number, image, template in zip(numbers, images.numpy(), templates, strict=True):
+            image_path, template_path, map_path = data.files(finger, number)
+            note = {
+                "fingergen": version("fingergen"),
+                "synthetic": "procedural",
+                "seed": str(made.seed),
+                "impression": str(number),
+            }
+            write_template(template_path, template, data.template_format)
+            write_atomically(map_path, encode_image(minutiae_map(template), ".png", PPI, note))
+            write_atomically(image_path, encode_image(image, ".png", PPI, note))
+    return len(missing)
+
+
+def write_data_set(data: DataSet, fingers: int, count: int, workers: int = 1) -> Iterator[tuple[int, int]]:
+    """Write `count` impressions of each of `fingers` fingers; yields (finger, impressions written) by and by.
+
+    What is there already is kept, so the same call goes on where it was interrupted. The index is written
+    at the end and when interrupted, and then names finished fingers only.
+    """
+    data.prepare()
+    rows = _read_index(data.folder / INDEX)
+    work = partial(write_finger, data, count=count)
+    try:
+        with closing(in_processes(work, range(fingers), workers)) as finished:
+            for finger, written in finished:
+                for number in range(count):
+                    rows[finger, number] = data.row(finger, number)
+                yield finger, written
+    finally:
+        lines = (json.dumps(rows[key]) + "\n" for key in sorted(rows))
+        write_atomically(data.folder / INDEX, "".join(lines).encode())
+
+
+def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
+    if not path.exists():
+        return {}
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {(row["finger"], row["impression"]): row for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: not an index of impressions ({error}); delete it and run again") from error
+
+
+@click.command("synthesize-data")
+@click.option("--fingers", type=click.IntRange(min=1), required=True, help="How many fingers.")
+@click.option("--impressions", "count", type=click.IntRange(min=1), required=True, help="Of each finger.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder; what it holds is continued."
+)
+@click.option(
+    "--window",
+    type=Window(SMALLEST, LARGEST),
+    default="512",
+    show_default=True,
+    help="Side, or WIDTHxHEIGHT, in pixels: 512 is a full print, 256 a small sensor.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the first finger; the next count up."
+)
+@click.option(
+    "--format",
+    "template_format",
+    type=click.Choice(list(FORMATS)),
+    default="json",
+    show_default=True,
+    help="Of the templates.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=os.cpu_count() or 1,
+    show_default="CPU cores",
+    help="Processes.",
+)
+def synthesize_data(
+    fingers: int,
+    count: int,
+    out: Path,
+    window: tuple[int, int],
+    seed: int,
+    template_format: str,
+    workers: int,
+) -> None:
+    """Write impressions of procedural fingers, with their ground truth.
+
+    OUT gets images/, templates/ and maps/ with a file an impression (000123_04 is impression 4 of finger 123)
+    and metadata.jsonl, which gives the seed and the pattern class of each. The images have 500 ppi. The same
+    seed gives the same finger. Interrupt it at any time: the same command continues.
+
+    \b
+    Examples: full prints; a small sensor with NBIS templates
+      fg-train synthesize-data --fingers 1000 --impressions 8 --out prints
+      fg-train synthesize-data --fingers 100 --impressions 4 --out small --window 256 --format xyt
+    """
+    check_seed(seed)
+    check_seed(seed + fingers - 1)
+    data = DataSet(out, seed, window, template_format)
+    written = 0
+    with tqdm(total=fingers, unit="finger", delay=0.5) as bar:
+        for _, more in write_data_set(data, fingers, count, min(workers, fingers)):
+            written += more
+            bar.update()
+    kept = fingers * count - written
+    click.echo(f"{out}: {written} impressions written, {kept} kept, of {fingers} fingers")

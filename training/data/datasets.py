@@ -1,0 +1,105 @@
+"""Where training images come from. A source draws a batch from a NumPy generator alone, so that a run's
+images depend on its seed and step only: interrupted and resumed training sees the same ones."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from fingergen.runtime.errors import BadInput
+
+from .image_io import read_square
+from .procedural import impressions, read_shard, write_masters
+from .storage import StoredFile, find_samples
+
+
+class ImageSource(Protocol):
+    """Draws training images."""
+
+    def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
+        """uint8 (count, channels, resolution, resolution)."""
+        ...
+
+
+class ImageFolder:
+    """The images of a folder or of shards; in memory at the training resolution, if there is room.
+
+    What has no room is decoded as it is drawn.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        resolution: int,
+        channels: int,
+        on_progress: Callable[[int], object] | None = None,
+        memory: int = 4 << 30,
+    ):
+        """Find the images, and decode them if they take `memory` bytes at most; `on_progress` is told how
+        many more have been read.
+
+        Images are converted to grey (1 channel) or RGB (3), padded with white to a square and resized.
+        Raises BadInput if there is no image or one that cannot be read.
+        """
+        self._shape = channels, resolution, resolution
+        self._files = [sample.image for sample in find_samples(data)]
+        self._images: np.ndarray | None = None
+        if len(self._files) * math.prod(self._shape) <= memory:
+            images = np.empty((len(self._files), *self._shape), dtype=np.uint8)
+            for index, pixels in enumerate(self._decode(self._files)):
+                images[index] = pixels
+                if on_progress:
+                    on_progress(1)
+            self._images = images
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
+        chosen = rng.integers(len(self), size=count)
+        if self._images is not None:
+            return torch.from_numpy(self._images[chosen])
+        return torch.from_numpy(np.stack(list(self._decode([self._files[index] for index in chosen]))))
+
+    def _decode(self, files: Sequence[StoredFile]) -> Iterator[np.ndarray]:
+        channels, resolution, _ = self._shape
+        with ThreadPoolExecutor() as pool:
+            yield from pool.map(lambda file: read_square(file, resolution, channels), files)
+
+
+class ProceduralFingers:
+    """Impressions of procedural fingers, drawn anew for every batch from masters kept on disk."""
+
+    def __init__(
+        self,
+        masters: Path,
+        fingers: int,
+        window: int,
+        resolution: int,
+        on_progress: Callable[[int], object] | None = None,
+    ):
+        """Fingers 0 … `fingers` - 1; those that the folder `masters` lacks are grown first.
+
+        `window` is the side in pixels at 500 ppi of the square that an image shows; a multiple of
+        `resolution`.
+        """
+        if window % resolution:
+            raise BadInput(f"--window {window}: must be a multiple of --resolution {resolution}")
+        self._fingers = []
+        for shard in write_masters(masters, range(fingers), (window, window)):
+            read = read_shard(shard)
+            self._fingers += read
+            if on_progress:
+                on_progress(len(read))
+        self._window, self._reduction = window, window // resolution
+
+    def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
+        chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
+        numbers = [int(number) for number in rng.integers(2**31, size=count)]
+        images, _ = impressions(chosen, numbers, (self._window, self._window))
+        reduced = torch.nn.functional.avg_pool2d(images[:, None].float(), self._reduction)
+        return reduced.round().to(torch.uint8)

@@ -1,0 +1,158 @@
+"""Pairs of a fingerprint image and its minutiae map, drawn from a NumPy generator alone as `sources` are."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.minutiae import decode_template
+
+from .image_io import decode, to_square
+from .minutiae_maps import PPI, draw_maps
+from .procedural import Finger, impressions, read_shard, write_masters
+from .splits import FingerRule, held_out
+from .storage import IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, Sample, StoredFile, find_samples
+
+HELD_OUT = 32  # fingers that are never trained on
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """images: uint8 (N, C, R, R), ridges dark on white; maps: uint8 (N, 3, S, S), of the same view."""
+
+    images: Tensor
+    maps: Tensor
+
+
+class PairSource(Protocol):
+    """Draws pairs."""
+
+    def batch(self, rng: np.random.Generator, count: int) -> Pairs:
+        """Pairs to train on."""
+        ...
+
+    def held_out(self, count: int) -> Pairs:
+        """The same pairs at every call, of fingers or images that `batch` never draws."""
+        ...
+
+
+class ProceduralPairs:
+    """Impressions of procedural fingers with their true minutiae."""
+
+    def __init__(
+        self,
+        masters: Path,
+        fingers: int,
+        window: int,
+        resolution: int,
+        map_size: int,
+        on_progress: Callable[[int], object] | None = None,
+    ):
+        """Fingers 0 … `fingers` - 1 and `HELD_OUT` more; those that the folder `masters` lacks are grown.
+        `on_progress` is told how many fingers have been read.
+
+        `window`: side in pixels at 500 ppi of the square that image and map show; a multiple of `resolution`.
+        """
+        if window % resolution:
+            raise BadInput(
+                f"view of {window} pixels at 500 ppi: must be a multiple of the resolution {resolution}"
+            )
+        self._window, self._resolution, self._map_size = window, resolution, map_size
+        self._fingers: list[Finger] = []
+        self._held_out: list[Finger] = []
+        spare = range(fingers, fingers + HELD_OUT)
+        for group, numbers in ((self._fingers, range(fingers)), (self._held_out, spare)):
+            for shard in write_masters(masters, numbers, (window, window)):
+                read = read_shard(shard)
+                group += read
+                if on_progress:
+                    on_progress(len(read))
+
+    def batch(self, rng: np.random.Generator, count: int) -> Pairs:
+        chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
+        return self._pairs(chosen, rng.integers(2**31, size=count).tolist())
+
+    def held_out(self, count: int) -> Pairs:
+        chosen = [self._held_out[i % HELD_OUT] for i in range(count)]
+        return self._pairs(chosen, [i // HELD_OUT for i in range(count)])
+
+    def _pairs(self, fingers: Sequence[Finger], numbers: Sequence[int]) -> Pairs:
+        images, templates = impressions(fingers, numbers, (self._window, self._window))
+        reduced = torch.nn.functional.avg_pool2d(images[:, None].float(), self._window // self._resolution)
+        return Pairs(reduced.round().to(torch.uint8), draw_maps(templates, self._window, self._map_size))
+
+
+class PairFolder:
+    """Images with templates or maps, in a folder as `fg-train synthesize-data` writes it or in shards.
+
+    A map or template shows what its image shows; both are padded to a square about their middle. Pixels are
+    taken to be of 500 ppi. Files are decoded as they are drawn. A tenth of the fingers is held out, at most
+    `HELD_OUT`: always the same ones.
+    """
+
+    def __init__(self, data: Path, resolution: int, channels: int, map_size: int):
+        """BadInput if an image has no partner, or if there are fewer than 10 pairs or 2 fingers."""
+        self._resolution, self._channels, self._map_size = resolution, channels, map_size
+        samples = find_samples(data)
+        for sample in samples:
+            if not (sample.template or sample.map):
+                templates, maps = ", ".join(TEMPLATE_SUFFIXES), ", ".join(IMAGE_SUFFIXES)
+                expected = f"templates/{sample.key} ({templates}) or maps/{sample.key} ({maps})"
+                raise BadInput(f"{sample.image}: has no partner {expected}")
+        fingers = FingerRule().fingers(sample.key for sample in samples)
+        if len(samples) < 10 or len(set(fingers)) < 2:
+            found = f"{len(samples)} pairs of {len(set(fingers))} fingers"
+            raise BadInput(f"{data}: holds {found}; give 10 of 2 at least, a tenth is held out")
+        spare = held_out(fingers, 0.1, HELD_OUT)
+        self._pairs, self._held_out = (
+            [sample for sample, finger in zip(samples, fingers, strict=True) if (finger in spare) is apart]
+            for apart in (False, True)
+        )
+
+    def batch(self, rng: np.random.Generator, count: int) -> Pairs:
+        return self._read([self._pairs[index] for index in rng.integers(len(self._pairs), size=count)])
+
+    def held_out(self, count: int) -> Pairs:
+        return self._read([self._held_out[i % len(self._held_out)] for i in range(count)])
+
+    def _read(self, samples: Sequence[Sample]) -> Pairs:
+        with ThreadPoolExecutor() as pool:
+            images, maps = zip(*pool.map(self._read_one, samples), strict=True)
+        return Pairs(torch.from_numpy(np.stack(images)), torch.cat(maps))
+
+    def _read_one(self, sample: Sample) -> tuple[NDArray[np.uint8], Tensor]:
+        """uint8 (C, R, R) and (1, 3, S, S)."""
+        image = decode(sample.image.read(), sample.image).image
+        return to_square(image, self._resolution, self._channels), self._read_map(sample, *image.size)
+
+    def _read_map(self, sample: Sample, width: int, height: int) -> Tensor:
+        if sample.template is None:
+            assert sample.map
+            return torch.from_numpy(_read_map_image(sample.map, self._map_size))[None]
+        name = Path(sample.template.member or sample.template.path)
+        template = decode_template(sample.template.read(), name, width=width, height=height)
+        if (template.width, template.height) != (width, height):
+            found = f"{template.width} x {template.height}"
+            raise BadInput(
+                f"{sample.template}: belongs to an image of {found} pixels, "
+                f"{sample.image} has {width} x {height}"
+            )
+        side = max(width, height)
+        square = replace(template, ppi=PPI).crop((width - side) // 2, (height - side) // 2, side, side)
+        return draw_maps([square], side, self._map_size)
+
+
+def _read_map_image(file: StoredFile, size: int) -> NDArray[np.uint8]:
+    """uint8 (3, size, size); as the runtime reduces maps, so that the encoder meets the same ones there."""
+    drawn = decode(file.read(), file).image.convert("RGB")
+    side = max(drawn.size)
+    square = ImageOps.pad(drawn, (side, side)).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(square).transpose(2, 0, 1).copy()

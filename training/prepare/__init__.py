@@ -1,5 +1,0 @@
-"""From a raw folder of scans to a data set to train on."""
-
-from .command import prepare
-
-__all__ = ["prepare"]

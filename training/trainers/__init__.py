@@ -1,0 +1,1 @@
+"""Trainers of the generator, the encoder and the minutiae network, and the loop they share."""

@@ -1,0 +1,104 @@
+"""Options of the encoder's training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fingergen.runtime.errors import BadInput
+
+from ..networks.encoder import DEPTHS
+from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
+
+# What a run cannot change later.
+SHAPE = (
+    "depth", "width", "map_size", "w_plus", "start_from_latent_avg", "noise_maps", "train_decoder",
+    "optimizer",
+)  # fmt: skip
+OPTIMIZERS = ("adam", "ranger")
+PRECISIONS = ("fp32", "bf16")
+LARGEST_MAP = 8192  # that a bundle can have
+FEATURE_NETWORKS = ("ours", "leader")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What defines a run, beside its data and its generator."""
+
+    depth: str = setting("ir_se_50", f"trunk: {', '.join(DEPTHS)}")
+    width: int = setting(64, "channels of the trunk's first stage")
+    map_size: int = setting(256, "side in pixels of the map that the encoder reads")
+    w_plus: bool = setting(False, "give every style input a w of its own (W+)")
+    start_from_latent_avg: bool = setting(
+        True, "the encoder predicts what differs from the average w, rather than w itself"
+    )
+    noise_maps: bool = setting(
+        False, "predict the noise images of the generator's layers too (a spatial path)"
+    )
+    train_decoder: bool = setting(False, "train the generator too")
+    decoder_rate: float = setting(0.1, "with --train-decoder: its learning rate over the encoder's")
+    batch: int = setting(8, "images a step, over all processes")
+    sampled: float = setting(
+        0.5, "fraction of a batch that the generator makes, its w known; one image at least is real"
+    )
+    optimizer: str = setting("adam", "adam, or ranger: RAdam with Lookahead")
+    learning_rate: float = setting(0.001, "of the optimizer")
+    l2_weight: float = setting(0.1, "of the squared difference of the images")
+    lpips_weight: float = setting(0.0, "of the difference that LPIPS sees (extra lpips)")
+    lpips_backbone: str | None = setting(
+        None,
+        "with --lpips-weight: file of torchvision's alexnet or vgg16 weights",
+        type=click.Path(),
+        show_default=False,
+    )
+    feature_weight: float = setting(0.3, "of the difference that the --feature-network sees")
+    feature_network: str = setting(
+        "ours",
+        "ours (the minutiae network), leader (pyfing's, extra leader), or a file of FingerNet's weights as "
+        "published for PyTorch; what a loss looked through is no judge of its result",
+    )
+    flow_weight: float = setting(0.0, "of the difference of the directions in which ridges flow")
+    minutiae_weight: float = setting(0.0, "of the map's minutiae that the minutiae network does not see")
+    adversarial_weight: float = setting(0.0, "of a discriminator that sees image and map; 0 trains none")
+    r1_weight: float = setting(20.0, "with --adversarial-weight: of the discriminator's R1 penalty")
+    discriminator_rate: float = setting(0.002, "with --adversarial-weight: learning rate of its Adam")
+    precision: str = setting(
+        "fp32", "fp32 or bf16, in which networks and losses compute; penalties are always fp32"
+    )
+    latent_weight: float = setting(1.0, "of the squared difference of the w, for sampled images")
+    w_weight: float = setting(0.0, "of the squared distance of w from the average: keeps images ordinary")
+    ema_half_life: int = setting(2_000, "images after which the average of the encoder has forgotten half")
+    seed: int = setting(0, "of the whole run")
+
+    def __post_init__(self) -> None:
+        if self.depth not in DEPTHS:
+            raise BadInput(f"--depth {self.depth}: must be one of {', '.join(DEPTHS)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise BadInput(f"--optimizer {self.optimizer}: must be one of {', '.join(OPTIMIZERS)}")
+        if self.precision not in PRECISIONS:
+            raise BadInput(f"--precision {self.precision}: must be one of {', '.join(PRECISIONS)}")
+        if self.feature_network not in FEATURE_NETWORKS and not Path(self.feature_network).exists():
+            raise BadInput(
+                f"--feature-network {self.feature_network}: is neither {' nor '.join(FEATURE_NETWORKS)} nor a"
+                " file that exists"
+            )
+        if self.lpips_weight and not self.lpips_backbone:
+            raise BadInput(
+                f"--lpips-weight {self.lpips_weight}: needs --lpips-backbone FILE: download"
+                " https://download.pytorch.org/models/alexnet-owt-7be5be79.pth, or vgg16-397923af.pth there"
+            )
+        check_numbers(self)
+        check_sizes(self, ["batch"], most=LARGEST_BATCH)
+        check_sizes(self, ["ema_half_life"])
+        check_sizes(self, ["width"], most=1024)
+        if not 16 <= self.map_size <= LARGEST_MAP:
+            raise BadInput(f"--map-size {self.map_size}: must be 16 to {LARGEST_MAP}")
+        if not 0 <= self.sampled <= 1:
+            raise BadInput(f"--sampled {self.sampled}: is a fraction, 0 to 1")
+        if self.noise_maps and (self.map_size < 128 or self.map_size & (self.map_size - 1)):
+            raise BadInput(f"--map-size {self.map_size}: with --noise-maps a power of two, 128 or more")
+
+    def noise_levels(self, resolution: int) -> int:
+        """Resolutions of the generator, from a sixteenth of the map's up, whose noise is predicted."""
+        sizes = [self.map_size >> halvings for halvings in range(len(DEPTHS[self.depth]) + 1)]
+        return sum(size <= resolution for size in sizes) if self.noise_maps else 0

@@ -1,0 +1,324 @@
+"""StyleGAN2 training of the generator (Karras et al. 2020), resumable to the bit on a CPU.
+
+All randomness of a step (images, latents, noise, mixing) comes from the run's seed and the count of images
+seen, so a resumed run needs no stored random state.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fingergen.runtime import seeds
+from fingergen.runtime.errors import BadInput
+
+from .. import distributed
+from ..augmentation.adaptive_strength import AdaptiveStrength
+from ..augmentation.augment import augment, draw_transforms
+from ..checkpoints import load_generator, save_generator
+from ..data.datasets import ImageSource
+from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from ..networks import Discriminator, Generator
+from ..networks.precision import DTYPES, Precision
+from .generator_config import SHAPE, GeneratorConfig
+from .run_dir import Run
+from .training_loop import descend, restore, seed_torch, step_rng
+from .warm_start import grow_discriminator, grow_generator, levels_between
+
+SAMPLES = 24  # on a sheet
+EMA_RAMP = 0.05  # half-life of the average, as a part of the images seen so far (StyleGAN2-ADA)
+PATH_DECAY = 0.01  # how far the mean path length moves towards that of a batch
+NOISE = slice(3, None)  # of drawn latents
+
+Tensors = Sequence[Tensor]
+Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to report
+
+
+class GeneratorTrainer:
+    """Generator, discriminator, their optimisers and the moving average, advanced a batch at a time."""
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        source: ImageSource,
+        provenance: Mapping[str, Any],
+        device: torch.device,
+    ):
+        """`provenance`: plain values that describe the images, stored with the configuration; `ppi` among
+        them is the resolution of the network's images, which an exported bundle goes by."""
+        if config.batch % (config.accumulate * distributed.count()):
+            raise BadInput(
+                f"--batch {config.batch}: must be a multiple of the {distributed.count()} processes "
+                f"times --accumulate {config.accumulate}"
+            )
+        self.config, self.source, self.device = config, source, device
+        self.provenance = dict(provenance)
+        self.batch_size, self.images_seen = config.batch, 0
+        seed_torch(config.seed, 0)
+        shape = config.resolution, config.channels
+        width = config.channel_base, config.channel_max
+        self.generator = Generator(*shape, config.style_dim, config.n_mlp, *width).to(device)
+        self.discriminator = Discriminator(*shape, *width).to(device)
+        self.g_ema = deepcopy(self.generator).eval().requires_grad_(False)
+        self.g_optim = lazy_adam(self.generator, config, config.path_interval if config.path_weight else None)
+        self.d_optim = lazy_adam(self.discriminator, config, config.r1_interval if config.r1_weight else None)
+        self.mean_path_length = 0.0
+        self.strength = AdaptiveStrength(config.ada_target, config.ada_length, config.ada_interval)
+        self.precision = Precision(DTYPES[config.precision], config.num_fp16_res)
+        half = config.precision == "fp16"
+        self.g_scaler, self.d_scaler = (torch.amp.GradScaler(device.type) if half else None for _ in "gd")
+        # Penalties differentiate twice, which compiled code cannot.
+        accelerate = torch.compile if config.compile else lambda function: function
+        self._fast_synthesize = accelerate(self.generator.synthesize)
+        self._fast_discriminate = accelerate(self.discriminator)
+
+    # -- one step ---------------------------------------------------------------------------------------
+
+    def draw(self, images_seen: int) -> Tensor:
+        return distributed.shard(self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size))
+
+    def step(self, batch: Tensor) -> dict[str, float]:
+        """Advance by one batch of images, uint8 (N, C, R, R): this process's shard of it."""
+        config = self.config
+        seed_torch(config.seed, self.images_seen)
+        reals = batch.to(self.device).float() / 127.5 - 1
+        number = self.images_seen // config.batch
+        losses = self._step_discriminator(reals)
+        if config.r1_weight and number % config.r1_interval == 0:
+            losses |= self._regularise_discriminator(reals)
+        losses |= self._step_generator()
+        if config.path_weight and number % config.path_interval == 0:
+            losses |= self._regularise_generator()
+        self._average()
+        return losses
+
+    def _step_discriminator(self, reals: Tensor) -> dict[str, float]:
+        self.generator.requires_grad_(False)
+        self.discriminator.requires_grad_(True)
+        count = self.config.batch
+
+        def loss(real: Tensors, latents: Tensors, of_real: Tensors, of_fake: Tensors) -> Loss:
+            fakes = self._synthesize(self._styles(latents), latents)
+            real_logits = self._judge(real[0], of_real)
+            fake_logits = self._judge(fakes, of_fake)
+            loss = discriminator_loss(real_logits, fake_logits)
+            figures = {"loss/d": loss, "logit/real": real_logits.mean(), "logit/fake": fake_logits.mean()}
+            if self.config.augment:
+                figures["ada/sign"] = real_logits.sign().mean()
+            return loss, figures
+
+        drawn = self._draw_latents(count), self._draw_transforms(count), self._draw_transforms(count)
+        figures = self._descend(self.d_optim, self.d_scaler, loss, [reals], *drawn)
+        if self.config.augment:
+            figures["ada/p"] = self.transform_p
+            if not self.config.augment_p:
+                self.strength.observe(figures["ada/sign"], count)
+        return figures
+
+    def _regularise_discriminator(self, reals: Tensor) -> dict[str, float]:
+        def loss(real: Tensors, transforms: Tensors) -> Loss:
+            images = real[0].detach().requires_grad_(True)
+            penalty = r1_penalty(self.discriminator(augment(images, transforms)), images)
+            return self.config.r1_weight / 2 * self.config.r1_interval * penalty, {"loss/r1": penalty}
+
+        return self._descend(self.d_optim, None, loss, [reals], self._draw_transforms(self.config.batch))
+
+    def _step_generator(self) -> dict[str, float]:
+        self.generator.requires_grad_(True)
+        self.discriminator.requires_grad_(False)
+
+        def loss(latents: Tensors, transforms: Tensors) -> Loss:
+            loss = generator_loss(self._judge(self._synthesize(self._styles(latents), latents), transforms))
+            return loss, {"loss/g": loss}
+
+        count = self.config.batch
+        drawn = self._draw_latents(count), self._draw_transforms(count)
+        return self._descend(self.g_optim, self.g_scaler, loss, *drawn)
+
+    def _regularise_generator(self) -> dict[str, float]:
+        def loss(latents: Tensors, direction: Tensors) -> Loss:
+            ws = self._styles(latents)
+            lengths = path_lengths(self.generator.synthesize(ws, latents[NOISE]), ws, direction[0])
+            # The mean so far: that of this batch too would need all its parts before the first is finished.
+            penalty = (lengths - self.mean_path_length).square().mean()
+            weighted = self.config.path_weight * self.config.path_interval * penalty
+            return weighted, {"loss/path": penalty, "path_length": lengths.mean()}
+
+        world = distributed.count()
+        count = world * max(1, self.config.batch // self.config.path_batch_shrink // world)
+        latents = self._draw_latents(count)
+        shape = count, self.config.channels, self.config.resolution, self.config.resolution
+        direction = distributed.shard(torch.randn(shape, device=self.device))
+        figures = self._descend(self.g_optim, None, loss, latents, [direction])
+        mean = distributed.mean({"length": figures["path_length"]})["length"]
+        self.mean_path_length += PATH_DECAY * (mean - self.mean_path_length)
+        return {**figures, "path_length": self.mean_path_length}
+
+    def _descend(
+        self,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler | None,
+        loss: Callable[..., Loss],
+        *shard: Tensors,
+    ) -> dict[str, float]:
+        """One step on this process's `shard`, groups of tensors (N, …) that `loss` takes, in
+        `config.accumulate` parts; the figures' means."""
+        figures: dict[str, float] = {}
+        total = len(shard[0][0])
+
+        def losses() -> Iterator[Tensor]:
+            for first in range(min(self.config.accumulate, total)):
+                # Samples far apart, so that those of one group of minibatch statistics stay together.
+                part = [[tensor[first :: self.config.accumulate] for tensor in group] for group in shard]
+                weight = len(part[0][0]) / total
+                value, found = loss(*part)
+                for name, figure in found.items():
+                    figures[name] = figures.get(name, 0.0) + weight * figure.item()
+                yield weight * value
+
+        descend(optimizer, losses(), scaler)
+        return figures
+
+    # -- random numbers: drawn for the whole batch, this process's shard of it kept --------------------------
+
+    def _draw_latents(self, count: int) -> Tensors:
+        """What makes `count` images: two z (N, 2, style_dim), from which style on (N, 1, 1) and whether
+        (N, 1, 1) an image takes the second, and noise (N, 1, H, W) for every layer."""
+        z = torch.randn(2, count, self.config.style_dim, device=self.device).transpose(0, 1)
+        crossover = torch.randint(1, self.generator.num_ws, (count, 1, 1), device=self.device)
+        mixed = torch.rand(count, 1, 1, device=self.device) < self.config.mixing
+        drawn = [z, crossover, mixed, *self.generator.random_noise(count)]
+        return [distributed.shard(each) for each in drawn]
+
+    def _draw_transforms(self, count: int) -> Tensors:
+        """Of `augmentation` for `count` images; none if there is to be none."""
+        p, config = self.transform_p, self.config
+        if not p:
+            return []
+        drawn = draw_transforms(count, config.channels, config.resolution, p, self.device)
+        return [distributed.shard(each) for each in drawn]
+
+    @property
+    def transform_p(self) -> float:
+        """Probability of each transform of what the discriminator sees."""
+        return (self.config.augment_p or self.strength.p) if self.config.augment else 0.0
+
+    # -- networks -------------------------------------------------------------------------------------------
+
+    def _styles(self, latents: Tensors) -> Tensor:
+        """ws (N, num_ws, style_dim) of drawn latents, with style mixing."""
+        z, crossover, mixed = latents[:3]
+        first, second = self.generator.map(z.transpose(0, 1).flatten(0, 1)).unflatten(0, (2, -1)).unsqueeze(2)
+        layers = torch.arange(self.generator.num_ws, device=self.device).view(1, -1, 1)
+        return torch.where(mixed & (layers >= crossover), second, first)
+
+    def _synthesize(self, ws: Tensor, latents: Tensors) -> Tensor:
+        return self._fast_synthesize(ws, latents[NOISE], self.precision)
+
+    def _judge(self, images: Tensor, transforms: Tensors) -> Tensor:
+        return self._fast_discriminate(augment(images, transforms), self.precision)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Early on the average follows quickly, so that it forgets the random start.
+        half_life = min(self.config.ema_half_life, (self.images_seen + self.config.batch) * EMA_RAMP)
+        decay = 0.5 ** (self.config.batch / half_life)
+        for average, current in zip(self.g_ema.parameters(), self.generator.parameters(), strict=True):
+            average.lerp_(current, 1 - decay)
+
+    # -- state ------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def samples(self, count: int) -> Tensor:
+        """Images (N, C, R, R) of seeds 0, 1, … from the averaged generator."""
+        z = torch.from_numpy(np.stack([seeds.z(seed, self.config.style_dim) for seed in range(count)]))
+        return self.g_ema(z.to(self.device))
+
+    @torch.no_grad()
+    def sample(self, run: Run) -> None:
+        """Write a sheet of samples; show how weights, w and logits are spread."""
+        images = self.samples(SAMPLES)
+        reals = self.source.batch(step_rng(self.config.seed, self.images_seen), SAMPLES)
+        run.sheet(self.images_seen, images, columns=6)
+        run.weights(self.images_seen, generator=self.g_ema, discriminator=self.discriminator)
+        spread = {
+            "w": self.g_ema.map(torch.randn(1000, self.config.style_dim, device=self.device)),
+            "logit/fake": self.discriminator(images),
+            "logit/real": self.discriminator(reals.to(self.device).float() / 127.5 - 1),
+        }
+        run.histograms(self.images_seen, spread)
+
+    def save(self, path: Path) -> None:
+        """Write everything that `load` needs to go on."""
+        save_generator(
+            path,
+            g_ema=self.g_ema,
+            g=self.generator,
+            d=self.discriminator,
+            g_optim=self.g_optim,
+            d_optim=self.d_optim,
+            ada_p=self.strength.p,
+            images_seen=self.images_seen,
+            config={**asdict(self.config), **self.provenance},
+            extra={
+                "mean_path_length": self.mean_path_length,
+                "ada": self.strength.state(),
+                "scalers": [scaler.state_dict() for scaler in (self.g_scaler, self.d_scaler) if scaler],
+            },
+        )
+
+    def start_from(self, path: Path) -> None:
+        """Begin with the networks of a checkpoint of any origin, to go on with other images. Where it has no
+        discriminator, that starts afresh, and where it has the average alone, the generator is that.
+
+        A checkpoint of a smaller resolution is grown (`growing`)."""
+        checkpoint = load_generator(path)
+        levels = levels_between(path, checkpoint.g_ema, self.generator)
+        average = checkpoint.g_ema.state_dict()
+        for network, weights in ((self.g_ema, average), (self.generator, checkpoint.g or average)):
+            network.load_state_dict(grow_generator(network.state_dict(), weights, levels))
+        if checkpoint.d is not None:
+            try:
+                grown = grow_discriminator(self.discriminator.state_dict(), checkpoint.d)
+                self.discriminator.load_state_dict(grown)
+            except RuntimeError as error:
+                raise BadInput(
+                    f"--start-from {path}: its discriminator has other sizes than its generator"
+                ) from error
+
+    def load(self, path: Path) -> None:
+        """Continue from what `save` wrote; all options but the networks' shapes may have changed."""
+        checkpoint = load_generator(path)
+        g, d, g_optim, d_optim = checkpoint.g, checkpoint.d, checkpoint.g_optim, checkpoint.d_optim
+        if g is None or d is None or g_optim is None or d_optim is None:
+            raise BadInput(f"{path}: holds no training state (g, d and their optimisers); give another --out")
+        for key in SHAPE:
+            if checkpoint.config.get(key) != getattr(self.config, key):
+                raise BadInput(
+                    f"{path}: was trained with {key} {checkpoint.config.get(key)}, "
+                    f"not {getattr(self.config, key)}; give the same option or another --out"
+                )
+        self.generator.load_state_dict(g)
+        self.discriminator.load_state_dict(d)
+        restore(self.g_optim, g_optim)
+        restore(self.d_optim, d_optim)
+        self.g_ema.load_state_dict(checkpoint.g_ema.state_dict())
+        extra = checkpoint.extra
+        self.mean_path_length = float(extra["mean_path_length"])
+        if "ada" in extra:  # files of the first version have neither this nor scalers
+            self.strength.load(checkpoint.ada_p or 0.0, extra["ada"])
+        for scaler, state in zip((self.g_scaler, self.d_scaler), extra.get("scalers", []), strict=False):
+            if scaler:
+                scaler.load_state_dict(state)
+        self.images_seen = checkpoint.images_seen or 0
+
+
+def lazy_adam(network: nn.Module, config: GeneratorConfig, interval: int | None) -> torch.optim.Adam:
+    """Adam, scaled for a regulariser that runs every `interval` steps (StyleGAN2, appendix B)."""
+    ratio = 1.0 if interval is None else interval / (interval + 1)
+    return torch.optim.Adam(network.parameters(), lr=config.learning_rate * ratio, betas=(0.0, 0.99**ratio))

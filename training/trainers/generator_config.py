@@ -1,0 +1,91 @@
+"""Options of the generator's training."""
+
+from dataclasses import dataclass
+
+from fingergen.runtime.errors import BadInput
+
+from ..networks.precision import DTYPES
+from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
+
+# What a run cannot change later.
+SHAPE = ("resolution", "channels", "style_dim", "n_mlp", "channel_base", "channel_max")
+LARGEST = 4096  # resolution, and width of a layer
+DEEPEST = 64  # layers of the mapping network
+GROUP = 4  # images of the discriminator's minibatch statistics
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What defines a run, beside its images: on a CPU, the same ones give the same generator."""
+
+    resolution: int = setting(256, "image side in pixels, a power of two")
+    channels: int = setting(1, "1 (grey) or 3 (RGB)")
+    style_dim: int = setting(512, "length of z and w")
+    n_mlp: int = setting(8, "layers of the mapping network")
+    channel_base: int = setting(32768, "a layer has min(channel_max, channel_base / resolution) channels")
+    channel_max: int = setting(512, "most channels of a layer")
+    batch: int = setting(16, "images a step, over all processes")
+    accumulate: int = setting(1, "parts that a batch is computed in, one after the other, to save memory")
+    learning_rate: float = setting(0.002, "of Adam")
+    r1_weight: float = setting(10.0, "of the R1 penalty; 0 switches it off")
+    r1_interval: int = setting(16, "steps between R1 penalties")
+    path_weight: float = setting(2.0, "of the path-length penalty; 0 switches it off")
+    path_interval: int = setting(4, "steps between path-length penalties")
+    path_batch_shrink: int = setting(2, "the path-length batch is the batch divided by this")
+    mixing: float = setting(0.9, "probability of style mixing")
+    ema_half_life: int = setting(10_000, "images after which the weight average has forgotten half")
+    augment: bool = setting(
+        False,
+        "transform what the discriminator sees (ADA), so that it does not learn a small data set by heart",
+    )
+    augment_p: float = setting(0.0, "with --augment: fixed probability of each transform; 0 adapts it")
+    ada_target: float = setting(0.6, "adapts to this mean sign of the discriminator on real images")
+    ada_length: int = setting(500_000, "images in which the probability can go from 0 to 1")
+    ada_interval: int = setting(256, "images between adaptations")
+    precision: str = setting(
+        "fp32", "of the highest resolutions: fp32, bf16 or fp16; penalties are always fp32"
+    )
+    num_fp16_res: int = setting(4, "with --precision bf16 or fp16: so many highest resolutions use it")
+    compile: bool = setting(
+        False,
+        "torch.compile all but the penalties: a minute at the start; pays on a CPU, with bf16",
+    )
+    seed: int = setting(0, "of the whole run")
+
+    def __post_init__(self) -> None:
+        check_numbers(self, signed=["ada_target"])
+        if not 8 <= self.resolution <= LARGEST or self.resolution & (self.resolution - 1):
+            raise BadInput(f"--resolution {self.resolution}: must be a power of two, 8 to {LARGEST}")
+        if self.channels not in (1, 3):
+            raise BadInput(f"--channels {self.channels}: must be 1 (grey) or 3 (RGB)")
+        if self.batch < 1 or (self.batch > GROUP and self.batch % GROUP):
+            raise BadInput(f"--batch {self.batch}: must be 1 to 4 or a multiple of 4 (minibatch statistics)")
+        check_sizes(self, ["batch"], most=LARGEST_BATCH)
+        check_sizes(self, ("style_dim", "channel_max"), most=LARGEST)
+        check_sizes(self, ["n_mlp"], most=DEEPEST)
+        check_sizes(self, (
+            "accumulate", "r1_interval", "path_interval", "path_batch_shrink", "ema_half_life", "ada_length",
+            "ada_interval", "num_fp16_res",
+        ))  # fmt: skip
+        if self.channel_base < self.resolution:
+            raise BadInput(
+                f"--channel-base {self.channel_base}: must not be less than --resolution {self.resolution},"
+                " whose layers would have no channel"
+            )
+        for field in ("mixing", "augment_p"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise BadInput(
+                    f"--{field.replace('_', '-')} {getattr(self, field)}: is a probability, 0 to 1"
+                )
+        if self.augment_p and not self.augment:
+            raise BadInput(f"--augment-p {self.augment_p}: has no effect without --augment; give both")
+        if not -1 <= self.ada_target <= 1:
+            raise BadInput(f"--ada-target {self.ada_target}: is a mean of signs, -1 to 1")
+        if self.precision not in DTYPES:
+            raise BadInput(f"--precision {self.precision}: must be one of {', '.join(DTYPES)}")
+        group = min(self.batch, GROUP)
+        if self.batch % (group * self.accumulate):
+            raise BadInput(
+                f"--accumulate {self.accumulate}: a part must hold a multiple of {group} images "
+                f"(minibatch statistics), which --batch {self.batch} does not give"
+            )

@@ -1,0 +1,157 @@
+"""A training run's folder: metrics, sample sheets, interruption and atomic files, shared by all trainers."""
+
+import io
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import write_atomically
+
+from .. import distributed
+
+
+class Run:
+    """Writes into one output folder: `metrics.jsonl`, TensorBoard events and `samples/*.png`.
+
+    `metrics.jsonl` holds what follows from the run's options and data alone, a row a line with its count of
+    `images`; rows of one count have different figures. TensorBoard has the same figures, and more.
+    """
+
+    def __init__(self, folder: Path, images_seen: int = 0):
+        """`images_seen` is where training continues: metrics beyond it, of a killed run, are dropped."""
+        try:
+            (folder / "samples").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"{folder}: cannot write the run here ({error.strerror}); choose another --out"
+            ) from error
+        self.folder = folder
+        self._metrics = folder / "metrics.jsonl"
+        if self._metrics.exists():
+            kept = [json.dumps(row) for row in self.rows() if row["images"] <= images_seen]
+            write_atomically(self._metrics, "".join(f"{line}\n" for line in kept).encode())
+        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
+        self._clock = images_seen, time.monotonic()
+
+    def rows(self) -> list[dict[str, float]]:
+        """What was logged so far; a line that a killed process left unfinished does not count."""
+        rows = []
+        for line in self._metrics.read_text(errors="replace").splitlines() if self._metrics.exists() else ():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and isinstance(row.get("images"), int):
+                rows.append(row)
+        return rows
+
+    def figures(self, images_seen: int) -> dict[str, float]:
+        """All that was logged at `images_seen`."""
+        return {
+            name: value
+            for row in self.rows()
+            if row.pop("images") == images_seen
+            for name, value in row.items()
+        }
+
+    def log(self, images_seen: int, scalars: Mapping[str, float]) -> None:
+        """Append one row of scalars at `images_seen`."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps({"images": images_seen, **scalars}) + "\n")
+        for name, value in scalars.items():
+            self._tensorboard.add_scalar(name, value, images_seen)
+
+    def log_speed(self, images_seen: int) -> None:
+        """Show images per second since the last call; TensorBoard alone, for no two runs agree on it."""
+        before, then = self._clock
+        self._clock = images_seen, time.monotonic()
+        speed = (images_seen - before) / max(self._clock[1] - then, 1e-9)
+        self._tensorboard.add_scalar("images_per_second", speed, images_seen)
+
+    def histograms(self, images_seen: int, values: Mapping[str, torch.Tensor]) -> None:
+        """Show how the numbers in tensors of any shape are spread."""
+        for name, tensor in values.items():
+            self._tensorboard.add_histogram(name, tensor.detach().float().cpu(), images_seen)
+
+    def weights(self, images_seen: int, **networks: nn.Module) -> None:
+        """Show how the weights of networks are spread, a histogram a parameter."""
+        for network, module in networks.items():
+            named = {f"{network}/{name}": parameter for name, parameter in module.named_parameters()}
+            self.histograms(images_seen, named)
+
+    def sheet(self, images_seen: int, images: torch.Tensor, columns: int, name: str = "samples") -> None:
+        """Save float images (N, C, H, W) in [-1, 1] as a contact sheet."""
+        pixels = contact_sheet(images, columns)
+        file = io.BytesIO()
+        Image.fromarray(pixels.squeeze()).save(file, "PNG")
+        write_atomically(self.folder / "samples" / f"{name}_{images_seen:09d}.png", file.getvalue())
+        self._tensorboard.add_image(name, pixels, images_seen, dataformats="HWC")
+
+    def close(self) -> None:
+        self._tensorboard.close()
+
+
+def contact_sheet(images: torch.Tensor, columns: int) -> np.ndarray:
+    """Float images (N, C, H, W) in [-1, 1] → uint8 (rows·H, columns·W, C); N must fill the rows."""
+    n, channels, height, width = images.shape
+    pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    tiles = pixels.reshape(n // columns, columns, channels, height, width).permute(0, 3, 1, 4, 2)
+    return tiles.reshape(n // columns * height, columns * width, channels).numpy()
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU when PyTorch sees one; any other name is PyTorch's own. With several processes,
+    this one's device, once it has joined the others."""
+    if distributed.launched():
+        return distributed.join(name)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BadInput(
+            f"--device {name}: not usable here ({str(error).splitlines()[0]}); try --device cpu"
+        ) from error
+    return device
+
+
+class Interruption:
+    """Becomes true on SIGINT or SIGTERM, so that a loop can stop at a step's end and save its state."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __bool__(self) -> bool:
+        return self.requested
+
+
+@contextmanager
+def interruption() -> Iterator[Interruption]:
+    """Catch the first SIGINT or SIGTERM; the second one ends the process at once."""
+    state = Interruption()
+    previous: dict[int, Any] = {}
+
+    def request(number: int, _frame: FrameType | None) -> None:
+        state.requested = True
+        signal.signal(number, previous[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[int(number)] = signal.signal(number, request)
+    try:
+        yield state
+    finally:
+        for code, handler in previous.items():
+            signal.signal(code, handler)

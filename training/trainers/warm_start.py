@@ -1,0 +1,69 @@
+"""A smaller network's weights in a larger one that shows a larger field at the same pixels per inch.
+
+Convolutions do not know where they are: what draws ridges in the finest block of the smaller network draws
+them in the finest of the larger one too. So blocks are matched from the finest down, and the larger network's
+coarsest ones, which lay out the larger field, start afresh.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from fingergen.runtime.errors import BadInput
+
+from ..networks import Generator
+
+Weights = Mapping[str, Tensor]
+
+
+def levels_between(path: Path, small: Generator, large: Generator) -> int:
+    """How often the resolution of `small`, of the file `path`, doubles to that of `large`: 0 for networks of
+    one size. BadInput, one line, for what `large` cannot begin with."""
+    levels = max((large.resolution // small.resolution).bit_length() - 1, 0)
+    found = small.architecture()
+    if levels:
+        found |= {"resolution": small.resolution << levels, "widths": grown_widths(small.widths, levels)}
+    for key, wanted in large.architecture().items():
+        if found[key] != wanted:
+            grown = f", grown to {large.resolution}," if levels else ""
+            raise BadInput(f"--start-from {path}: its generator{grown} has {key} {found[key]}, not {wanted}")
+    return levels
+
+
+def grow_generator(fresh: Weights, small: Weights, levels: int) -> dict[str, Tensor]:
+    """State dict of a `Generator` with the shapes of `fresh`, whose resolution is 2^`levels` times that of
+    `small`: the mapping network and what makes the 4x4 input from `small`, its blocks `levels` further on;
+    blocks before those from `fresh`. Noise buffers belong to a resolution: those of `fresh` once it grows."""
+    known = {
+        _later(key, levels): value
+        for key, value in small.items()
+        if levels == 0 or not key.startswith("noises.")
+    }
+    return _overlay(fresh, known)
+
+
+def grow_discriminator(fresh: Weights, small: Weights) -> dict[str, Tensor]:
+    """State dict of a `Discriminator` with the shapes of `fresh`: the blocks of `small`, which are counted
+    from the finest, and its last layers; blocks after those from `fresh`."""
+    return _overlay(fresh, small)
+
+
+def grown_widths(small: Mapping[int, int], levels: int) -> dict[int, int]:
+    """Feature channels at every resolution of the larger network that those of `small` belong to; its
+    coarsest ones have as many as `small` has at 4x4."""
+    coarsest = {4 << level: small[4] for level in range(levels)}
+    return coarsest | {resolution << levels: width for resolution, width in small.items()}
+
+
+def _later(key: str, levels: int) -> str:
+    def renumber(found: re.Match[str]) -> str:
+        blocks = levels * (2 if found["part"] == "convs" else 1)
+        return f"{found['part']}.{int(found['number']) + blocks}."
+
+    return re.sub(r"^(?P<part>convs|to_rgbs)\.(?P<number>\d+)\.", renumber, key)
+
+
+def _overlay(fresh: Weights, known: Weights) -> dict[str, Tensor]:
+    return {key: known.get(key, value) for key, value in fresh.items()}
