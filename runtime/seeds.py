@@ -1,7 +1,7 @@
 """A seed names a finger: the numbers drawn for it depend on the seed alone.
 
 Philox is counter-based and keyed: the same key gives the same stream on every machine, and a batch of seeds
-is nothing but its seeds one by one.
+is nothing but its seeds one by one. `Purpose` lists everything that is drawn; `stream` makes the generators.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 import operator
 import re
 from collections.abc import Iterable, Sequence
+from enum import IntEnum, unique
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,39 @@ SEEDS = 2**64
 
 MOST_SEEDS = 10**8
 """The longest range of seeds that `parse_seeds` takes."""
+
+
+@unique
+class Purpose(IntEnum):
+    """What a stream of random numbers is for: the upper half of its Philox key, the seed being the lower."""
+
+    LATENT = 0
+    NOISE = 1  # noise buffers of the synthesis network
+    EDITS = 2
+    GROWTH = 3  # the noise that the ridges of a finger grow from
+    SKIN = 4  # pores and creases of a finger
+    PATTERN = 5  # class, singular points, orientation and period of a finger
+    IMPRESSION = 1 << 32  # the first of 2^32: one for each impression of a finger
+
+
+def stream(seed: int, purpose: Purpose, number: int = 0) -> np.random.Generator:
+    """The random numbers of one seed for one purpose.
+
+    Args:
+        seed: In [0, 2**64).
+        purpose: What they are for.
+        number: Of the impression, in [0, 2**32); 0 for any other purpose.
+
+    Returns:
+        A generator at the beginning of its stream, independent of every other seed, purpose and number.
+
+    Raises:
+        BadInput: If the seed or the impression's number is out of range.
+    """
+    numbers = 2**32 if purpose is Purpose.IMPRESSION else 1
+    if not 0 <= operator.index(number) < numbers:
+        raise BadInput(f"number {number} of {purpose.name.lower()}: outside [0, {numbers})")
+    return np.random.Generator(np.random.Philox(key=check_seed(seed) + ((purpose + number) << 64)))
 
 
 def check_seed(seed: int) -> int:
@@ -36,24 +70,21 @@ def check_seed(seed: int) -> int:
 
 def z(seed: int, style_dim: int) -> NDArray[np.float32]:
     """Latent of a seed: float32 (style_dim,), standard normal."""
-    return _generator(check_seed(seed)).standard_normal(style_dim).astype(np.float32)
+    return stream(seed, Purpose.LATENT).standard_normal(style_dim).astype(np.float32)
 
 
 def noise(seed: int, shapes: Iterable[tuple[int, ...]]) -> list[NDArray[np.float32]]:
-    """Noise buffers of a seed, one float32 array a shape, standard normal.
-
-    The key is seed + 2**64, so that noise is independent of every seed's latent.
-    """
-    generator = _generator(check_seed(seed) + SEEDS)
+    """Noise buffers of a seed, one float32 array per shape, standard normal."""
+    generator = stream(seed, Purpose.NOISE)
     return [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
 def edits(seed: int, count: int) -> NDArray[np.float64]:
     """What a seed draws for `count` edits of its finger: uniform numbers (count, 2) in [0, 1).
 
-    The key is seed + 2 · 2**64, independent of latent and noise; a larger count begins with the same rows.
+    A larger count begins with the same rows.
     """
-    return _generator(check_seed(seed) + 2 * SEEDS).random((count, 2))
+    return stream(seed, Purpose.EDITS).random((count, 2))
 
 
 def parse_seeds(text: str) -> Sequence[int]:
@@ -80,7 +111,3 @@ def _parse_range(text: str, name: str) -> range:
     if last - first >= MOST_SEEDS:
         raise BadInput(f"{name} {text!r}: more than {MOST_SEEDS} numbers")
     return range(first, last + 1)
-
-
-def _generator(key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=key))

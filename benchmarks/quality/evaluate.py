@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fingergen.runtime import Model, load
 from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.errors import BadInput, command_line_errors
-from fingergen.training.data.procedural import PatternClass, impressions, make_finger
+from fingergen.runtime.fingers import PatternClass, impressions, make_finger
 from fingergen.training.metrics.fingerprints import PPI, Print, look
 
 from .comparisons import Scores, across, compare, share, spread, threshold, within, worker_per_core
@@ -142,8 +142,8 @@ class Judge:
     def _impressions(self, fingers: range, number: int) -> tuple[Images, Sequence]:
         window = (self._side, self._side)
         made = [make_finger(seed, window) for seed in fingers]
-        images, templates = impressions(made, [number] * len(made), window)
-        return images.numpy(), templates
+        images, templates = impressions(made, [number] * len(made))
+        return images, templates
 
     def _synthesize(self, seeds: range) -> Images:
         batches = [seeds[first : first + BATCH] for first in range(0, len(seeds), BATCH)]

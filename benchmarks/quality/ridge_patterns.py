@@ -18,7 +18,7 @@ from afis.algorithms.singularity import poincare_index
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, binary_fill_holes
 
-from fingergen.training.data.procedural import PatternClass
+from fingergen.runtime.fingers import PatternClass
 
 Field = NDArray[np.floating]
 

@@ -14,8 +14,8 @@ from fingergen.benchmarks.quality.evaluate import Plan, judge
 from fingergen.benchmarks.quality.ridge_patterns import pattern_class, ridge_period, singular_points
 from fingergen.runtime import load
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import PatternClass, impressions, make_finger
 from fingergen.runtime.images import read_image
-from fingergen.training.data.procedural import PatternClass, impressions, make_finger
 
 from ..tiny_bundle import write_tiny_bundle
 
@@ -93,8 +93,8 @@ def test_a_core_opens_where_its_ridges_lead(opens: float):
 def test_patterns_of_procedural_fingers():
     """Most are told: whorls can have their second core outside of a small window."""
     fingers = [make_finger(10_000_000 + seed, (320, 320)) for seed in range(20)]
-    images, _ = impressions(fingers, [0] * len(fingers), (320, 320))
-    found = [pattern_class(image) for image in images.numpy()]
+    images, _ = impressions(fingers, [0] * len(fingers))
+    found = [pattern_class(image) for image in images]
     right = sum(pattern == finger.kind for pattern, finger in zip(found, fingers, strict=True))
     assert right >= 14
     assert len(set(found)) >= 3

@@ -32,6 +32,22 @@ def test_noise_has_its_own_key_and_shapes():
     assert np.array_equal(first, seeds.noise(7, [(1, 1, 4, 4)])[0])
 
 
+def test_no_two_purposes_share_a_key():
+    drawn = [
+        seeds.stream(7, purpose, number).random(4).tobytes()
+        for purpose in seeds.Purpose
+        for number in ((0, 1, 2**32 - 1) if purpose is seeds.Purpose.IMPRESSION else (0,))
+    ]
+    assert len(set(drawn)) == len(drawn) == len(seeds.Purpose) + 2
+    np.testing.assert_array_equal(seeds.edits(7, 2), seeds.stream(7, seeds.Purpose.EDITS).random((2, 2)))
+
+
+@pytest.mark.parametrize("purpose, number", [("IMPRESSION", 2**32), ("IMPRESSION", -1), ("NOISE", 1)])
+def test_numbers_do_not_run_into_another_purpose(purpose: str, number: int):
+    with pytest.raises(BadInput, match=f"number {number}"):
+        seeds.stream(7, seeds.Purpose[purpose], number)
+
+
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.5, "7", None])
 def test_not_a_seed(seed):
     with pytest.raises(BadInput, match="seed"):

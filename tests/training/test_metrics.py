@@ -12,10 +12,10 @@ from PIL import Image
 from torch import nn
 
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import impressions, make_finger
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.checkpoints.files import write
 from fingergen.training.cli import main
-from fingergen.training.data.procedural import impressions, make_finger
 from fingergen.training.metrics.distances import Gaussian, diversity, frechet_distance, kernel_distance
 from fingergen.training.metrics.features import FingerprintFeatures, InceptionFeatures
 from fingergen.training.metrics.fingerprints import look
@@ -162,8 +162,8 @@ def test_missing_torchvision_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_judges_tell_a_fingerprint_from_noise():
-    images, templates = impressions([make_finger(10_000_000, (192, 192))], [0], (192, 192))
-    finger = look(images[0].numpy())
+    images, templates = impressions([make_finger(10_000_000, (192, 192))], [0])
+    finger = look(images[0])
     noise = look(np.random.default_rng(0).integers(256, size=(192, 192), dtype=np.uint8))
     assert finger.quality > noise.quality
     assert abs(finger.minutiae - len(templates[0].minutiae)) < abs(

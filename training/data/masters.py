@@ -1,4 +1,4 @@
-"""Masters kept on disk: shards of fingers as .npz files without pickles, written atomically, resumable."""
+"""Fingers kept on disk: shards as .npz files without pickles, written atomically, resumable."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
-
-from .finger import Finger, make_finger
-from .minutiae import Minutiae
-from .patterns import PatternClass
+from fingergen.runtime.fingers import Finger, Minutiae, PatternClass, make_finger
+from fingergen.runtime.fingers.finger import LEVELS
 
 _KINDS = list(PatternClass)
 
@@ -23,9 +21,21 @@ _KINDS = list(PatternClass)
 def write_masters(
     folder: Path, seeds: range, window: tuple[int, int], shard_size: int = 100
 ) -> Iterator[Path]:
-    """Make the fingers of `seeds` (step 1) for `window`, and yield each finished shard.
+    """Make fingers for a window and keep them.
 
-    Shards that are there already are kept: the same call goes on where it was interrupted.
+    Shards that are there already are kept: the same call continues where it was interrupted.
+
+    Args:
+        folder: Where the shards go; made if it is not there.
+        seeds: Of the fingers; step 1.
+        window: (width, height) in pixels of the impressions to be taken.
+        shard_size: Fingers per shard.
+
+    Yields:
+        The path of each finished shard.
+
+    Raises:
+        BadInput: If the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +43,7 @@ def write_masters(
         raise BadInput(f"--masters {folder}: cannot be made ({error.strerror}); choose another") from error
     for start in range(seeds.start, seeds.stop, shard_size):
         chunk = range(start, min(start + shard_size, seeds.stop))
-        path = folder / f"masters_{window[0]}x{window[1]}_{chunk.start:08d}_{len(chunk):04d}.npz"
+        path = folder / f"fingers_{window[0]}x{window[1]}_{chunk.start:08d}_{len(chunk):04d}.npz"
         if not path.exists():
             write_shard(path, [make_finger(seed, window) for seed in chunk])
         yield path
@@ -45,7 +55,8 @@ def write_shard(path: Path, fingers: Sequence[Finger]) -> None:
         "seeds": np.array([finger.seed for finger in fingers], np.uint64),
         "kinds": np.array([_KINDS.index(finger.kind) for finger in fingers], np.uint8),
         "origins": np.array([finger.origin for finger in fingers], np.float32),
-        "ridges": np.stack([finger.ridges for finger in fingers]),
+        "windows": np.array([finger.window for finger in fingers], np.uint16),
+        "ridges": np.stack([np.round(LEVELS * finger.ridges).astype(np.int8) for finger in fingers]),
     }
     ragged: dict[str, list[NDArray]] = {
         "xy": [finger.minutiae.xy for finger in fingers],
@@ -74,7 +85,8 @@ def read_shard(path: Path) -> list[Finger]:
             Finger(
                 seed=int(seed),
                 kind=_KINDS[int(arrays["kinds"][i])],
-                ridges=arrays["ridges"][i],
+                window=(int(arrays["windows"][i, 0]), int(arrays["windows"][i, 1])),
+                ridges=arrays["ridges"][i] / np.float32(LEVELS),
                 minutiae=Minutiae(columns["xy"][i], columns["angle"][i], columns["kind"][i]),
                 cores=columns["cores"][i],
                 deltas=columns["deltas"][i],

@@ -1,25 +1,18 @@
-"""Pattern classes, singular points, orientation field and ridge period of a finger.
+"""Pattern classes and their frequencies; what a seed draws for the pattern of its finger.
 
-Finger coordinates: pixels at 500 ppi, x to the right, y down, origin at the centre of the finger pad.
+Finger coordinates: pixels at 500 ppi, x to the right, y down, origin at the center of the finger pad.
 Angles are counter-clockwise as seen on the page (y up).
-
-The orientation is a zero-pole field (Sherlock and Monro, "A model for interpreting fingerprint topology",
-Pattern Recognition 26(7), 1993) over a smooth background that bends the ridges around the fingertip, as
-in the phase-portrait-plus-singularities models (Zhou and Gu, 2004); an arch is background alone.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import torch
 from numpy.random import Generator
-from torch import Tensor
 
-from .streams import pattern_stream
+from ...seeds import Purpose, stream
 
 
 class PatternClass(StrEnum):
@@ -82,12 +75,24 @@ class Pattern:
         return (float(x), float(y))
 
 
-def draw_pattern(seed: int) -> Pattern:
-    """The pattern of finger `seed`, of a class drawn at its natural frequency."""
-    rng = pattern_stream(seed)
+def draw_pattern(seed: int, kind: PatternClass | None = None) -> Pattern:
+    """What the ridges of a finger follow.
+
+    Args:
+        seed: Of the finger, in [0, 2**64).
+        kind: Its class; None draws one at its natural frequency.
+
+    Returns:
+        The pattern, always the same for the same arguments.
+
+    Raises:
+        BadInput: If the seed is out of range.
+    """
+    rng = stream(seed, Purpose.PATTERN)
     kinds = list(NATURAL_FREQUENCIES)
     frequencies = np.array(list(NATURAL_FREQUENCIES.values()))
-    kind = kinds[int(rng.choice(len(kinds), p=frequencies / frequencies.sum()))]
+    drawn = kinds[int(rng.choice(len(kinds), p=frequencies / frequencies.sum()))]
+    kind = kind or drawn
     whorl = kind is PatternClass.WHORL
     cores, deltas, spiral = _whorl(rng) if whorl else (*_loop(rng, kind), 0.0)
     return Pattern(
@@ -106,67 +111,6 @@ def draw_pattern(seed: int) -> Pattern:
         orientation_waves=_waves(rng, count=8, shortest=160.0, longest=500.0, amplitude=0.055),
         period_waves=_waves(rng, count=6, shortest=120.0, longest=400.0, amplitude=0.025),
     )
-
-
-def orientation(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
-    """Ridge orientation in radians (defined modulo π) at finger coordinates `x`, `y` of any one shape."""
-    angle = _background(pattern, x, y)
-    for cx, cy in pattern.cores:
-        angle = angle + torch.atan2(cy - y, x - cx) / 2
-    if len(pattern.cores) == 1:
-        return angle - _parallel_legs(pattern, x, y)
-    if len(pattern.cores) == 2:
-        return angle + _rings(pattern, x, y)
-    return angle
-
-
-def _background(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
-    """The field without its cores."""
-    sideways = x / torch.sqrt(x**2 + 130.0**2 + y.clamp(max=0.0) ** 2)
-    fingertip = torch.sigmoid((90.0 - y) / 55.0)  # ridges near the joint lie flat
-    angle = pattern.tilt - pattern.bend * sideways * fingertip
-    if pattern.kind is PatternClass.ARCH:
-        across = x / pattern.arch_width
-        rise = torch.sigmoid((120.0 - y) / 60.0) * torch.sigmoid((y + 200.0) / 70.0)
-        angle = angle - torch.atan(pattern.arch_height * across * torch.exp(0.5 - across**2 / 2) * rise)
-    for dx, dy in pattern.deltas:
-        angle = angle - torch.atan2(dy - y, x - dx) / 2
-    return angle + _field(pattern.orientation_waves, x, y)
-
-
-def _parallel_legs(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
-    """A correction in the manner of Vizcaya and Gerhardt (Pattern Recognition 29(7), 1996).
-
-    Around a bare zero the orientation turns evenly, half as fast as the direction from the core; in a
-    finger it hardly turns between the legs of a loop and faster over its top.
-    """
-    cx, cy = pattern.focus
-    # A loop opens where the orientation (direction / 2 + background) equals the direction from the core.
-    opening = 2.0 * _background_at(pattern, cx, cy)
-    direction = torch.atan2(cy - y, x - cx)
-    return pattern.leg * torch.sin(direction - opening) * _near(pattern.focus, pattern.leg_radius, x, y)
-
-
-def _rings(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
-    """The turn that makes the rings of a whorl close, or spiral as far as the pattern says."""
-    # Rings around two cores close where the background is upright.
-    excess = (_background_at(pattern, *pattern.focus) % math.pi) - math.pi / 2
-    return (pattern.spiral - excess) * _near(pattern.focus, pattern.spiral_radius, x, y)
-
-
-def _background_at(pattern: Pattern, x: float, y: float) -> float:
-    return float(_background(pattern, torch.tensor(x), torch.tensor(y)))
-
-
-def _near(point: tuple[float, float], radius: float, x: Tensor, y: Tensor) -> Tensor:
-    return torch.exp(-((x - point[0]) ** 2 + (y - point[1]) ** 2) / (2 * radius**2))
-
-
-def ridge_period(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
-    """Local ridge period in pixels at 500 ppi; ridges are wider below the deltas, finer above the cores."""
-    below = torch.sigmoid((y - 110.0) / 40.0)
-    above = torch.sigmoid((-90.0 - y) / 40.0)
-    return pattern.period * (1.0 + 0.10 * below - 0.05 * above + _field(pattern.period_waves, x, y))
 
 
 def _loop(rng: Generator, kind: PatternClass) -> tuple[Points, Points]:
@@ -214,10 +158,3 @@ def _waves(rng: Generator, count: int, shortest: float, longest: float, amplitud
     size = rng.normal(0.0, amplitude, count)
     columns = zip(k * np.cos(direction), k * np.sin(direction), phase, size, strict=True)
     return tuple(Wave(*(float(value) for value in row)) for row in columns)
-
-
-def _field(waves: tuple[Wave, ...], x: Tensor, y: Tensor) -> Tensor:
-    total = torch.zeros_like(x)
-    for wave in waves:
-        total += wave.amplitude * torch.sin(wave.kx * x + wave.ky * y + wave.phase)
-    return total

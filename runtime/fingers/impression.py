@@ -1,0 +1,98 @@
+"""Impressions: one finger on a sensor, with the template of what shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..minutiae import Template
+from .capture.draw import Capture, draw_capture
+from .capture.presets import Effects, find_preset
+from .capture.sensor import Touch, render, touch
+from .finger import Finger
+from .truth import visible_truth
+
+
+@dataclass(frozen=True, eq=False)
+class Impression:
+    """One impression of one finger at 500 ppi; images are made when they are first asked for.
+
+    Attributes:
+        finger: The finger.
+        capture: Everything that was drawn for the impression, or fixed.
+    """
+
+    finger: Finger
+    capture: Capture
+
+    @cached_property
+    def ridges(self) -> NDArray[np.float32]:
+        """float32 (H, W), the ridge map: -1 in a valley, 1 on a ridge, 0 where nothing touches.
+
+        It is the finger's ridge map, warped as the skin is, times `contact`: what a generator with ridge
+        noise takes.
+        """
+        return self._touch.ridges * self.contact
+
+    @cached_property
+    def contact(self) -> NDArray[np.float32]:
+        """float32 (H, W), the mask of contact: 0 where nothing touches, 1 where the skin does."""
+        return self._touch.contact
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """uint8 (H, W), the image of a sensor, ridges dark on a light background."""
+        return render(self._touch, self.capture)
+
+    @cached_property
+    def template(self) -> Template:
+        """What shows: minutiae, cores and deltas, moved with the skin."""
+        return visible_truth(self.capture, self.finger)
+
+    @cached_property
+    def _touch(self) -> Touch:
+        return touch(self.finger, self.capture)
+
+
+def take_impression(
+    finger: Finger, number: int, preset: str = "medium", effects: Effects | None = None
+) -> Impression:
+    """An impression of a finger.
+
+    Args:
+        finger: The finger.
+        number: Of the impression, in [0, 2**32): another number, another placement, pressure, ….
+        preset: How far impressions differ: `easy`, `medium` or `hard`.
+        effects: What is fixed instead of drawn.
+
+    Returns:
+        The impression, always the same for the same arguments, in a window of `finger.window`.
+
+    Raises:
+        BadInput: If the number is out of range, or there is no such preset.
+    """
+    return Impression(finger, draw_capture(finger, number, find_preset(preset), effects or Effects()))
+
+
+def impressions(
+    fingers: Sequence[Finger], numbers: Sequence[int], preset: str = "medium"
+) -> tuple[NDArray[np.uint8], list[Template]]:
+    """Impression `numbers[i]` of `fingers[i]`, for each i.
+
+    Args:
+        fingers: N fingers of one window size.
+        numbers: N numbers of impressions.
+        preset: How far impressions differ.
+
+    Returns:
+        Images uint8 (N, H, W) and their N templates, as `take_impression` gives them one by one.
+
+    Raises:
+        BadInput: If a number is out of range, or there is no such preset.
+    """
+    taken = [take_impression(f, n, preset) for f, n in zip(fingers, numbers, strict=True)]
+    return np.stack([one.pixels for one in taken]), [one.template for one in taken]

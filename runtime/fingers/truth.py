@@ -1,0 +1,61 @@
+"""What an impression shows of a finger: its template, moved as the skin is."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..minutiae import Minutia, MinutiaType, Point, Template
+from .capture.contact import contact_depth, line_depth
+from .capture.draw import Capture
+from .capture.placement import place
+from .finger import PPI, Finger
+from .identity.minutiae import BIFURCATION, ENDING
+
+_TYPES = {ENDING: MinutiaType.ENDING, BIFURCATION: MinutiaType.BIFURCATION}
+_CLEAR = 6.0  # pixels inside the edge of contact at which a minutia can be seen
+_COVERED = 3.0  # pixels beyond the edge of a crease or cut within which a minutia is hidden
+
+
+def visible_truth(capture: Capture, finger: Finger) -> Template:
+    """The template of an impression.
+
+    Args:
+        capture: How it is taken.
+        finger: Of what.
+
+    Returns:
+        What lies in the window, is touched by the sensor and under no crease or cut; coordinates between
+        pixels, angles as the distorted ridges run, at 500 ppi.
+    """
+    xy, angle, kind = finger.minutiae
+    heading = np.stack([np.cos(angle), -np.sin(angle)], axis=1)
+    placed = place(capture, xy)
+    # Carried along with the skin, so that rotation and distortion turn it as they turn the ridge.
+    step = place(capture, xy + 3.0 * heading) - placed
+    degrees = np.degrees(np.arctan2(-step[:, 1], step[:, 0]))
+    shown = _shown(capture, finger, xy, placed)
+    wide = capture.lines + np.array([0, 0, 0, 0, _COVERED], np.float32)
+    shown &= line_depth(wide, xy[:, 0], xy[:, 1]) < np.exp(-1.0)  # the edge of the widened line
+    minutiae = (
+        Minutia(float(x), float(y), float(a), _TYPES[int(k)])
+        for (x, y), a, k in zip(placed[shown], degrees[shown], kind[shown], strict=True)
+    )
+    cores, deltas = (_points(capture, finger, points) for points in (finger.cores, finger.deltas))
+    return Template(*capture.window, PPI, tuple(minutiae), cores, deltas)
+
+
+def _points(capture: Capture, finger: Finger, points: NDArray[np.floating]) -> tuple[Point, ...]:
+    placed = place(capture, points)
+    shown = _shown(capture, finger, points, placed)
+    return tuple(Point(float(x), float(y)) for x, y in placed[shown])
+
+
+def _shown(
+    capture: Capture, finger: Finger, points: NDArray[np.floating], placed: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Which points of the master lie in the window, well inside the contact: bool (M,)."""
+    inside = np.all((placed >= 0) & (placed <= np.array(capture.window) - 1), axis=-1)
+    x, y = points[:, 0], points[:, 1]
+    depth = contact_depth(capture.contact, finger.ridges.shape, x, y, np.zeros_like(x))  # type: ignore[arg-type]
+    return inside & (depth > _CLEAR)

