@@ -23,7 +23,7 @@ from .sections import guarded
 from .settings import Deadline, Settings
 
 if TYPE_CHECKING:
-    from onnxruntime import SessionOptions  # type: ignore[import-untyped]
+    from fingergen.runtime.backends.ort.library import onnxruntime
 
     from .profiles import Spent
     from .ways import Task
@@ -188,7 +188,7 @@ def _copying_nodes(task: Task, ours: bool, what: str) -> Check:
 
     with tempfile.TemporaryDirectory() as folder:
 
-        def with_profile(options: SessionOptions) -> None:
+        def with_profile(options: onnxruntime.SessionOptions) -> None:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
 

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
 from fingergen.runtime.backends.graphs import Inputs, graph_files, synthesis_inputs
 from fingergen.runtime.backends.ort.cuda import PROVIDER, provider_options
 from fingergen.runtime.backends.ort.gpu import CPU_PROVIDER, preload_libraries
+from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.backends.ort.sessions import Providers, Sessions, cuda_ops_library, ops_library
 from fingergen.runtime.bundle.manifest import GraphName
 from fingergen.runtime.errors import BadInput

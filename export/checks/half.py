@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 
 from fingergen.runtime import seeds
+from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.errors import FingerGenError
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map
 from fingergen.runtime.pipeline.reconstruction import to_encoder_input

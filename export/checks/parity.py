@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 
 from fingergen.runtime import seeds
+from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.errors import FingerGenError
 from fingergen.runtime.images import to_levels
 from fingergen.training.networks import Generator, Reconstructor

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from onnx import TensorProto, helper
 
 from fingergen import cpp_ops
 from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
+from fingergen.runtime.backends.ort.library import onnxruntime as ort
 
 if cpp_ops.status("onnxruntime").path is None:
     pytest.skip(str(cpp_ops.status("onnxruntime").reason), allow_module_level=True)

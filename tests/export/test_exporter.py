@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from click.testing import CliRunner
@@ -14,6 +13,7 @@ from PIL import Image
 from fingergen.export.cli import main
 from fingergen.export.onnx_graphs import weights
 from fingergen.runtime import load
+from fingergen.runtime.backends.ort.library import onnxruntime as ort
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.minutiae import Minutia, Template, minutiae_map
 from fingergen.training.checkpoints import save_generator, save_reconstruction

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 
@@ -17,6 +16,7 @@ from fingergen.export.onnx_graphs.generator import synthesis_model
 from fingergen.export.onnx_graphs.mapping import mapping_model
 from fingergen.export.onnx_graphs.ops import DOMAIN, OPS
 from fingergen.runtime import seeds
+from fingergen.runtime.backends.ort.library import onnxruntime as ort
 from fingergen.runtime.errors import FingerGenError
 from fingergen.training.networks import Encoder, Generator, Reconstructor
 

@@ -4,13 +4,13 @@ import itertools
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
 from fingergen.cpp_ops import reference
 from fingergen.export.onnx_graphs.builder import IR_VERSION, OPSET, Graph
 from fingergen.export.onnx_graphs.ops import DOMAIN, FUSED_LEAKY_RELU, OPS, PLUGIN, UPFIRDN2D
+from fingergen.runtime.backends.ort.library import onnxruntime as ort
 
 TOLERANCE = {np.float32: 1e-5, np.float16: 1e-2}
 TYPES = {np.float32: TensorProto.FLOAT, np.float16: TensorProto.FLOAT16}

@@ -19,7 +19,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnxruntime
+
+from fingergen.runtime.backends.ort.library import onnxruntime
 
 
 class Cuda:

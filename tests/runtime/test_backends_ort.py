@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from fingergen.runtime import load
@@ -13,6 +12,7 @@ from fingergen.runtime.backends import AUTO, BACKENDS, Options, nvidia, open_bac
 from fingergen.runtime.backends.batching import OutOfMemory
 from fingergen.runtime.backends.ort import cuda, gpu, tensorrt
 from fingergen.runtime.backends.ort.gpu import OnnxRuntimeBatches, gpu_files, out_of_memory
+from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.backends.ort.sessions import Sessions, ops_library
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.errors import BadInput, FingerGenError

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import onnxruntime  # type: ignore[import-untyped]
-
 from fingergen.runtime.backends import Floats
 from fingergen.runtime.backends.graphs import GraphBackend, Inputs
+from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.bundle.manifest import GraphName
 
 from ..workload import Job, Runner

@@ -46,7 +46,7 @@ class OnnxRuntime(GraphBackend):
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, options: Options) -> None:
-        import onnxruntime
+        from .library import onnxruntime
 
         super().__init__(bundle)
         workers, ops = options.workers, ops_library()

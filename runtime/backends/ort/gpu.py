@@ -34,7 +34,7 @@ def unavailable_provider(provider: str, bundle: Bundle, options: Options) -> str
     """Why `provider` cannot run `bundle` here, and the fix; None where it can."""
     if importlib.util.find_spec("onnxruntime") is None:
         return "the package onnxruntime-gpu is not installed: pip install 'onnxruntime-gpu[cuda,cudnn]'"
-    import onnxruntime
+    from .library import onnxruntime
 
     if provider not in onnxruntime.get_available_providers():
         return _no_provider(provider)
@@ -64,7 +64,7 @@ def _installed(package: str) -> bool:
 
 def _does_not_start(provider: str, graph: Path, device: int) -> str | None:
     """Why a session does not get `provider`: ONNX Runtime would go on without it, on the CPU."""
-    import onnxruntime
+    from .library import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -79,7 +79,7 @@ def _does_not_start(provider: str, graph: Path, device: int) -> str | None:
 
 def _missing_library(provider: str) -> str | None:
     """What the loader says of the provider's library: which library it needs is not there."""
-    import onnxruntime
+    from .library import onnxruntime
 
     folder = Path(onnxruntime.__file__).parent / "capi"
     library = f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
@@ -93,7 +93,7 @@ def _missing_library(provider: str) -> str | None:
 
 def preload_libraries() -> None:
     """Make CUDA and cuDNN from pip's packages known to ONNX Runtime (1.21 and later can)."""
-    import onnxruntime
+    from .library import onnxruntime
 
     if hasattr(onnxruntime, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
@@ -103,7 +103,7 @@ def preload_libraries() -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """ONNX Runtime tells of providers that fail on both outputs; our one line is enough."""
-    import onnxruntime
+    from .library import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
     try:

@@ -15,7 +15,7 @@ from ...errors import BadInput, FingerGenError
 from ..graphs import PIXELS, input_shapes
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession, SessionOptions
+    from .library import onnxruntime
 
 Providers = Sequence[str | tuple[str, dict[str, str]]]
 
@@ -33,17 +33,17 @@ class Sessions:
         files: Mapping[GraphName, str],
         providers: Callable[[GraphName], Providers],
         ops: Path | None,
-        configure: Callable[[SessionOptions], object] = lambda options: None,
+        configure: Callable[[onnxruntime.SessionOptions], object] = lambda options: None,
     ) -> None:
         self._bundle = bundle
         self._files = files
         self._providers = providers
         self._ops = ops
         self._configure = configure
-        self._sessions: dict[GraphName, InferenceSession] = {}
+        self._sessions: dict[GraphName, onnxruntime.InferenceSession] = {}
         self._loading = threading.Lock()
 
-    def __getitem__(self, graph: GraphName) -> InferenceSession:
+    def __getitem__(self, graph: GraphName) -> onnxruntime.InferenceSession:
         with self._loading:
             if graph not in self._sessions:
                 self._sessions[graph] = self._load(graph)
@@ -61,8 +61,8 @@ class Sessions:
         """What to raise for an error of a run."""
         return FingerGenError(f"{self._bundle.path}: {graph} graph: {error}")
 
-    def _load(self, graph: GraphName) -> InferenceSession:
-        import onnxruntime
+    def _load(self, graph: GraphName) -> onnxruntime.InferenceSession:
+        from .library import onnxruntime
 
         path = self._bundle.file(self._files[graph])
         options = onnxruntime.SessionOptions()
@@ -94,7 +94,7 @@ class Sessions:
         return session
 
 
-def output_name(session: InferenceSession, pixels: bool) -> str:
+def output_name(session: onnxruntime.InferenceSession, pixels: bool) -> str:
     """The name of `PIXELS`, or of a graph's other output."""
     return next(node.name for node in session.get_outputs() if (node.name == PIXELS) == pixels)
 

@@ -41,7 +41,7 @@ def unavailable(bundle: Bundle, options: Options) -> str | None:
 
 def open_backend(bundle: Bundle, options: Options) -> Backend:
     """The backend on GPU `options.device`, in float16 where the bundle has it, unless asked for another."""
-    import onnxruntime
+    from .library import onnxruntime
 
     preload_libraries()
     files, precision = gpu_files(bundle, options)

