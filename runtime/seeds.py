@@ -35,6 +35,11 @@ class Purpose(IntEnum):
     SKIN = 4  # pores and creases of a finger
     PATTERN = 5  # class, singular points, orientation and period of a finger
     IMPRESSION = 1 << 32  # the first of 2^32: one for each impression of a finger
+    TRAINING_BATCH = 1 << 62  # the first of 2^62: one for each count of images seen so far
+
+
+NUMBERS = {Purpose.IMPRESSION: 2**32, Purpose.TRAINING_BATCH: 2**62}
+"""How many streams a purpose has for each seed, where it is more than one."""
 
 
 def stream(seed: int, purpose: Purpose, number: int = 0) -> np.random.Generator:
@@ -43,15 +48,15 @@ def stream(seed: int, purpose: Purpose, number: int = 0) -> np.random.Generator:
     Args:
         seed: In [0, 2**64).
         purpose: What they are for.
-        number: Of the impression, in [0, 2**32); 0 for any other purpose.
+        number: Of the impression or training batch, in [0, `NUMBERS`[purpose]); 0 for any other purpose.
 
     Returns:
         A generator at the beginning of its stream, independent of every other seed, purpose and number.
 
     Raises:
-        BadInput: If the seed or the impression's number is out of range.
+        BadInput: If the seed or the number is out of range.
     """
-    numbers = 2**32 if purpose is Purpose.IMPRESSION else 1
+    numbers = NUMBERS.get(purpose, 1)
     if not 0 <= operator.index(number) < numbers:
         raise BadInput(f"number {number} of {purpose.name.lower()}: outside [0, {numbers})")
     return np.random.Generator(np.random.Philox(key=check_seed(seed) + ((purpose + number) << 64)))

@@ -33,12 +33,14 @@ def test_noise_has_its_own_key_and_shapes():
 
 
 def test_no_two_purposes_share_a_key():
+    counts = {purpose: seeds.NUMBERS.get(purpose, 1) for purpose in seeds.Purpose}
+    ends = {purpose: {0, min(1, count - 1), count - 1} for purpose, count in counts.items()}
     drawn = [
         seeds.stream(7, purpose, number).random(4).tobytes()
-        for purpose in seeds.Purpose
-        for number in ((0, 1, 2**32 - 1) if purpose is seeds.Purpose.IMPRESSION else (0,))
+        for purpose, numbers in ends.items()
+        for number in numbers
     ]
-    assert len(set(drawn)) == len(drawn) == len(seeds.Purpose) + 2
+    assert len(set(drawn)) == len(drawn) == len(seeds.Purpose) + 2 * len(seeds.NUMBERS)
     np.testing.assert_array_equal(seeds.edits(7, 2), seeds.stream(7, seeds.Purpose.EDITS).random((2, 2)))
 
 

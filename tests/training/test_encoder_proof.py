@@ -14,7 +14,7 @@ from fingergen.training.networks import Generator
 from fingergen.training.networks.minutiae_net import MinutiaeNet
 from fingergen.training.trainers.encoder import EncoderTrainer
 from fingergen.training.trainers.encoder_config import EncoderConfig
-from fingergen.training.trainers.minutiae import to_floats
+from fingergen.training.trainers.minutiae import pairs_to_floats
 from fingergen.training.trainers.run_dir import Interruption
 from fingergen.training.trainers.training_loop import train
 
@@ -42,7 +42,7 @@ def misdirection(images: torch.Tensor, templates: Sequence[Template]) -> float:
 
 def test_ridges_run_as_the_minutiae_of_unseen_fingers_tell(tmp_path: Path):
     source = ProceduralPairs(tmp_path / "masters", 8, WINDOW, RESOLUTION, MAP)
-    images, maps = to_floats(source.held_out(32), CPU)
+    images, maps = pairs_to_floats(source.held_out(32), CPU)
     templates = MapReader(WINDOW)(maps)
     real = misdirection(images, templates)
     assert real < 20  # else there is nothing to learn

@@ -30,7 +30,7 @@ from fingergen.training.networks.minutiae_net import MinutiaeNet, feature_distan
 from fingergen.training.trainers.adversary import Adversary
 from fingergen.training.trainers.encoder import EncoderTrainer
 from fingergen.training.trainers.encoder_config import EncoderConfig
-from fingergen.training.trainers.minutiae import MinutiaeTrainer, to_floats
+from fingergen.training.trainers.minutiae import MinutiaeTrainer, pairs_to_floats
 from fingergen.training.trainers.run_dir import Interruption
 from fingergen.training.trainers.training_loop import train
 
@@ -107,7 +107,7 @@ def test_minutiae_network_learns_its_pairs():
     trainer = MinutiaeTrainer(source, 64, 128, 4, 0, CPU)
     for _ in range(30):
         trainer.step(source.held_out(4))
-    images, maps = to_floats(source.held_out(4), CPU)
+    images, maps = pairs_to_floats(source.held_out(4), CPU)
     loss = F.binary_cross_entropy_with_logits(trainer.network(images), maps)
     assert loss < 0.8 * torch.distributions.Bernoulli(maps.mean(dim=(0, 2, 3))).entropy().mean()
 

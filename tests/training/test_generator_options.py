@@ -83,10 +83,19 @@ def test_accumulation_takes_the_step_of_the_whole_batch():
         torch.testing.assert_close(found[key], value, atol=1e-3, rtol=1e-3, msg=key)
 
 
+@pytest.mark.parametrize(("batch", "processes"), [(4, 2), (8, 4), (2, 2), (12, 2)])
+def test_every_process_must_hold_whole_groups(batch: int, processes: int, monkeypatch: pytest.MonkeyPatch):
+    """Minibatch statistics over groups of two would be another discriminator than one process trains."""
+    monkeypatch.setattr(distributed, "count", lambda: processes)
+    with pytest.raises(BadInput, match=f"--batch {batch}: must be a multiple of {4 * processes}"):
+        trainer(batch=batch)
+
+
 def test_parts_must_be_equal_in_every_process(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(distributed, "count", lambda: 8)
     with pytest.raises(
-        BadInput, match="--batch 8: must be a multiple of the 8 processes times --accumulate 2"
+        BadInput,
+        match="--batch 8: must be a multiple of 64, so that each of the 8 processes, times --accumulate 2",
     ):
         trainer(accumulate=2)
 

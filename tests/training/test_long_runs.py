@@ -52,7 +52,7 @@ class Pulse:
     def __init__(self, trainer: GeneratorTrainer) -> None:
         self.trainer = trainer
 
-    def take(self) -> dict[str, float]:
+    def compute(self) -> dict[str, float]:
         torch.rand(7)
         np.random.default_rng().random()
         return {"pulse": abs(self.trainer.samples(4).mean().item() - 0.1)}
@@ -62,7 +62,7 @@ def run(out: Path, until: int = UNTIL, measured: bool = True, **options: Any) ->
     torch.set_num_threads(1)
     trainer = GeneratorTrainer(TINY, Stripes(), {"ppi": 250}, CPU)
     if measured:
-        options |= {"measurement": Pulse(trainer), "best_by": "pulse"}
+        options |= {"metrics": Pulse(trainer), "best_by": "pulse"}
     for _ in train(trainer, out, until, EVERY, Interruption(), **options):
         pass
     return trainer

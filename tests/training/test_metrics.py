@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +13,17 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import nn
 
+from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import impressions, make_finger
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.checkpoints.files import write
 from fingergen.training.cli import main
+from fingergen.training.data.datasets import ImageFolder, ProceduralFingers
 from fingergen.training.metrics.distances import Gaussian, diversity, frechet_distance, kernel_distance
 from fingergen.training.metrics.features import FingerprintFeatures, InceptionFeatures
 from fingergen.training.metrics.fingerprints import look
-from fingergen.training.metrics.generator import GeneratorMeasurement, MeasuringConfig, to_print
+from fingergen.training.metrics.generator import GeneratorMetrics, MetricsConfig, to_print
 from fingergen.training.networks import Generator
 from fingergen.training.networks.minutiae_net import MinutiaeNet
 
@@ -172,8 +176,8 @@ def test_judges_tell_a_fingerprint_from_noise():
 
 
 def test_images_get_the_judges_resolution():
-    image = torch.full((3, 32, 32), 1.0)
-    image[:, :, :16] = -1
+    image = torch.full((3, 32, 32), 255, dtype=torch.uint8)
+    image[:, :, :16] = 0
     judged = to_print(image, 250)
     assert judged.shape == (64, 64) and judged.dtype == np.uint8
     assert (judged[5, 5], judged[5, 60]) == (0, 255)
@@ -186,60 +190,178 @@ def test_images_get_the_judges_resolution():
 class Ramps:
     """Images of random slope."""
 
-    def __init__(self) -> None:
-        self.drawn = 0
+    def __init__(self, images: int = 200) -> None:
+        slope = np.random.default_rng(0).uniform(0, 255 / 16, size=(images, 1, 1, 1))
+        self.images = torch.from_numpy((slope * np.arange(16) * np.ones((16, 1))).astype(np.uint8))
 
     def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
-        self.drawn += count
-        slope = rng.uniform(0, 255 / 16, size=(count, 1, 1, 1))
-        return torch.from_numpy((slope * np.arange(16) * np.ones((16, 1))).astype(np.uint8))
+        return self.images[rng.integers(len(self.images), size=count)]
+
+    def distinct(self, first: int, count: int) -> torch.Tensor:
+        return self.images[first : first + count]
 
 
-def measurement(folder: Path, metrics: str = "fid,kid,diversity", images: int = 70) -> GeneratorMeasurement:
+class Extractor(FingerprintFeatures):
+    """Counts what it sees."""
+
+    seen = 0
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen += len(images)
+        return super().__call__(images)
+
+
+def measurement(
+    folder: Path, metrics: str = "fid,kid,diversity", images: int = 70, source: Ramps | None = None
+) -> GeneratorMetrics:
     torch.manual_seed(0)
     generator = Generator(16, 1, 8, 1, 64, 4).eval()
-    config = MeasuringConfig(metrics_every=8, metrics=metrics, metrics_images=images, judged_images=2)
-    extractors = {"": FingerprintFeatures(MinutiaeNet(width=2).eval())}
-    return GeneratorMeasurement(config, generator, Ramps(), 50, extractors, folder)
+    config = MetricsConfig(metrics_every=8, metrics=metrics, metrics_images=images, quality_images=2)
+    extractors = {"": Extractor(MinutiaeNet(width=2).eval())}
+    return GeneratorMetrics(config, generator, source or Ramps(), 50, extractors, folder)
 
 
 def test_measurement(tmp_path: Path):
     first = measurement(tmp_path)
-    figures = first.take()
+    figures = first.compute()
     assert list(figures) == ["fid", "kid", "diversity", "real/diversity"] and first.names == [
         "fid",
         "kid",
         "diversity",
     ]
     assert figures["fid"] > 0 and figures["diversity"] > 0
-    drawn = first.source.drawn  # type: ignore[attr-defined]
+    assert seen_by(first) == 2 * 70
     state = torch.random.get_rng_state()
-    assert first.take() == figures
+    assert first.compute() == figures
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert first.source.drawn - drawn < 70, "statistics of the data are kept"  # type: ignore[attr-defined]
-    assert measurement(tmp_path).take() == figures
+    assert seen_by(first) == 3 * 70, "statistics of the data are kept in memory"
+    again = measurement(tmp_path)
+    assert again.compute() == figures
+    assert seen_by(again) == 70, "and in the run directory"
+
+
+def seen_by(metrics: GeneratorMetrics) -> int:
+    extractor = metrics.extractors[""]
+    assert isinstance(extractor, Extractor)
+    return extractor.seen
+
+
+def other_last_image(one: GeneratorMetrics) -> None:
+    assert isinstance(one.source, Ramps)
+    one.source.images[69, 0, 3, 3] ^= 1
+
+
+def other_network(one: GeneratorMetrics) -> None:
+    with torch.no_grad():
+        one.extractors[""].network.get_parameter("up.0.0.weight").mul_(1.01)
+
+
+def fewer_images(one: GeneratorMetrics) -> None:
+    one.config = replace(one.config, metrics_images=69)
+
+
+@pytest.mark.parametrize("change", [other_last_image, other_network, fewer_images])
+def test_statistics_of_other_data_are_not_used(change: Callable[[GeneratorMetrics], None], tmp_path: Path):
+    before = measurement(tmp_path).compute()
+    changed, anew = measurement(tmp_path), measurement(tmp_path / "empty")
+    change(changed)
+    change(anew)
+    found = changed.compute()
+    assert found == anew.compute() != before
+    assert seen_by(changed) == seen_by(anew) == 2 * changed.config.metrics_images
+
+
+@pytest.mark.parametrize("option", ["ppi", "quality_images"])
+def test_statistics_of_another_quality_are_not_used(option: str, tmp_path: Path):
+    one, other = (measurement(tmp_path, "quality,minutiae", images=40) for _ in range(2))
+    if option == "ppi":
+        other.ppi = 60
+    else:
+        other.config = replace(other.config, quality_images=3)
+    assert one._real_digest() != other._real_digest()
+
+
+class Pixels:
+    """The image itself as its features."""
+
+    network = nn.Identity()
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1)
+
+
+def test_an_image_of_the_data_counts_once(tmp_path: Path):
+    """The data are 200 images of noise, a perfect generator makes other images of noise. A set
+    drawn from 200 images with replacement has k(x, x) in the place of k(x, x') once in 200 times: 0.007."""
+    noise = torch.from_numpy(np.random.default_rng(0).integers(256, size=(1200, 1, 16, 16), dtype=np.uint8))
+    source = Ramps()
+    source.images, perfect = noise[:200], noise[200:]
+    found = measurement(tmp_path, "kid", images=1000, source=source)
+    found.extractors = {"": Pixels()}
+    assert [len(images) for images in found._real_images()] == [32] * 6 + [8]
+    found._made_images = lambda: iter(perfect.split(32))  # type: ignore[method-assign]
+    assert abs(found.compute()["kid"]) < 0.001
+    drawn = perfect[np.random.default_rng(3).integers(200, size=1000)]
+    found._made_images = lambda: iter(drawn.split(32))  # type: ignore[method-assign]
+    assert found.compute()["kid"] > 0.005
+
+
+def test_generated_images_are_compared_as_bytes(tmp_path: Path):
+    """As their files will be: 256 levels, nothing beyond black and white."""
+    metrics = measurement(tmp_path)
+    with torch.no_grad():
+        metrics.generator.to_rgbs[-1].bias.fill_(0.7)
+    assert metrics.generator(torch.randn(4, 8)).max() > 1
+    images = torch.cat(list(metrics._made_images()))
+    assert images.dtype == torch.uint8 and images.shape == (70, 1, 16, 16)
+    z = torch.from_numpy(np.stack([seeds.z(seed, 8) for seed in range(70)]))
+    expected = ((metrics.generator(z).detach().numpy() + 1) * 127.5).round().clip(0, 255)
+    np.testing.assert_array_equal(images.numpy(), expected.astype(np.uint8))
+
+
+@pytest.mark.parametrize("memory", [4 << 30, 0])
+def test_distinct_images_of_a_folder(memory: int, tmp_path: Path):
+    for index in range(40):
+        Image.new("L", (4, 4), index).save(tmp_path / f"{index}.png")
+    source = ImageFolder(tmp_path, 4, 1, memory=memory)
+    parts = [source.distinct(first, 16) for first in (0, 16, 32, 48)]
+    assert [len(part) for part in parts] == [16, 16, 8, 0] and parts[-1].shape == (0, 1, 4, 4)
+    levels = torch.cat(parts)[:, 0, 0, 0].tolist()
+    assert sorted(levels) == list(range(40)) != levels
+
+
+def test_distinct_images_of_procedural_fingers(tmp_path: Path):
+    source = ProceduralFingers(tmp_path, 3, 64, 32)
+    images = torch.cat([source.distinct(0, 4), source.distinct(4, 2)])
+    assert images.shape == (6, 1, 32, 32)
+    assert len({image.numpy().tobytes() for image in images}) == 6
+
+
+def test_one_image_is_too_few(tmp_path: Path):
+    with pytest.raises(BadInput, match="--metrics fid,kid,diversity: the data set has 1 image; give 2"):
+        measurement(tmp_path, source=Ramps(1)).compute()
 
 
 def test_measurement_of_the_data_itself_is_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     same = measurement(tmp_path)
     monkeypatch.setattr(same, "_made_images", same._real_images)
-    figures = same.take()
+    figures = same.compute()
     assert figures["fid"] == pytest.approx(0, abs=1e-6)
     assert figures["diversity"] == figures["real/diversity"]
 
 
 def test_damaged_statistics_are_taken_anew(tmp_path: Path):
-    figures = measurement(tmp_path).take()
+    figures = measurement(tmp_path).compute()
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    assert measurement(tmp_path).take() == figures
+    assert measurement(tmp_path).compute() == figures
 
 
 def test_judged_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     judged = measurement(tmp_path, "quality,minutiae", images=40)
     judged.extractors = {}
-    assert judged.judged == ["quality", "minutiae"]
-    figures = judged.take()
+    assert judged.quality == ["quality", "minutiae"]
+    figures = judged.compute()
     assert set(figures) == {"quality", "minutiae", "real/quality", "real/minutiae"}
     assert 0 <= figures["quality"] <= 100 and figures["minutiae"] >= 0
 
@@ -254,14 +376,14 @@ def test_judged_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"metrics_images": 1}, "--metrics-images 1: must be 2 or more"),
         ({"metrics_every": -1}, "--metrics-every -1: must be 0 or more"),
         (
-            {"metrics_images": 5, "judged_images": 6},
-            "--judged-images 6: must not be more than --metrics-images",
+            {"metrics_images": 5, "quality_images": 6},
+            "--quality-images 6: must not be more than --metrics-images",
         ),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, object], message: str):
     with pytest.raises(BadInput, match=message):
-        MeasuringConfig(**options)  # type: ignore[arg-type]
+        MetricsConfig(**options)  # type: ignore[arg-type]
 
 
 # -- command ------------------------------------------------------------------------------------------------

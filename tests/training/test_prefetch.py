@@ -8,7 +8,7 @@ import torch
 
 from fingergen.training.data.pairs import Pairs
 from fingergen.training.data.prefetch import drawn_ahead
-from fingergen.training.trainers.training_loop import step_rng
+from fingergen.training.trainers.training_loop import seed_torch, step_rng
 
 STARTS = range(8, 40, 8)
 
@@ -51,3 +51,15 @@ def refuse(start: int) -> Pairs:
 def test_error_of_a_draw_is_raised(workers):
     with pytest.raises(ValueError, match="no batch for 8"):
         list(drawn_ahead(refuse, STARTS, workers))
+
+
+def test_seeds_beyond_float64_draw_different_batches():
+    """Neighbors of 2^63 and 2^64 are one and the same float64."""
+    seeds = [0, 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 2, 2**64 - 1]
+    drawn = {step_rng(seed, images).bytes(16) for seed in seeds for images in (0, 1, 8, 2**53 + 1)}
+    assert len(drawn) == 4 * len(seeds)
+    torch_drawn = []
+    for seed in seeds:
+        seed_torch(seed, 8)
+        torch_drawn.append(torch.rand(4).numpy().tobytes())
+    assert len(set(torch_drawn)) == len(seeds)

@@ -11,12 +11,12 @@ from fingergen.runtime.errors import BadInput
 from .. import distributed
 from ..checkpoints import PUBLISHED_PPI
 from ..checkpoints.manager import StatesConfig
-from ..data.datasets import ImageFolder, ImageSource, ProceduralFingers
+from ..data.datasets import Dataset, ImageFolder, ProceduralFingers
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.minutiae_maps import PPI
 from ..data.storage import find_samples
-from ..metrics.generator import MeasuringConfig
+from ..metrics.generator import MetricsConfig
 from ..metrics.setup import measurement, pairs_of
 from ..options import config_options, refuse_idle, take
 from ..trainers.generator import GeneratorConfig, GeneratorTrainer
@@ -55,7 +55,7 @@ from .progress import train_with_bar
               help="weights of torchvision's inception_v3: look through that too")  # fmt: skip
 @config_options(GeneratorConfig)
 @config_options(StatesConfig)
-@config_options(MeasuringConfig)
+@config_options(MetricsConfig)
 def generator(
     data: Path | None,
     ppi: int | None,
@@ -87,10 +87,10 @@ def generator(
         raise BadInput("give either --data FOLDER or --fingers N")
     refuse_idle(*((["window", "masters"], "--fingers") if data else (["ppi"], "--data")))
     config = take(GeneratorConfig, options)
-    states, measuring = take(StatesConfig, options), take(MeasuringConfig, options)
+    states, measuring = take(StatesConfig, options), take(MetricsConfig, options)
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images"}
-    source: ImageSource
+    source: Dataset
     hidden = not distributed.is_main() or None  # None: shown on a terminal only
     with distributed.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
         if data is not None:
@@ -118,7 +118,7 @@ def generator(
         )  # fmt: skip
         train_with_bar(
             "generator", trainer, out, images, checkpoint_every, interrupted,
-            keep=states.keep, best_by=states.best_by, measurement=measured, workers=workers,
+            keep=states.keep, best_by=states.best_by, metrics=measured, workers=workers,
         )  # fmt: skip
 
 

@@ -26,6 +26,15 @@ class ImageSource(Protocol):
         ...
 
 
+class Dataset(ImageSource, Protocol):
+    """Images that can also be enumerated, for metrics."""
+
+    def distinct(self, first: int, count: int) -> torch.Tensor:
+        """Images `first` to `first + count - 1` of a fixed random order in which no image occurs twice: uint8
+        (N, channels, resolution, resolution), N less than `count` where the data end."""
+        ...
+
+
 class ImageFolder:
     """The images of a folder or of shards; in memory at the training resolution, if there is room.
 
@@ -61,10 +70,18 @@ class ImageFolder:
         return len(self._files)
 
     def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
-        chosen = rng.integers(len(self), size=count)
+        return self._take(rng.integers(len(self), size=count))
+
+    def distinct(self, first: int, count: int) -> torch.Tensor:
+        return self._take(np.random.default_rng(0).permutation(len(self))[first : first + count])
+
+    def _take(self, chosen: np.ndarray) -> torch.Tensor:
         if self._images is not None:
             return torch.from_numpy(self._images[chosen])
-        return torch.from_numpy(np.stack(list(self._decode([self._files[index] for index in chosen]))))
+        images = np.empty((len(chosen), *self._shape), dtype=np.uint8)
+        for index, pixels in enumerate(self._decode([self._files[index] for index in chosen])):
+            images[index] = pixels
+        return torch.from_numpy(images)
 
     def _decode(self, files: Sequence[StoredFile]) -> Iterator[np.ndarray]:
         channels, resolution, _ = self._shape
@@ -99,9 +116,27 @@ class ProceduralFingers:
         self._reduction = window // resolution
 
     def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
-        chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
-        numbers = [int(number) for number in rng.integers(2**31, size=count)]
-        images, _ = impressions(chosen, numbers)
+        return self._draw(rng.integers(len(self._fingers), size=count), rng.integers(2**31, size=count))
+
+    def distinct(self, first: int, count: int) -> torch.Tensor:
+        order = np.random.default_rng(0).permutation(len(self._fingers))
+        numbers = np.arange(first, first + count)
+        return self._draw(order[numbers % len(order)], numbers // len(order))
+
+    def _draw(self, fingers: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
+        """One impression of each of `fingers`; `numbers`: which."""
+        images, _ = impressions([self._fingers[index] for index in fingers], numbers.tolist())
         pixels = torch.from_numpy(images)[:, None].float()
         reduced = torch.nn.functional.avg_pool2d(pixels, self._reduction)
         return reduced.round().to(torch.uint8)
+
+
+def to_floats(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """uint8 images of any shape → float32 in [-1, 1] on `device`."""
+    return images.to(device).float() / 127.5 - 1
+
+
+def to_levels(images: torch.Tensor) -> torch.Tensor:
+    """Network output of any shape, nominally in [-1, 1] → the nearest of 256 levels, clipped: uint8 on the
+    CPU, as `runtime.images.to_levels`."""
+    return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()

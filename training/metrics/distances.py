@@ -42,8 +42,16 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
 def kernel_distance(one: Features, other: Features, seed: int = 0) -> float:
     """Squared maximum mean discrepancy, "KID", with the kernel (x·y / F + 1)³ (Bińkowski et al., 2018).
 
-    Unbiased, so that it may be negative; the mean over `SUBSETS` random subsets of `SUBSET_SIZE` samples
-    each, or of all samples where a set has no more than that.
+    Unbiased, so that it may be negative, if no sample occurs twice: the mean over `SUBSETS` random subsets of
+    `SUBSET_SIZE` samples each, or of as many as the smaller set has, drawn without replacement.
+
+    Args:
+        one: features (N, F) of one set, N at least 2.
+        other: features (M, F) of the other, M at least 2.
+        seed: of the choice of subsets.
+
+    Returns:
+        The distance; 0 on average for two sets of one distribution.
     """
     size = min(len(one), len(other), SUBSET_SIZE)
     if size == len(one) == len(other):

@@ -77,10 +77,10 @@ class InceptionFeatures:
         return self.network((images.expand(-1, 3, -1, -1) - mean) / std)
 
 
-def fingerprint(network: nn.Module) -> bytes:
-    """A digest of all weights of a network."""
+def weights_digest(network: nn.Module) -> bytes:
+    """SHA-256 of the names, types, shapes and values in a network's state dict."""
     digest = hashlib.sha256()
     for name, value in network.state_dict().items():
-        digest.update(name.encode())
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.digest()

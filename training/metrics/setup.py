@@ -10,7 +10,7 @@ from fingergen.runtime.errors import BadInput
 from .. import distributed
 from ..checkpoints.manager import STATE
 from ..commands.progress import train_with_bar
-from ..data.datasets import ImageSource
+from ..data.datasets import Dataset
 from ..data.minutiae_maps import PPI
 from ..data.pairs import PairFolder, PairSource, ProceduralPairs
 from ..networks import Generator
@@ -18,7 +18,7 @@ from ..networks.minutiae_net import MinutiaeNet
 from ..trainers.minutiae import MinutiaeTrainer, load_minutiae_net
 from ..trainers.run_dir import Interruption
 from .features import Extractor, FingerprintFeatures, InceptionFeatures
-from .generator import GeneratorMeasurement, MeasuringConfig
+from .generator import GeneratorMetrics, MetricsConfig
 
 MINUTIAE_NET = "minutiae_net"  # folder of its run
 MEASURED = "measured"  # folder of the data's statistics
@@ -27,16 +27,16 @@ CHECKPOINT_EVERY = 5000
 
 
 def measurement(
-    config: MeasuringConfig,
+    config: MetricsConfig,
     generator: Generator,
-    source: ImageSource,
+    source: Dataset,
     ppi: float,
     out: Path,
     pairs: Callable[[], PairSource],
     minutiae_net: Path | None,
     inception: Path | None,
     interrupted: Interruption,
-) -> GeneratorMeasurement | None:
+) -> GeneratorMetrics | None:
     """The measurement of an averaged `generator` in the run folder `out`; None if none is wanted.
 
     `ppi`: of its images; `pairs`: makes what a minutiae network is trained with, unless one is given;
@@ -58,7 +58,7 @@ def measurement(
             train_with_bar("minutiae network", trainer, folder, until, CHECKPOINT_EVERY, interrupted)
             network = trainer.network.eval().requires_grad_(False)
         extractors[""] = FingerprintFeatures(network.to(device))
-    return GeneratorMeasurement(config, generator, source, ppi, extractors, out / MEASURED)
+    return GeneratorMetrics(config, generator, source, ppi, extractors, out / MEASURED)
 
 
 def read_minutiae_net(path: Path, ppi: float) -> MinutiaeNet:

@@ -29,7 +29,8 @@ from ..networks.minutiae_net import MinutiaeNet
 from ..networks.precision import DTYPES, Precision
 from .adversary import BETAS, Adversary
 from .encoder_config import SHAPE, EncoderConfig
-from .minutiae import JUDGED, resize_maps, side_by_side, to_floats
+from .generator_config import GROUP
+from .minutiae import JUDGED, pairs_to_floats, resize_maps, side_by_side
 from .ranger import Ranger
 from .run_dir import Run
 from .training_loop import descend, restore, seed_torch, step_rng
@@ -57,11 +58,17 @@ class EncoderTrainer:
         self.config, self.source, self.device = config, source, device
         self.provenance = dict(provenance)
         self.batch_size, self.images_seen = config.batch, 0
+        processes = distributed.count()
+        if config.adversarial_weight and config.batch % (processes * min(config.batch, GROUP)):
+            raise BadInput(
+                f"--batch {config.batch}: must be a multiple of {processes * GROUP}, so that each of the"
+                f" {processes} processes holds whole groups of {GROUP} images (minibatch statistics)"
+            )
         self.sampled = min(round(config.sampled * config.batch), config.batch - 1)
-        if self.sampled % distributed.count():
+        if self.sampled % processes:
             raise BadInput(
                 f"--sampled {config.sampled}: gives {self.sampled} of {config.batch} images a step;"
-                f" must be a multiple of the {distributed.count()} processes"
+                f" must be a multiple of the {processes} processes"
             )
         self.network, self.reader, self.window = network, MapReader(window).to(device), window
         seed_torch(config.seed, 0)
@@ -138,7 +145,7 @@ class EncoderTrainer:
         config = self.config
         seed_torch(config.seed, self.images_seen)
         self.current.train()
-        images, maps = to_floats(batch, self.device)
+        images, maps = pairs_to_floats(batch, self.device)
         images = images.expand(-1, self.current.decoder.channels, -1, -1)
         if self.sampled:
             sampled_images, sampled_maps, sampled_w = self.sample_pairs(
@@ -205,7 +212,7 @@ class EncoderTrainer:
         """Sheets of map, image and reconstruction for pairs held out and for sampled ones; how many of the
         map's minutiae the network sees in the reconstruction."""
         seed_torch(self.config.seed, 2**62)  # the same latents every time
-        kinds = {"held_out": to_floats(self.source.held_out(JUDGED), self.device)}
+        kinds = {"held_out": pairs_to_floats(self.source.held_out(JUDGED), self.device)}
         if self.sampled:
             kinds["sampled"] = self.sample_pairs(self._draw_z(JUDGED))[:2]
         for kind, (images, maps) in kinds.items():

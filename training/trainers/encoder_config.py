@@ -9,6 +9,7 @@ from fingergen.runtime.errors import BadInput
 
 from ..networks.encoder import DEPTHS
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
+from .generator_config import GROUP
 
 # What a run cannot change later.
 SHAPE = (
@@ -89,6 +90,11 @@ class EncoderConfig:
             )
         check_numbers(self)
         check_sizes(self, ["batch"], most=LARGEST_BATCH)
+        if self.adversarial_weight and self.batch > GROUP and self.batch % GROUP:
+            raise BadInput(
+                f"--batch {self.batch}: with --adversarial-weight must be 1 to {GROUP} or a multiple of it"
+                " (minibatch statistics)"
+            )
         check_sizes(self, ["ema_half_life"])
         check_sizes(self, ["width"], most=1024)
         if not 16 <= self.map_size <= LARGEST_MAP:

@@ -21,11 +21,11 @@ from .. import distributed
 from ..augmentation.adaptive_strength import AdaptiveStrength
 from ..augmentation.augment import augment, draw_transforms
 from ..checkpoints import load_generator, save_generator
-from ..data.datasets import ImageSource
+from ..data.datasets import ImageSource, to_floats
 from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ..networks import Discriminator, Generator
 from ..networks.precision import DTYPES, Precision
-from .generator_config import SHAPE, GeneratorConfig
+from .generator_config import GROUP, SHAPE, GeneratorConfig
 from .run_dir import Run
 from .training_loop import descend, restore, seed_torch, step_rng
 from .warm_start import grow_discriminator, grow_generator, levels_between
@@ -51,10 +51,12 @@ class GeneratorTrainer:
     ):
         """`provenance`: plain values that describe the images, stored with the configuration; `ppi` among
         them is the resolution of the network's images, which an exported bundle goes by."""
-        if config.batch % (config.accumulate * distributed.count()):
+        processes = distributed.count()
+        if config.batch % (processes * config.accumulate * min(config.batch, GROUP)):
             raise BadInput(
-                f"--batch {config.batch}: must be a multiple of the {distributed.count()} processes "
-                f"times --accumulate {config.accumulate}"
+                f"--batch {config.batch}: must be a multiple of {processes * config.accumulate * GROUP}, so"
+                f" that each of the {processes} processes, times --accumulate {config.accumulate}, holds"
+                f" whole groups of {GROUP} images (minibatch statistics)"
             )
         self.config, self.source, self.device = config, source, device
         self.provenance = dict(provenance)
@@ -86,7 +88,7 @@ class GeneratorTrainer:
         """Advance by one batch of images, uint8 (N, C, R, R): this process's shard of it."""
         config = self.config
         seed_torch(config.seed, self.images_seen)
-        reals = batch.to(self.device).float() / 127.5 - 1
+        reals = to_floats(batch, self.device)
         number = self.images_seen // config.batch
         losses = self._step_discriminator(reals)
         if config.r1_weight and number % config.r1_interval == 0:
@@ -249,7 +251,7 @@ class GeneratorTrainer:
         spread = {
             "w": self.g_ema.map(torch.randn(1000, self.config.style_dim, device=self.device)),
             "logit/fake": self.discriminator(images),
-            "logit/real": self.discriminator(reals.to(self.device).float() / 127.5 - 1),
+            "logit/real": self.discriminator(to_floats(reals, self.device)),
         }
         run.histograms(self.images_seen, spread)
 

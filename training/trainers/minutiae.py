@@ -11,6 +11,7 @@ from fingergen.runtime.errors import BadInput
 
 from .. import distributed
 from ..checkpoints.files import read, write
+from ..data.datasets import to_floats
 from ..data.minutiae_maps import MapReader, agreement_figures
 from ..data.pairs import Pairs, PairSource
 from ..networks.minutiae_net import MinutiaeNet, map_distance
@@ -44,7 +45,7 @@ class MinutiaeTrainer:
     def step(self, batch: Pairs) -> dict[str, float]:
         """Advance by one batch."""
         self.network.train()
-        images, maps = to_floats(batch, self.device)
+        images, maps = pairs_to_floats(batch, self.device)
         loss = map_distance(self.network, images, maps)
         descend(self.optimizer, loss)
         return {"loss/map": loss.item()}
@@ -53,7 +54,7 @@ class MinutiaeTrainer:
     def sample(self, run: Run) -> None:
         """A sheet of image, map and predicted map, and how many of the minutiae are seen."""
         self.network.eval()
-        images, maps = to_floats(self.source.held_out(JUDGED), self.device)
+        images, maps = pairs_to_floats(self.source.held_out(JUDGED), self.device)
         seen = torch.sigmoid(self.network(images))
         run.log(self.images_seen, agreement_figures(self.reader(seen), self.reader(maps)))
         run.sheet(
@@ -107,9 +108,9 @@ def load_minutiae_net(path: Path) -> tuple[MinutiaeNet, dict[str, Any]]:
     return network.eval().requires_grad_(False), config
 
 
-def to_floats(pairs: Pairs, device: torch.device) -> tuple[Tensor, Tensor]:
+def pairs_to_floats(pairs: Pairs, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images in [-1, 1] and maps in [0, 1]."""
-    return pairs.images.to(device).float() / 127.5 - 1, pairs.maps.to(device).float() / 255
+    return to_floats(pairs.images, device), pairs.maps.to(device).float() / 255
 
 
 def resize_maps(maps: Tensor, size: int) -> Tensor:

@@ -20,6 +20,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 
 from .. import distributed
+from ..data.datasets import to_levels
 
 
 class Run:
@@ -106,8 +107,7 @@ class Run:
 def contact_sheet(images: torch.Tensor, columns: int) -> np.ndarray:
     """Float images (N, C, H, W) in [-1, 1] → uint8 (rows·H, columns·W, C); N must fill the rows."""
     n, channels, height, width = images.shape
-    pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    tiles = pixels.reshape(n // columns, columns, channels, height, width).permute(0, 3, 1, 4, 2)
+    tiles = to_levels(images).reshape(n // columns, columns, channels, height, width).permute(0, 3, 1, 4, 2)
     return tiles.reshape(n // columns * height, columns * width, channels).numpy()
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.seeds import Purpose, stream
 
 from .. import distributed
 from ..checkpoints.manager import Savable, States
@@ -45,8 +46,8 @@ class Trainer(Savable, Protocol[Batch]):
 
 
 def step_rng(seed: int, images_seen: int) -> np.random.Generator:
-    """Randomness of the batch that is drawn once `images_seen` images have been seen."""
-    return np.random.Generator(np.random.Philox(key=[seed, images_seen]))
+    """Random numbers of the batch that is drawn once `images_seen` images have been seen."""
+    return stream(seed, Purpose.TRAINING_BATCH, images_seen)
 
 
 def seed_torch(seed: int, images_seen: int) -> None:
@@ -83,14 +84,14 @@ def descend(
         optimizer.step()
 
 
-class Measurement(Protocol):
-    """Figures of what is being trained, taken every `every` images; must leave the run as it was."""
+class Metrics(Protocol):
+    """Metrics of what is being trained, computed every `every` images; they must leave the run as it was."""
 
     every: int
-    names: Sequence[str]  # of the figures
+    names: Sequence[str]
 
-    def take(self) -> dict[str, float]:
-        """The figures; the same ones for the same weights."""
+    def compute(self) -> dict[str, float]:
+        """Name → value; the same values for the same weights."""
         ...
 
 
@@ -122,15 +123,15 @@ def train(
     *,
     keep: int = KEEP,
     best_by: str | None = None,
-    measurement: Measurement | None = None,
+    metrics: Metrics | None = None,
     workers: int = 0,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Train in the folder `out` until `images` have been seen; yields (images seen, losses) after each step.
 
-    Continues from the newest whole state in `out`. Every `checkpoint_every` images, at each `measurement`,
-    and at the end or when interrupted, it writes samples and the state; the last `keep` states are kept, and
-    the best one by the figure `best_by` of `metrics.jsonl`. Killed at any moment, a run that is started again
-    ends as it would have without. `workers`: of `drawn_ahead`. FingerGenError if a loss is no finite number.
+    Continues from the newest whole state in `out`. Every `checkpoint_every` images, whenever `metrics` are
+    due, and at the end or when interrupted, it writes samples and the state; the last `keep` states are kept,
+    and the best one by the figure `best_by` of `metrics.jsonl`. Killed at any moment, a run that is started
+    again ends as it would have without. `workers`: of `drawn_ahead`. FingerGenError if a loss is not finite.
 
     Of several processes the main one writes, so all must see the same folder; they stop at the same step.
     """
@@ -153,11 +154,11 @@ def train(
         if run:
             means.log(run, trainer.images_seen)
             trainer.sample(run)
-            if measurement and measure:
-                run.log(trainer.images_seen, measurement.take())
+            if metrics and measure:
+                run.log(trainer.images_seen, metrics.compute())
             figures = run.figures(trainer.images_seen)
             states.save(trainer, figures.get(best_by) if best_by else None)
-            if best_by and best_by not in {*figures, *(measurement.names if measurement else ())}:
+            if best_by and best_by not in {*figures, *(metrics.names if metrics else ())}:
                 known = ", ".join(sorted(figures))
                 raise BadInput(f"--best-by {best_by}: no such figure; there are {known}")
 
@@ -176,7 +177,7 @@ def train(
                     )
                 if run and means.add(losses):
                     means.log(run, trainer.images_seen)
-                measure = measurement is not None and crosses(before, trainer.images_seen, measurement.every)
+                measure = metrics is not None and crosses(before, trainer.images_seen, metrics.every)
                 if measure or crosses(before, trainer.images_seen, checkpoint_every):
                     write(measure)
                     saved = trainer.images_seen
