@@ -18,7 +18,7 @@ PARTS = ("runtime", "export", "training", "cpp_ops", "benchmarks")
 sys.path.insert(0, str(ROOT / "cpp_ops" / "build_support"))
 import libraries  # noqa: E402
 
-package_dir = {f"fingergen.{part}": part for part in PARTS}
+package_dir = {"fingergen": "src/fingergen"} | {f"fingergen.{part}": part for part in PARTS}
 packages = list(package_dir) + [
     f"fingergen.{part}.{package}" for part in PARTS for package in find_packages(part)
 ]

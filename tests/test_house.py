@@ -3,9 +3,13 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+import fingergen
+import fingergen.runtime
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("runtime", "export", "training", "cpp_ops", "benchmarks")
@@ -22,22 +26,37 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_import_rules():
-    result = run("lint-imports", "--config", "pyproject.toml", "--no-cache")
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package `fingergen` as an installation lays it out, for tools that read files."""
+    folder = tmp_path_factory.mktemp("package")
+    for name, source in [(".", "src/fingergen"), *zip(PARTS, PARTS, strict=True)]:
+        for path in (ROOT / source).rglob("*.py"):
+            link = folder / "fingergen" / name / path.relative_to(ROOT / source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+    return folder
+
+
+def test_import_rules(package: Path):
+    result = run("lint-imports", "--config", "pyproject.toml", "--no-cache", PYTHONPATH=str(package))
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_lint():
     result = run("ruff", "check", "--no-cache", ".")
     assert result.returncode == 0, result.stdout
-
-
-def test_types(tmp_path):
-    # Where an editable install puts the parts is known to Python's import alone, not to mypy.
-    (tmp_path / "fingergen").symlink_to(ROOT)
-    parts = (argument for part in PARTS for argument in ("-p", f"fingergen.{part}"))
-    result = run("mypy", *parts, MYPYPATH=str(tmp_path))
+    result = run("ruff", "format", "--check", "--no-cache", ".")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_types(package: Path):
+    result = run("mypy", "-p", "fingergen", MYPYPATH=str(package))
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_version_has_one_source():
+    assert fingergen.__version__ == fingergen.runtime.__version__ == version("fingergen")
 
 
 def test_runtime_imports_no_heavy_library():

@@ -1,0 +1,69 @@
+"""Checks in fresh environments: `nox` runs lint, types and the fast tests; `nox -s slow docs fuzz` the rest.
+
+CPU-only machines: `NOX_TORCH_INDEX=https://download.pytorch.org/whl/cpu nox` installs PyTorch without CUDA.
+"""
+
+import os
+
+import nox
+
+nox.needs_version = ">=2024.4"
+nox.options.sessions = ["lint", "types", "fast"]
+nox.options.reuse_existing_virtualenvs = True
+
+HOUSE = "tests/test_house.py"
+
+
+def install(session: nox.Session) -> None:
+    """FingerGen as a user installs it, with everything that tests need."""
+    index = os.environ.get("NOX_TORCH_INDEX")
+    if index:
+        torch = next(
+            each
+            for each in nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["train"]
+            if each.startswith("torch==")
+        )
+        session.install(torch, "--index-url", index)
+    session.install(".[dev]")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting, import rules and the other house rules."""
+    install(session)
+    session.run("pytest", HOUSE, "-k", "not types", *session.posargs)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy over every part."""
+    install(session)
+    session.run("pytest", HOUSE, "-k", "types", *session.posargs)
+
+
+@nox.session
+def fast(session: nox.Session) -> None:
+    """The fast tests with coverage; the floor is in pyproject.toml."""
+    install(session)
+    session.run("pytest", "-m", "not slow", "--cov", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The tests that train, build or compare at length."""
+    install(session)
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, with warnings as errors, into site/."""
+    session.install(".[docs]")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """The fuzz tests of everything that reads files of others."""
+    install(session)
+    session.run("pytest", "-k", "fuzz", *session.posargs)
