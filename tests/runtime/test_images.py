@@ -37,6 +37,24 @@ def test_to_picture():
     assert images.to_picture(colour)[0, 0].tolist() == [0, 7, 0]
 
 
+def test_resize_is_bicubic():
+    """Keys' cubic convolution with a = -1/2 (Keys 1981), at the pixels' centers; sizes that halve average."""
+
+    def cubic(x: float) -> float:
+        x = abs(x)
+        if x < 1:
+            return 1.5 * x**3 - 2.5 * x**2 + 1
+        return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+
+    line = np.array([10, 10, 200, 90, 30, 160, 60, 60], np.uint8)
+    image = np.repeat(line[None], 8, axis=0)
+    found = images.resize(image, 16)
+    assert found.shape == (16, 16) and (found == found[:1]).all()
+    for x in range(6, 10):  # away from the borders
+        weights = [cubic((x + 0.5) / 2 - 0.5 - k) for k in range(8)]
+        assert abs(int(found[0, x]) - np.dot(weights, line)) <= 1
+
+
 def test_resize_keeps_what_has_the_size():
     image = ramp(32, 32)
     assert images.resize(image, 32) is image
