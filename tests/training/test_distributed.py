@@ -178,6 +178,7 @@ def train_minutiae_net(out: Path, images: int) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_generator_of_two_processes(tmp_path: Path):
     train_generator(tmp_path / "one", 192)
     together(train_generator, tmp_path / "two", 96)
@@ -191,6 +192,7 @@ def test_generator_of_two_processes(tmp_path: Path):
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_minutiae_network_of_two_processes(tmp_path: Path):
     train_minutiae_net(tmp_path / "one", 96)
     together(train_minutiae_net, tmp_path / "two", 96)
@@ -228,6 +230,7 @@ def options(tmp_path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_torchrun_is_interrupted_and_continues(options: list[str], tmp_path: Path):
     first = start(*options, "--batch=8", launcher="torchrun")
     while not (tmp_path / "run" / "state.pt").exists():
@@ -244,6 +247,7 @@ def test_torchrun_is_interrupted_and_continues(options: list[str], tmp_path: Pat
     assert load_generator(tmp_path / "run" / "state.pt").images_seen == seen + 64
 
 
+@pytest.mark.slow
 def test_accelerate_launches_processes_that_join(options: list[str]):
     process = start(*options, "--batch=3", launcher="accelerate")
     output, _ = process.communicate(timeout=120)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from fingergen.training.checkpoints import load_reconstruction
@@ -61,6 +62,7 @@ def train_encoder(out: Path, images: int) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_encoder_of_two_processes(tmp_path: Path):
     train_encoder(tmp_path / "one", 64)
     together(train_encoder, tmp_path / "two", 32)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from skimage.feature import structure_tensor
 
@@ -40,6 +41,7 @@ def misdirection(images: torch.Tensor, templates: Sequence[Template]) -> float:
     return float(np.mean(angles))
 
 
+@pytest.mark.slow
 def test_ridges_run_as_the_minutiae_of_unseen_fingers_tell(tmp_path: Path):
     source = ProceduralPairs(tmp_path / "masters", 8, WINDOW, RESOLUTION, MAP)
     images, maps = pairs_to_floats(source.held_out(32), CPU)

@@ -266,6 +266,7 @@ def large_maps(masters) -> ProceduralPairs:
     return ProceduralPairs(masters, 4, WINDOW, RESOLUTION, 128)
 
 
+@pytest.mark.slow
 def test_the_spatial_path_learns_where_ridges_run(generator, large_maps):
     """After one batch, seen again and again, most of the images' variance is told by their maps."""
     trainer = trainer_of(generator, large_maps, **SPATIAL, learning_rate=0.01, l2_weight=10.0)
@@ -279,6 +280,7 @@ def test_the_spatial_path_learns_where_ridges_run(generator, large_maps):
     assert [each.shape for each in noise] == [(2, 1, side, side) for side in (8, 8, 16, 16, 32, 32)]
 
 
+@pytest.mark.slow
 def test_a_run_with_a_discriminator_resumes_to_the_bit(tmp_path, generator, large_maps):
     initial = {name: value.clone() for name, value in generator.state_dict().items()}
     advance(trainer_of(generator, large_maps, **SPATIAL), tmp_path / "whole", 16)
@@ -410,6 +412,7 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path, generator, pro
     assert rows[0] == rows[1] != ""
 
 
+@pytest.mark.slow
 def test_w_plus_with_noise_maps_and_without_the_average(tmp_path, generator, large_maps):
     """Every option that changes what is stored: trained with Ranger, killed beyond its first slow step."""
     options = {**SPATIAL, "adversarial_weight": 0.0, "w_plus": True, "start_from_latent_avg": False}

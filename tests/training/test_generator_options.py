@@ -147,6 +147,7 @@ def test_state_without_augmentation_or_scalers_is_continued(tmp_path: Path):
     advance(after, 1)
 
 
+@pytest.mark.slow
 def test_strength_rises_with_overfitting_only():
     """Four images are soon learnt by heart; images like the generator's own can't be told from them."""
     config = replace(TINY, augment=True, ada_length=400, ada_interval=16, r1_weight=0.0, path_weight=0.0)
@@ -185,6 +186,7 @@ def test_start_from_a_checkpoint(tmp_path: Path):
         trainer(style_dim=16).start_from(tmp_path / "own.pt")
 
 
+@pytest.mark.slow
 def test_compilation_changes_no_result(monkeypatch: pytest.MonkeyPatch):
     """The graphs that PyTorch captures; what it makes of them is its own affair, and takes minutes here."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))

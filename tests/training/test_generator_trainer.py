@@ -84,6 +84,7 @@ def test_path_lengths_of_a_linear_map():
     torch.testing.assert_close(lengths, 3 * direction.flatten(1).norm(dim=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -107,6 +108,7 @@ def test_training_moves_towards_the_data(stripes: Path, tmp_path: Path, options:
     assert after < 0.25
 
 
+@pytest.mark.slow
 def test_resumed_run_ends_bit_equal(stripes: Path, tmp_path: Path):
     whole = tiny_trainer(stripes)
     advance(whole, tmp_path / "whole", 320)
@@ -134,6 +136,7 @@ def test_state_of_another_shape_is_refused(stripes: Path, tmp_path: Path):
         tiny_trainer(stripes, style_dim=8).load(tmp_path / "state.pt")
 
 
+@pytest.mark.slow
 def test_command_writes_a_run_and_continues_it(stripes: Path, tmp_path: Path):
     command = [
         "generator",

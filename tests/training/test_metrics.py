@@ -409,6 +409,7 @@ def command(data: Path, out: Path, *options: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_command_measures_and_keeps_the_best(pairs: Path, tmp_path: Path):
     """The minutiae network is trained first, and serves a second run."""
     options = ["--metrics=fid,kid", "--best-by=fid", "--keep=1"]
