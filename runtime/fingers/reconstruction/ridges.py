@@ -1,0 +1,64 @@
+"""From a template, and the fields that a network reads off it, to a ridge map with these minutiae."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...minutiae import MinutiaType, Template
+from .phase import phase
+
+Floats = NDArray[np.floating]
+
+PERIOD = 9.0  # pixels at 500 ppi that a log period of 0 stands for
+LOG_SCALE = 4.0  # a field of period holds LOG_SCALE · log(period / PERIOD)
+
+_UNTOUCHED = 0.03  # weight of the fields where there is no contact, beside 1 where there is
+_STEEPNESS = 2.0  # of the profile of ridges, as grown ones have it
+
+
+class Reconstruction(NamedTuple):
+    """What a template's finger left, as a generator with ridge noise takes it."""
+
+    ridges: NDArray[np.float32]  # (S, S), -1 in a valley … 1 on a ridge, times contact
+    contact: NDArray[np.float32]  # (S, S), 0 … 1
+
+
+def reconstruct_ridges(template: Template, fields: Floats, size: int) -> Reconstruction:
+    """The ridge map that has a template's minutiae and no others.
+
+    Args:
+        template: Of a square field of view.
+        fields: (4, C, C), at the centers of cells: cosine and sine of twice the orientation, LOG_SCALE times
+            the logarithm of the period over PERIOD, and contact, 0 to 1.
+        size: Pixels a side of the result, which shows the field of view; divides by 32.
+
+    Returns:
+        The ridge map and the mask of contact.
+    """
+    scale = size / template.width
+    twice_cos, twice_sin, log_period, contact = (enlarge(field, size) for field in fields)
+    orientation = 0.5 * np.arctan2(twice_sin, twice_cos)
+    period = PERIOD * np.exp(log_period / LOG_SCALE) * scale
+    xy = np.array([(m.x, m.y) for m in template.minutiae], np.float64).reshape(-1, 2)
+    xy = (xy + 0.5) * scale - 0.5
+    angle = np.radians(np.array([m.angle for m in template.minutiae], np.float64))
+    ending = np.array([m.type is MinutiaType.ENDING for m in template.minutiae], bool)
+    typed = np.array([m.type is not MinutiaType.OTHER for m in template.minutiae], bool)
+    weight = _UNTOUCHED + (1 - _UNTOUCHED) * contact
+    wave = np.cos(phase(orientation, period, xy, angle, ending, typed, weight))
+    ridges = np.tanh(_STEEPNESS * wave) / math.tanh(_STEEPNESS)
+    return Reconstruction((ridges * contact).astype(np.float32), contact.astype(np.float32))
+
+
+def enlarge(field: Floats, size: int) -> Floats:
+    """A square field (C, C) at the centers of `size` by `size` pixels: bilinear, constant at the border."""
+    cells = field.shape[0]
+    at = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
+    low = np.minimum(at.astype(int), cells - 2)
+    part = (at - low)[:, None]
+    rows = (1 - part) * field[low] + part * field[low + 1]
+    return (1 - part.T) * rows[:, low] + part.T * rows[:, low + 1]
