@@ -29,7 +29,7 @@ def field_model(network: FieldNet) -> onnx.ModelProto:
         x = _blocks(graph, network.deep, x)
     for number, (pair, skipped) in enumerate(zip(network.up, reversed(finer), strict=True)):
         with graph.scope(f"up.{number}"):
-            scales = graph.constant("scales", [1.0, 1.0, 2.0, 2.0])
+            scales = graph.constant("scales", np.array([1.0, 1.0, 2.0, 2.0]))
             x = graph.add("Resize", x, "", scales, name="resized", mode="linear")
             x = _blocks(graph, pair, graph.add("Concat", x, skipped, axis=1))  # type: ignore[arg-type]
     x = _convolution(graph, network.leave, x)
@@ -84,5 +84,5 @@ def _convolution(graph: Graph, layer: nn.Conv2d, x: str) -> str:
     assert layer.bias is not None
     weight = graph.constant("weight", array(layer.weight))
     bias = graph.constant("bias", array(layer.bias))
-    (pad, _), (stride, _) = layer.padding, layer.stride
-    return graph.add("Conv", x, weight, bias, pads=[pad] * 4, strides=[stride] * 2)  # type: ignore[list-item]
+    pads, strides = [layer.kernel_size[0] // 2] * 4, list(layer.stride)
+    return graph.add("Conv", x, weight, bias, pads=pads, strides=strides)

@@ -99,7 +99,8 @@ def fields(finger: Finger, capture: Capture) -> NDArray[np.float32]:
     """
     x, y = skin_points(capture)
     step = capture.window[0] // CELLS
-    (xv, xu), (yv, yu) = (np.gradient(each) for each in (x, y))
+    xu, yu = np.gradient(x, axis=1), np.gradient(y, axis=1)
+    xv, yv = np.gradient(x, axis=0), np.gradient(y, axis=0)
     middle = slice(step // 2, None, step)
     x, y, xu, xv, yu, yv = (each[middle, middle] for each in (x, y, xu, xv, yu, yv))
 

@@ -45,7 +45,7 @@ class _Level:
         return self.diagonal * x - self.couple(x)
 
 
-def solve(right: Floats, below: Floats, sides: Floats, anchors: Floats | float = 0.0) -> NDArray[np.float64]:
+def solve(right: Floats, below: Floats, sides: Floats, anchors: Floats | float = 0.0) -> Floats:
     """Solve A x = b for several right-hand sides.
 
     Args:
@@ -63,10 +63,11 @@ def solve(right: Floats, below: Floats, sides: Floats, anchors: Floats | float =
     signs = [_alignment(level) for level in levels[:-1]]
     last = _dense_inverse(levels[-1])
 
-    x = np.zeros_like(sides, dtype=np.float64)
-    residual = sides.astype(np.float64)
+    x: Floats = np.zeros(sides.shape)
+    residual: Floats = sides.astype(np.float64)
     goal = _TOLERANCE**2 * _dot(residual, residual)
-    direction, old = np.zeros_like(x), np.ones((len(sides), 1, 1))
+    direction: Floats = np.zeros(sides.shape)
+    old: Floats = np.ones((len(sides), 1, 1))
     for iteration in range(_ITERATIONS):
         if np.all(_dot(residual, residual) <= goal):
             break
