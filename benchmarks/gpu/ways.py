@@ -14,10 +14,15 @@ import torch
 from torch import Tensor
 
 from fingergen.runtime.backends.graphs import Inputs, graph_files, synthesis_inputs
-from fingergen.runtime.backends.ort.cuda import PROVIDER, provider_options
-from fingergen.runtime.backends.ort.gpu import CPU_PROVIDER, preload_libraries
+from fingergen.runtime.backends.ort.gpu import CUDA_PROVIDER, cuda_options, preload_libraries
 from fingergen.runtime.backends.ort.library import onnxruntime
-from fingergen.runtime.backends.ort.sessions import Providers, Sessions, cuda_ops_library, ops_library
+from fingergen.runtime.backends.ort.sessions import (
+    CPU_PROVIDER,
+    Providers,
+    Sessions,
+    cuda_ops_library,
+    ops_library,
+)
 from fingergen.runtime.bundle.manifest import GraphName
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import load_generator
@@ -165,14 +170,14 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """Of the float16 synthesis graph on the task's device, with `ops` by our kernels; `more` options of the
     CUDA provider. `CannotRun` where one of them is not there."""
-    if task.on_gpu and PROVIDER not in onnxruntime.get_available_providers():
-        raise CannotRun(f"this ONNX Runtime has no {PROVIDER}")
+    if task.on_gpu and CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        raise CannotRun(f"this ONNX Runtime has no {CUDA_PROVIDER}")
     library = (cuda_ops_library() if task.on_gpu else ops_library()) if ops else None
     if ops and library is None:
         raise CannotRun("our ops library was not built for this device")
 
     def providers(graph: GraphName) -> Providers:
-        return [(PROVIDER, {**provider_options(0), **more}), CPU_PROVIDER] if task.on_gpu else [CPU_PROVIDER]
+        return [(CUDA_PROVIDER, {**cuda_options(0), **more}), CPU_PROVIDER] if task.on_gpu else [CPU_PROVIDER]
 
     if task.on_gpu:
         preload_libraries()

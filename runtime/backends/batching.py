@@ -13,46 +13,63 @@ from ..errors import FingerGenError
 T = TypeVar("T")
 
 
-class OutOfMemory(FingerGenError):
-    """The GPU has no memory left for a batch."""
+class BatchFailed(FingerGenError):
+    """A batch did not run; as a rule for want of memory, so that a smaller one may."""
 
 
 class BatchLimit:
-    """The largest batch that fits into memory: `largest` until one did not, then smaller and smaller.
+    """The largest batch that runs: `largest` until one failed, then what ran instead. For many threads.
 
-    `owner` is for the message. May be used from many threads.
+    Libraries say in words alone, which change, that memory is full. So whatever the failure, a batch is tried
+    again at half its size; a failure with another reason comes back from the smallest batch too.
     """
 
     def __init__(self, owner: str, largest: int, smallest: int = 1) -> None:
+        """`owner` is for the message."""
         self.images = largest
         self._owner = owner
         self._smallest = smallest
         self._lock = threading.Lock()
 
     def fit(self, images: int, attempt: Callable[[int], T]) -> T:
-        """`attempt(limit)` for `images` images, again with half the limit whenever it raises `OutOfMemory`.
+        """Run a call, in smaller batches where larger ones fail.
 
-        Raises that error when the smallest batch does not fit either. Each halving is logged as a warning.
+        Args:
+            images: of the call.
+            attempt: runs the call in batches of at most so many images, or raises `BatchFailed`.
+
+        Returns:
+            What `attempt` returned. If smaller batches were needed they are the limit from now on, which is
+            logged as a warning.
+
+        Raises:
+            BatchFailed: the smallest batch does not run either.
         """
+        limit, failed = self.images, 0
         while True:
-            limit = self.images
             try:
-                return attempt(limit)
-            except OutOfMemory as error:
-                self._lower(min(limit, images), error)
+                result = attempt(limit)
+            except BatchFailed as error:
+                tried = min(limit, images)
+                if tried <= self._smallest:
+                    raise
+                failed, reason = failed or tried, str(error)
+                limit = max(tried // 2, self._smallest)
+                continue
+            if failed:
+                self._lower(limit, failed, reason)
+            return result
 
-    def _lower(self, tried: int, error: OutOfMemory) -> None:
+    def _lower(self, limit: int, failed: int, reason: str) -> None:
         with self._lock:
-            if tried <= self._smallest:
-                raise error
-            smaller = max(tried // 2, self._smallest)
-            if smaller < self.images:  # another thread may have lowered it meanwhile
-                self.images = smaller
+            if limit < self.images:  # another thread may have lowered it meanwhile
+                self.images = limit
                 logging.getLogger(__name__).warning(
-                    "%s: no GPU memory for a batch of %d; batches of %d from now on",
+                    "%s: no batch of %d here; batches of %d from now on (%s)",
                     self._owner,
-                    tried,
-                    smaller,
+                    failed,
+                    limit,
+                    reason,
                 )
 
 

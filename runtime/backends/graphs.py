@@ -1,8 +1,7 @@
-"""A bundle's graphs as arrays in and out: what all backends share."""
+"""A bundle's graphs as arrays in and out: names, shapes and files."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,54 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..bundle.encoded import Encoded, code_shape, split
+from ..bundle.encoded import code_shape
 from ..bundle.manifest import GraphName, Manifest
-from ..images import Pixels, to_levels
-from . import Floats, Precision
 
+Floats = NDArray[np.float32]
 Inputs = dict[str, Floats]
 """A graph's inputs by name: of length N, or of length 1 for all N. The first of them is never shared."""
 
 PIXELS = "pixels"
 """Second output of a synthesis graph, uint8: its image in 256 levels. Older bundles have none."""
-
-
-class GraphBackend(ABC):
-    """The methods of `Backend` that run a graph, by way of one: `run`."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-
-    @abstractmethod
-    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
-        """The graph's output (N, …) for inputs of any N: float32, or its `PIXELS`."""
-
-    def makes_pixels(self, graph: GraphName) -> bool:
-        """Whether the graph, as it runs here, has the output `PIXELS`."""
-        return False
-
-    def map(self, z: Floats) -> Floats:
-        return self.run("mapping", {"z": z})
-
-    def synthesize(self, w: Floats, noise: Sequence[Floats]) -> Floats:
-        return self.run("synthesis", synthesis_inputs(w, noise))
-
-    def encode(self, maps: Floats) -> Encoded:
-        return split(self.run("encoder", {"map": maps}), self._bundle.manifest)
-
-    def decode(self, w: Floats, noise: Sequence[Floats]) -> Floats:
-        return self.run(self._decoder, synthesis_inputs(w, noise))
-
-    def render(self, w: Floats, noise: Sequence[Floats], decoder: bool = False) -> Pixels:
-        graph = self._decoder if decoder else "synthesis"
-        inputs = synthesis_inputs(w, noise)
-        if self.makes_pixels(graph):
-            return self.run(graph, inputs, pixels=True)
-        return to_levels(self.run(graph, inputs))
-
-    @property
-    def _decoder(self) -> GraphName:
-        return "decoder" if self._bundle.manifest.graphs.decoder else "synthesis"
 
 
 def synthesis_inputs(w: Floats, noise: Sequence[Floats]) -> Inputs:
@@ -102,7 +62,7 @@ def output_shape(manifest: Manifest, graph: GraphName) -> tuple[int, ...]:
 
 
 def empty_result(manifest: Manifest, graph: GraphName, images: int, pixels: bool) -> NDArray[Any]:
-    """Room for what `GraphBackend.run` returns."""
+    """Room for what `Backend.compute` returns."""
     return np.empty((images, *output_shape(manifest, graph)), np.uint8 if pixels else np.float32)
 
 
@@ -114,13 +74,13 @@ def graph_names(manifest: Manifest) -> list[GraphName]:
 GRAPHS: tuple[GraphName, ...] = ("mapping", "synthesis", "encoder", "decoder")
 
 
-def graph_files(manifest: Manifest, precision: Precision | None) -> Mapping[GraphName, str]:
+def graph_files(manifest: Manifest, precision: str | None) -> Mapping[GraphName, str]:
     """The ONNX file of each graph, in `precision` where the bundle has it in that, else in float32."""
     plain = {name: getattr(manifest.graphs, name) for name in graph_names(manifest)}
     return plain | dict(manifest.precisions.get(precision or "fp32", {}))
 
 
-def lacks_precision(bundle: Bundle, precision: Precision | None) -> str | None:
+def lacks_precision(bundle: Bundle, precision: str | None) -> str | None:
     """Why the bundle's ONNX graphs cannot run in `precision`; None where they can."""
     if precision in (None, "fp32") or bundle.manifest.precisions.get(precision):
         return None

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from ..backends import CALLS_IN_FLIGHT
 from ..errors import FingerGenError
 from .synthesis import Synthesis
-
-LANES = 2
-"""Calls of the backend under way at once: one computes while the arrays of the other come and go."""
 
 LARGEST_BATCH = 256
 GAIN = 1.05  # a larger batch that is faster by less is not worth its memory and latency
@@ -33,7 +31,7 @@ def try_batches(steps: Synthesis, seconds: float = 5.0, largest: int = LARGEST_B
     """
     trials: list[Trial] = []
     began = time.perf_counter()
-    with ThreadPoolExecutor(LANES, thread_name_prefix="trial") as lanes:
+    with ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="trial") as lanes:
         batch = 1
         while batch <= largest and not (trials and time.perf_counter() - began > seconds):
             try:
@@ -60,5 +58,5 @@ def _rate(steps: Synthesis, batch: int, lanes: ThreadPoolExecutor, seconds: floa
     steps.compute(drawn)  # the first call of a size may compile, and allocates
     began, calls = time.perf_counter(), 0
     while calls == 0 or time.perf_counter() - began < seconds:
-        calls += len(list(lanes.map(steps.compute, [drawn] * 2 * LANES)))
+        calls += len(list(lanes.map(steps.compute, [drawn] * 2 * CALLS_IN_FLIGHT)))
     return calls * batch / (time.perf_counter() - began)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from ..backends import CALLS_IN_FLIGHT
 from ..cli.tables import align
 from ..images import Pixels
-from .batch_size import LANES
 from .stages import Pipeline, Stage
 from .synthesis import batches
 
@@ -44,7 +44,7 @@ class Report:
     """A run at full speed.
 
     `device_seconds`: when at least one call of the backend was under way. `batch_latency_ms`: percentiles of
-    a call's duration, with `LANES` calls under way. `destination`: `disk`, or `discarded`.
+    a call's duration, with `CALLS_IN_FLIGHT` calls under way. `destination`: `disk`, or `discarded`.
     """
 
     backend: str
@@ -136,8 +136,8 @@ class FullSpeed(Generic[Job, Numbers]):
         self._write_image = write
         self._calls = _Calls()
         self._stages = [
-            Stage("draw numbers", self._draw, workers, room=LANES),
-            Stage("compute", self._compute, LANES, room=2 * batch),
+            Stage("draw numbers", self._draw, workers, room=CALLS_IN_FLIGHT),
+            Stage("compute", self._compute, CALLS_IN_FLIGHT, room=2 * batch),
             Stage("make pixels", self._finish, workers, room=2 * workers),
         ]
         if write is not None:

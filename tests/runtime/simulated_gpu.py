@@ -30,6 +30,7 @@ class Cuda:
         self.capacity = capacity
         self.current = threading.local()
         self.retained = 0
+        self.devices: list[int] = []
         self._random = random.Random(seed)
         self._lock = threading.RLock()
         self._streams: dict[int, Stream] = {}
@@ -47,7 +48,7 @@ class Cuda:
         pass
 
     def Device(self, index: int) -> Any:
-        assert index == 0
+        self.devices.append(index)
         return SimpleNamespace(retain_primary_context=self._retain)
 
     def _retain(self) -> Any:
@@ -201,12 +202,27 @@ class TensorRt:
         self.contexts: list[IExecutionContext] = []
         self.engines_loaded = 0
         self.failing = False
+        self.poisoned = False  # results are not finite
+        self.takes_plugins = False
+        self.libraries: list[str] = []  # of plugins, loaded
+        self._logger: Any = None
         self.batches: list[int] = []
         self.compiled: list[int] = []  # batch sizes that were in no cache
         self._lock = threading.Lock()
 
     def Runtime(self, logger: Any) -> Runtime:
+        self._logger = logger
         return Runtime(self, logger)
+
+    def get_plugin_registry(self) -> Any:
+        return SimpleNamespace(load_library=self._load_library)
+
+    def _load_library(self, path: str) -> object | None:
+        if not self.takes_plugins:
+            self._logger.log(self.ILogger.Severity.ERROR, "bad magic")
+            return None
+        self.libraries.append(path)
+        return object()
 
 
 class Runtime:
@@ -343,6 +359,8 @@ class IExecutionContext:
             inputs = {name: array(name, shape, np.float32).copy() for name, shape in shapes.items()}
             results = self._session.run(None, inputs)
             for output, result in zip(self._session.get_outputs(), results, strict=True):
+                if self._trt.poisoned:
+                    result = np.full_like(result, np.nan if result.dtype == np.float32 else 0)
                 array(output.name, result.shape, result.dtype.type)[:] = result
 
         batch = shapes[self._main][0]

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from fingergen.runtime import load
-from fingergen.runtime.backends import AUTO, BACKENDS, Options, nvidia, open_backend, unavailable
-from fingergen.runtime.backends.batching import OutOfMemory
-from fingergen.runtime.backends.ort import cuda, gpu, tensorrt
-from fingergen.runtime.backends.ort.gpu import OnnxRuntimeBatches, gpu_files, out_of_memory
+from fingergen.runtime.backends import AUTO, BACKENDS, nvidia, open_backend, unavailable
+from fingergen.runtime.backends.batching import BatchFailed
+from fingergen.runtime.backends.graphs import graph_files
+from fingergen.runtime.backends.ort import gpu
+from fingergen.runtime.backends.ort.gpu import OnnxRuntimeBatches
 from fingergen.runtime.backends.ort.library import onnxruntime
-from fingergen.runtime.backends.ort.sessions import Sessions, ops_library
+from fingergen.runtime.backends.ort.sessions import CPU_PROVIDER, Sessions, ops_library
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.model import open_bundle
@@ -33,12 +34,21 @@ def bundle(path: Path) -> Bundle:
     return open_bundle(path)
 
 
+class Batches(OnnxRuntimeBatches):
+    """Whole batches on the CPU's execution provider."""
+
+    name = "batches"
+
+    @classmethod
+    def sessions(cls, bundle: Bundle, device: int, precision: str):
+        raise NotImplementedError
+
+
 @pytest.fixture
 def batches(bundle: Bundle) -> OnnxRuntimeBatches:
-    files, precision = gpu_files(bundle, Options(1))
-    assert precision == "fp32"
-    sessions = Sessions(bundle, files, lambda graph: [gpu.CPU_PROVIDER], ops_library())
-    return OnnxRuntimeBatches(bundle, sessions, "batches", "CPU in whole batches")
+    files = graph_files(bundle.manifest, "fp32")
+    sessions = Sessions(bundle, files, lambda graph: [CPU_PROVIDER], ops_library())
+    return Batches(bundle, sessions, "CPU in whole batches")
 
 
 class TestWholeBatches:
@@ -64,32 +74,30 @@ class TestWholeBatches:
         def full_above_two(graph, inputs, result) -> None:
             seen.append(len(result))
             if len(result) > 2:
-                raise OutOfMemory("full")
+                raise BatchFailed("full")
             run_into(graph, inputs, result)
 
         z = np.random.default_rng(0).standard_normal((5, 32)).astype(np.float32)
         expected = batches.map(z)
         batches._run_into = full_above_two
         assert np.abs(batches.map(z) - expected).max() < 1e-5
-        assert seen == [5, 2, 2, 1] and "batches of 2 from now on" in caplog.text
+        assert seen == [5, 2, 2, 1]
+        assert "batches: no batch of 5 here; batches of 2 from now on (full)" in caplog.text
 
     def test_wrong_inputs_name_the_graph(self, batches):
-        with pytest.raises(FingerGenError, match="mapping graph: "):
+        with pytest.raises(BadInput, match=r"mapping graph: z: float32 \(2, 31\); must be float32 \(N, 32\)"):
             batches.map(np.zeros((2, 31), np.float32))
 
+    def test_values_that_are_not_finite(self, batches, monkeypatch):
+        z = np.zeros((2, 32), np.float32)
+        z[1, 3] = np.nan
+        with pytest.raises(BadInput, match="mapping graph: z: has values that are not finite"):
+            batches.map(z)
 
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 123", True),
-        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=h", True),
-        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED", True),
-        ("CUDA failure 700: an illegal memory access was encountered", False),
-        ("CUDNN failure 3000: CUDNN_STATUS_NOT_SUPPORTED", False),
-    ],
-)
-def test_errors_that_are_for_want_of_memory(message: str, expected: bool):
-    assert out_of_memory(message) is expected
+    def test_a_failure_of_the_library_names_bundle_and_graph(self, batches, monkeypatch):
+        monkeypatch.setattr(batches, "_check_inputs", lambda graph, inputs: None)
+        with pytest.raises(FingerGenError, match=r"tiny: mapping graph: "):
+            batches.map(np.zeros((2, 31), np.float32))
 
 
 class TestUnavailable:
@@ -123,8 +131,7 @@ class TestUnavailable:
     def test_provider_that_does_not_start(self, bundle: Bundle, capfd: pytest.CaptureFixture[str]):
         if not isinstance(nvidia.gpus(), str):
             pytest.skip("this machine has a GPU")
-        graph = bundle.file("mapping.onnx")
-        reason = gpu._does_not_start("CUDAExecutionProvider", graph, 0)
+        reason = gpu._does_not_start("CUDAExecutionProvider", bundle, 0)
         assert reason is not None and reason.startswith("CUDAExecutionProvider does not start: ")
         assert capfd.readouterr() == ("", "")
 
@@ -153,7 +160,7 @@ class TestUnavailable:
 
 
 def test_profiles_of_the_tensorrt_provider(bundle: Bundle, tmp_path: Path):
-    options = tensorrt.provider_options(bundle.manifest, "synthesis", "fp16", tmp_path)
+    options = gpu.tensorrt_options(bundle.manifest, "synthesis", "fp16", tmp_path)
     assert options["trt_profile_min_shapes"].startswith("w:1x8x32,noise_0:1x1x4x4,noise_1:1x1x8x8,")
     assert options["trt_profile_opt_shapes"].startswith("w:32x8x32,noise_0:1x1x4x4,")
     assert options["trt_profile_max_shapes"].endswith(",noise_6:256x1x32x32")
@@ -163,10 +170,29 @@ def test_profiles_of_the_tensorrt_provider(bundle: Bundle, tmp_path: Path):
 def test_engines_are_kept_by_bundle_architecture_and_precision(bundle: Bundle, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folders = {
-        tensorrt.engine_cache(bundle, *each)
-        for each in [("sm_89", "fp16"), ("sm_90", "fp16"), ("sm_90", "fp32")]
+        gpu.engine_cache(bundle, *each) for each in [("sm_89", "fp16"), ("sm_90", "fp16"), ("sm_90", "fp32")]
     }
     assert len(folders) == 3 and all(folder.is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize("levels", [False, True])
+def test_images_that_are_not_finite_are_an_error(tmp_path: Path, monkeypatch, levels: bool):
+    broken = tiny_bundle.generator(1)
+    broken.to_rgb1.bias.data.fill_(np.nan)
+    monkeypatch.setattr(tiny_bundle, "generator", lambda *arguments: broken)
+    with load(tiny_bundle.write_tiny_bundle(tmp_path / "nan", with_encoder=False), "onnxruntime") as model:
+        w = model.styles(model.map(model.z(range(3))))
+        compute = model.backend.render if levels else model.backend.synthesize
+        with pytest.raises(FingerGenError, match=r"synthesis graph: its output .* not finite"):
+            compute(w, model.noise_buffers("const", None, 3))
+
+
+def test_a_closed_backend_says_so(path: Path):
+    with load(path, "onnxruntime", workers=1) as model:
+        z = model.z([0])
+    model.close()
+    with pytest.raises(FingerGenError, match="the onnxruntime backend is closed"):
+        model.map(z)
 
 
 @pytest.mark.parametrize("name", GPU_BACKENDS)
@@ -182,5 +208,5 @@ def test_on_the_gpu(name: str, path: Path, bundle: Bundle):
 
 
 def test_cuda_options_are_strings():
-    assert all(isinstance(value, str) for value in cuda.provider_options(1).values())
-    assert cuda.provider_options(1)["device_id"] == "1"
+    assert all(isinstance(value, str) for value in gpu.cuda_options(1).values())
+    assert gpu.cuda_options(1)["device_id"] == "1"

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import logging
 import sys
+import threading
 import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 
 from fingergen.cpp_ops import LibraryStatus
 from fingergen.runtime import load
-from fingergen.runtime.backends import Options, nvidia, unavailable
+from fingergen.runtime.backends import nvidia, unavailable
 from fingergen.runtime.backends.trt import backend as backend_module
+from fingergen.runtime.backends.trt import engine as engine_module
 from fingergen.runtime.backends.trt.backend import TensorRt
 from fingergen.runtime.backends.trt.products import FLAVOURS, Flavour
 from fingergen.runtime.backends.trt.select import Here, Unusable, choose_engines, problem
@@ -71,7 +73,9 @@ def simulate(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     opened = []
 
-    def open_simulated(profiles=((1, 2, 4),), seed=0, **gpu) -> tuple[TensorRt, simulated_gpu.TensorRt]:
+    def open_simulated(
+        profiles=((1, 2, 4),), seed=0, device=0, **gpu
+    ) -> tuple[TensorRt, simulated_gpu.TensorRt]:
         scratch = gpu.pop("scratch", 4096)
         cuda = simulated_gpu.Cuda(seed, **gpu)
         trt = simulated_gpu.TensorRt(cuda, list(profiles), scratch)
@@ -81,8 +85,8 @@ def simulate(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setitem(sys.modules, "pycuda.driver", cuda)
         monkeypatch.setitem(sys.modules, "simulated_tensorrt", trt)
         monkeypatch.setattr(Flavour, "module", "simulated_tensorrt")
-        monkeypatch.setattr(nvidia, "gpus", lambda: (nvidia.Gpu("simulated", "sm_89"),))
-        backend = TensorRt(bundle, {graph: engine(graph) for graph in GRAPHS}, 0)
+        monkeypatch.setattr(nvidia, "gpus", lambda: (nvidia.Gpu("simulated", "sm_89"),) * 2)
+        backend = TensorRt(bundle, {graph: engine(graph) for graph in GRAPHS}, device)
         opened.append(backend)
         return backend, trt
 
@@ -111,9 +115,11 @@ class TestOnASimulatedGpu:
         fetched: list[int] = []
         copy = trt.cuda.memcpy_dtoh_async
         trt.cuda.memcpy_dtoh_async = lambda dest, *rest: (fetched.append(dest.nbytes), copy(dest, *rest))
-        levels = backend.render(expected.w, expected.noise)
-        assert levels.dtype == np.uint8 and sum(fetched) == levels.nbytes
-        assert np.abs(levels.astype(int) - expected.levels).max() <= 1
+        # images that are mostly black are fetched as floats too, to see whether these are numbers
+        usual = (expected.levels == 0).mean(axis=(1, 2, 3)) < 0.45
+        levels = backend.render(expected.w[usual], [buffer[usual] for buffer in expected.noise])
+        assert levels.dtype == np.uint8 and sum(fetched) == levels.nbytes and len(levels) > 5
+        assert np.abs(levels.astype(int) - expected.levels[usual]).max() <= 1
         assert close_to(backend.synthesize(expected.w, expected.noise), expected.images)
         levels = backend.render(expected.w, expected.noise, decoder=True)
         decoded = to_levels(backend.decode(expected.w, expected.noise))
@@ -149,11 +155,69 @@ class TestOnASimulatedGpu:
         with pytest.raises(FingerGenError, match="closed"):
             backend.map(expected.z)
 
+    def test_an_idle_executor_gives_its_memory_to_one_that_has_a_call(self, simulate, expected):
+        """Two calls at once, then no memory left but what the idle executor keeps for its next call."""
+        backend, trt = simulate([(1, 4, 4)])
+        started = threading.Barrier(2)
+
+        def call() -> np.ndarray:
+            started.wait()
+            return backend.synthesize(expected.w, expected.noise)
+
+        with ThreadPoolExecutor(2) as pool:
+            for pending in [pool.submit(call) for _ in range(2)]:
+                assert close_to(pending.result(), expected.images)
+        trt.cuda.capacity = trt.cuda.used
+        trt.batches.clear()
+        decoded = backend.decode(expected.w, expected.noise)  # another graph: memory of its own
+        assert max(trt.batches) == 4 and np.isfinite(decoded).all()
+
+    def test_calls_in_a_row_use_one_executor(self, simulate, expected):
+        backend, trt = simulate()
+        backend.synthesize(expected.w, expected.noise)
+        used, contexts = trt.cuda.used, len(trt.contexts)
+        for _ in range(3):
+            assert close_to(backend.synthesize(expected.w, expected.noise), expected.images)
+        assert trt.cuda.used == used and len(trt.contexts) == contexts
+
+    def test_an_error_is_not_blamed_on_what_was_logged_before(self, simulate, expected):
+        backend, trt = simulate()
+        backend.synthesize(expected.w, expected.noise)
+        backend._messages.logger.log(trt.ILogger.Severity.ERROR, "an old error, of something that went on")
+        trt.failing = True
+        with pytest.raises(FingerGenError, match="the kernel failed") as caught:
+            backend.synthesize(expected.w, expected.noise)
+        assert "old error" not in str(caught.value)
+
+    def test_device(self, simulate, expected):
+        backend, trt = simulate(device=1)
+        assert close_to(backend.synthesize(expected.w, expected.noise), expected.images)
+        assert trt.cuda.devices == [1]
+
+    def test_plugin_library_that_is_refused(self, bundle: Bundle, simulate, monkeypatch, tmp_path: Path):
+        _, trt = simulate()
+        monkeypatch.setattr(engine_module.cpp_ops, "library", lambda name: tmp_path / "ops.so")
+        monkeypatch.setattr(engine_module, "PLUGINS_LOADED", set())
+        engines = {graph: engine(graph, ops="plugin") for graph in GRAPHS}
+        for _ in range(2):  # a refusal is not remembered as a success
+            with pytest.raises(FingerGenError, match=r"ops\.so: TensorRT cannot load .*: bad magic"):
+                TensorRt(bundle, engines, 0)
+        trt.takes_plugins = True
+        TensorRt(bundle, engines, 0).close()
+        assert trt.libraries == [str(tmp_path / "ops.so")]
+
+    def test_image_that_is_not_finite(self, simulate, expected, monkeypatch):
+        backend, trt = simulate()
+        trt.poisoned = True
+        for compute in (backend.synthesize, backend.render):
+            with pytest.raises(FingerGenError, match=r"synthesis graph: its output .* not finite"):
+                compute(expected.w, expected.noise)
+
     def test_out_of_memory_makes_batches_smaller(self, simulate, expected, caplog: pytest.LogCaptureFixture):
         backend, trt = simulate([(1, 8, 8)], capacity=2**20, scratch=2**18)
         with caplog.at_level(logging.WARNING):
             assert close_to(backend.synthesize(expected.w, expected.noise), expected.images)
-        assert "tensorrt synthesis: no GPU memory for a batch of 8; batches of 4 from now on" in caplog.text
+        assert "tensorrt synthesis: no batch of 8 here; batches of 2 from now on" in caplog.text
         assert max(trt.batches) <= 4
 
     def test_out_of_memory_for_one_image(self, simulate, expected):
@@ -382,7 +446,7 @@ def test_on_the_gpu(tmp_path: Path):
     except BadInput as error:
         pytest.skip(str(error))
     opened = open_bundle(tmp_path / "bundle")
-    assert backend_module.unavailable(opened, Options(1)) is None
+    assert unavailable("tensorrt", opened) is None
     with load(tmp_path / "bundle", "onnxruntime") as cpu, load(tmp_path / "bundle", "tensorrt") as gpu:
         for count in (1, 8, 21):
             expected = cpu.generate(cpu.map(cpu.z(range(count))), "random", list(range(count)))

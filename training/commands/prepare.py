@@ -1,7 +1,6 @@
 """`fg-train prepare`."""
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
@@ -58,7 +58,7 @@ SOME_SKIPPED = 3  # exit code
               show_default=True,
               help="of the fingers: they go to OUT/test, the others to OUT/train; 0: no split")  # fmt: skip
 @click.option("--shards", type=click.IntRange(min=1), help="write WebDataset shards of so many images too")
-@click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count() or 1,
+@click.option("--workers", type=click.IntRange(min=1), default=usable_cores(),
               show_default="CPU cores", help="processes")  # fmt: skip
 def prepare(raw: Path, out: Path, shards: int | None, workers: int, **options: Any) -> None:
     """Make a data set to train on of the raw scans below the folder RAW.

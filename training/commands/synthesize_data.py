@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.fingers import PPI, draw_pattern, make_finger, take_impression
@@ -158,7 +158,7 @@ def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=os.cpu_count() or 1,
+    default=usable_cores(),
     show_default="CPU cores",
     help="Processes.",
 )

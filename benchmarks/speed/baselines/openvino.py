@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from fingergen.runtime.backends import Floats
-from fingergen.runtime.backends.graphs import GraphBackend, Inputs
+from fingergen.runtime.backends import Backend, Floats, Options
+from fingergen.runtime.backends.graphs import Inputs
+from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.bundle.manifest import GraphName
 
 from ..workload import Job, Runner
@@ -29,7 +31,7 @@ def open_runner(job: Job, precision: str, threads: int) -> Runner:
     return Runner.of_backend(job, _OpenVino(job, precision, threads))
 
 
-class _OpenVino(GraphBackend):
+class _OpenVino(Backend):
     name = "openvino"
     batch = 1
 
@@ -50,11 +52,19 @@ class _OpenVino(GraphBackend):
         version = openvino.__version__.partition("-")[0]
         self.description = f"OpenVINO {version}, CPU, standard operators"
 
-    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> Floats:
+    @classmethod
+    def unavailable(cls, bundle: Bundle, options: Options) -> None:
+        return None  # asked of the module
+
+    @classmethod
+    def open(cls, bundle: Bundle, options: Options) -> Self:
+        raise NotImplementedError  # the module does
+
+    def compute(self, graph: GraphName, inputs: Inputs, pixels: bool) -> Floats:
         # A copy, as everywhere else: OpenVINO's own array is written over by the next call.
         return np.array(self._models[graph](inputs)[0], np.float32)
 
-    def close(self) -> None:
+    def release(self) -> None:
         self._models.clear()
 
 

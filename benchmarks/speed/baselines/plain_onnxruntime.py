@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from fingergen.runtime.backends import Floats
-from fingergen.runtime.backends.graphs import GraphBackend, Inputs
+from typing import Self
+
+from fingergen.runtime.backends import Backend, Floats, Options
+from fingergen.runtime.backends.graphs import Inputs
 from fingergen.runtime.backends.ort.library import onnxruntime
+from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.bundle.manifest import GraphName
 
 from ..workload import Job, Runner
@@ -23,7 +26,7 @@ def open_runner(job: Job, precision: str, threads: int) -> Runner:
     return Runner.of_backend(job, _PlainOnnxRuntime(job, threads))
 
 
-class _PlainOnnxRuntime(GraphBackend):
+class _PlainOnnxRuntime(Backend):
     name = "onnxruntime-plain"
     batch = 1
 
@@ -41,8 +44,16 @@ class _PlainOnnxRuntime(GraphBackend):
         }
         self.description = f"ONNX Runtime {onnxruntime.__version__}, CPU, standard operators, whole batches"
 
-    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> Floats:
+    @classmethod
+    def unavailable(cls, bundle: Bundle, options: Options) -> None:
+        return None  # asked of the module
+
+    @classmethod
+    def open(cls, bundle: Bundle, options: Options) -> Self:
+        raise NotImplementedError  # the module does
+
+    def compute(self, graph: GraphName, inputs: Inputs, pixels: bool) -> Floats:
         return self._sessions[graph].run(None, inputs)[0]
 
-    def close(self) -> None:
+    def release(self) -> None:
         self._sessions.clear()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .library import onnxruntime
 
 Providers = Sequence[str | tuple[str, dict[str, str]]]
+CPU_PROVIDER = "CPUExecutionProvider"
 
 
 class Sessions:

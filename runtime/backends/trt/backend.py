@@ -12,58 +12,41 @@ import queue
 import threading
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
 from ...bundle import Bundle
 from ...bundle.manifest import Engine, GraphName
 from ...errors import FingerGenError
-from ...pipeline.batch_size import LANES
-from .. import Backend, Options, nvidia
-from ..batching import BatchLimit, plan
-from ..graphs import GraphBackend, Inputs, batch_size, empty_result, input_shapes
-from .engine import LoadedEngine, Messages, new_runtime
-from .executor import Lane
-from .jit_cache import JitCache, jit_cache_file
+from .. import nvidia
+from ..base import CALLS_IN_FLIGHT, Backend, Options
+from ..batching import BatchFailed, BatchLimit, plan
+from ..graphs import Inputs, batch_size, empty_result, input_shapes
+from .engine import JitCache, LoadedEngine, Messages, jit_cache_file, new_runtime
+from .executor import Executor
 from .products import FLAVOURS
 from .select import Here, Unusable, choose_engines
 
 CLOSING_SECONDS = 30  # that `close` waits for calls under way
 
 
-def unavailable(bundle: Bundle, options: Options) -> str | None:
-    """None where the bundle has engines that the installed TensorRT runs on this GPU."""
-    try:
-        _choose(bundle, options)
-    except Unusable as error:
-        return str(error)
-    return None
-
-
-def open_backend(bundle: Bundle, options: Options) -> Backend:
-    """The backend on GPU `options.device`; an engine is loaded when it is first used."""
-    return TensorRt(bundle, _choose(bundle, options), options.device)
-
-
-def _choose(bundle: Bundle, options: Options) -> dict[GraphName, Engine]:
-    manifest = bundle.manifest
-    if not manifest.engines:
-        raise Unusable("the bundle has no TensorRT engine: fg-export --engine fp16")
-    if reason := nvidia.problem(options.device):
-        raise Unusable(reason)
-    if importlib.util.find_spec("pycuda") is None:
-        raise Unusable(
-            "pycuda is not installed: pip install pycuda (it needs a C++ compiler and CUDA's headers)"
-        )
-    here = Here.look(manifest, nvidia.gpu(options.device).architecture)
-    return choose_engines(manifest, here, options.precision)
-
-
-class TensorRt(GraphBackend):
-    """See `Backend`. `LANES` calls run at once, each on any thread; engines are shared by all."""
+class TensorRt(Backend):
+    """See `Backend`. `CALLS_IN_FLIGHT` calls run at once, each on any thread; engines are shared by all."""
 
     name = "tensorrt"
+
+    @classmethod
+    def unavailable(cls, bundle: Bundle, options: Options) -> str | None:
+        try:
+            _choose(bundle, options)
+        except Unusable as error:
+            return str(error)
+        return None
+
+    @classmethod
+    def open(cls, bundle: Bundle, options: Options) -> Self:
+        return cls(bundle, _choose(bundle, options), options.device)
 
     def __init__(self, bundle: Bundle, engines: dict[GraphName, Engine], device: int) -> None:
         super().__init__(bundle)
@@ -77,9 +60,9 @@ class TensorRt(GraphBackend):
         self._loaded: dict[GraphName, LoadedEngine] = {}
         self._limits: dict[GraphName, BatchLimit] = {}
         self._loading = threading.Lock()
-        self._lanes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        # The one used last is taken next: calls that follow each other need the memory of one executor.
+        self._idle: queue.LifoQueue[Executor] = queue.LifoQueue()
         self._runtime: Any = None
-        self._open = True
         gpu = nvidia.gpu(device)
         self._gpu = gpu.name
         synthesis = engines["synthesis"]
@@ -96,8 +79,8 @@ class TensorRt(GraphBackend):
             with self._current():
                 self._messages = Messages(self._trt)
                 self._runtime = new_runtime(self._trt, self._messages, list(engines.values()))
-                for _ in range(LANES):
-                    self._lanes.put(Lane(cuda))
+                for _ in range(CALLS_IN_FLIGHT):
+                    self._idle.put(Executor(cuda))
         except BaseException:
             self.close()
             raise
@@ -105,36 +88,41 @@ class TensorRt(GraphBackend):
     def makes_pixels(self, graph: GraphName) -> bool:
         engine = self._loaded.get(graph)
         if engine is None:
-            with self._lane():
+            with self._executor():
                 engine = self._engine(graph)
         return engine.makes_pixels
 
-    def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
+    def compute(self, graph: GraphName, inputs: Inputs, pixels: bool) -> NDArray[Any]:
         images = batch_size(inputs)
         result = empty_result(self._bundle.manifest, graph, images, pixels)
-        with self._lane() as lane:
+        with self._executor() as executor:
             engine = self._engine(graph)
 
             def attempt(limit: int) -> None:
-                lane.run(engine, inputs, plan(images, engine.profiles, limit), result)
+                chunks = plan(images, engine.profiles, limit)
+                try:
+                    executor.run(engine, inputs, chunks, result)
+                except BatchFailed:
+                    if not self._release_idle():
+                        raise
+                    executor.run(engine, inputs, chunks, result)  # with the memory that others kept
 
             try:
                 self._limits[graph].fit(images, attempt)
             except self._cuda.Error as error:
-                raise engine.failure(f"CUDA: {error}") from None
+                raise FingerGenError(f"{engine.path}: CUDA: {error}") from None
+        if pixels:
+            self._check_image_behind(graph, inputs, result)
         return result
 
-    def close(self) -> None:
-        """Wait for calls under way, then free memory, engines and the GPU; closing twice is fine."""
-        if not self._open:
-            return
-        self._open = False
+    def release(self) -> None:
+        """Wait for calls under way, then free memory, engines and the GPU."""
         atexit.unregister(self.close)
         self._context.push()
         try:
-            for _ in range(LANES):
+            for _ in range(CALLS_IN_FLIGHT):
                 with contextlib.suppress(queue.Empty):  # a call hangs, or opening failed
-                    self._lanes.get(timeout=CLOSING_SECONDS if self._loaded else 0).release()
+                    self._idle.get(timeout=CLOSING_SECONDS if self._loaded else 0).release()
             for engine in self._loaded.values():
                 engine.jit_cache.save()
             self._loaded.clear()
@@ -154,19 +142,30 @@ class TensorRt(GraphBackend):
             context.pop()
 
     @contextlib.contextmanager
-    def _lane(self) -> Iterator[Lane]:
-        """A lane that no other thread uses."""
-        lane = None
-        while lane is None:
-            if not self._open:
-                raise FingerGenError("the TensorRT backend is closed")
+    def _executor(self) -> Iterator[Executor]:
+        """An executor that no other thread uses."""
+        executor = None
+        while executor is None:
+            if self._closed:
+                raise FingerGenError(f"the {self.name} backend is closed")
             with contextlib.suppress(queue.Empty):
-                lane = self._lanes.get(timeout=1)  # then look whether somebody closed it
+                executor = self._idle.get(timeout=1)  # then look whether somebody closed it
         try:
             with self._current():
-                yield lane
+                yield executor
         finally:
-            self._lanes.put(lane)
+            self._idle.put(executor)
+
+    def _release_idle(self) -> bool:
+        """Free the memory that executors without a call keep for their next one; whether there were any."""
+        idle = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                idle.append(self._idle.get_nowait())
+        freed = [executor.release() for executor in idle]
+        for executor in idle:
+            self._idle.put(executor)
+        return any(freed)
 
     def _engine(self, graph: GraphName) -> LoadedEngine:
         with self._loading:
@@ -183,3 +182,18 @@ class TensorRt(GraphBackend):
                 )
                 self._loaded[graph] = engine
             return self._loaded[graph]
+
+
+def _choose(bundle: Bundle, options: Options) -> dict[GraphName, Engine]:
+    """The engines for this machine; `Unusable` where there are none."""
+    manifest = bundle.manifest
+    if not manifest.engines:
+        raise Unusable("the bundle has no TensorRT engine: fg-export --engine fp16")
+    if reason := nvidia.problem(options.device):
+        raise Unusable(reason)
+    if importlib.util.find_spec("pycuda") is None:
+        raise Unusable(
+            "pycuda is not installed: pip install pycuda (it needs a C++ compiler and CUDA's headers)"
+        )
+    here = Here.look(manifest, nvidia.gpu(options.device).architecture)
+    return choose_engines(manifest, here, options.precision)

@@ -3,7 +3,7 @@
 Uploads, computing and downloads have a stream each; events order what belongs to one batch. A batch has a
 slot, with arrays of its own in page-locked and in device memory, and is collected before its slot is used
 again: so nothing is overwritten that is still read. Memory for what happens inside the network is shared by
-all slots of a lane, for their computing is on one stream.
+all slots of an executor, for their computing is on one stream.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batching import Chunk, OutOfMemory
+from ..batching import BatchFailed, Chunk
 from ..graphs import PIXELS, Inputs, part
 from .engine import LoadedEngine
 
@@ -24,7 +24,7 @@ FLOAT = np.dtype(np.float32)
 LEVEL = np.dtype(np.uint8)
 
 
-class Lane:
+class Executor:
     """Runs calls, one at a time, in the CUDA context that is current. `cuda`: PyCUDA's driver module."""
 
     def __init__(self, cuda: Any) -> None:
@@ -35,32 +35,36 @@ class Lane:
 
     def run(self, engine: LoadedEngine, inputs: Inputs, chunks: list[Chunk], result: NDArray[Any]) -> None:
         """Compute `chunks` of a call into `result`, uint8 for the output `PIXELS`, else float32; on an error
-        the lane's memory is freed.
+        the executor's memory is freed.
         """
         try:
             slots = self._slots_of(engine)
-            for i, chunk in enumerate(chunks):
-                slot = slots[i % 2]
-                slot.collect(result)
-                slot.launch(chunk, inputs, result)
-            for slot in slots:
-                slot.collect(result)
+            with engine.messages.during():
+                for i, chunk in enumerate(chunks):
+                    slot = slots[i % 2]
+                    slot.collect(result)
+                    slot.launch(chunk, inputs, result)
+                for slot in slots:
+                    slot.collect(result)
         except BaseException as error:
             self.release()
             if isinstance(error, self._cuda.MemoryError):
-                raise OutOfMemory(f"{engine.path}: {error}") from None
+                raise BatchFailed(f"{engine.path}: {error}") from None
             raise
 
-    def release(self) -> None:
-        """Free what the lane holds in memory, when its work has ended; it can be used again."""
+    def release(self) -> bool:
+        """Free the memory once batches have ended; the executor can be used again. Whether there was any."""
         for stream in (self.upload, self.compute, self.download):
             with contextlib.suppress(self._cuda.Error):  # after a failed kernel, everything fails
                 stream.synchronize()
         slots = [slot for pair in self._slots.values() for slot in pair]
         self._slots.clear()
-        for buffer in (self.scratch, *(buffer for slot in slots for buffer in slot.buffers.values())):
+        buffers = [self.scratch, *(buffer for slot in slots for buffer in slot.buffers.values())]
+        held = any(buffer.bytes for buffer in buffers)
+        for buffer in buffers:
             with contextlib.suppress(self._cuda.Error):
                 buffer.free()
+        return held
 
     def _slots_of(self, engine: LoadedEngine) -> tuple[Slot, Slot]:
         key = str(engine.path)
@@ -105,9 +109,9 @@ class Buffer:
 class Slot:
     """A batch under way, or room for one."""
 
-    def __init__(self, cuda: Any, lane: Lane, engine: LoadedEngine) -> None:
+    def __init__(self, cuda: Any, executor: Executor, engine: LoadedEngine) -> None:
         self._cuda = cuda
-        self._lane = lane
+        self._executor = executor
         self._engine = engine
         self._context = engine.new_context()
         outputs = {engine.output: FLOAT} | ({PIXELS: LEVEL} if engine.makes_pixels else {})
@@ -123,7 +127,7 @@ class Slot:
         """Start a batch; returns before it is done. The slot must have been collected. Of `result` it needs
         shape and type.
         """
-        lane, cuda = self._lane, self._cuda
+        executor, cuda = self._executor, self._cuda
         shapes = {}
         for name, values in part(inputs, chunk.start, chunk.count).items():
             shared = len(values) == 1 and name != self._engine.inputs[0]
@@ -132,19 +136,19 @@ class Slot:
             array = self.buffers[name].host(shapes[name], FLOAT)
             array[: len(values)] = values
             array[len(values) :] = values[-1]  # padding: any image will do
-            cuda.memcpy_htod_async(self.buffers[name].address, array, lane.upload)
-        self._uploaded.record(lane.upload)
+            cuda.memcpy_htod_async(self.buffers[name].address, array, executor.upload)
+        self._uploaded.record(executor.upload)
         for name, kind in self._outputs.items():
             self.buffers[name].reserve(kind.itemsize * math.prod((chunk.size, *result.shape[1:])))
-        lane.compute.wait_for_event(self._uploaded)
+        executor.compute.wait_for_event(self._uploaded)
         self._bind(chunk.profile, shapes)
-        self._check(self._context.execute_async_v3(lane.compute.handle), "a batch failed")
-        self._computed.record(lane.compute)
-        lane.download.wait_for_event(self._computed)
+        self._check(self._context.execute_async_v3(executor.compute.handle), "a batch failed")
+        self._computed.record(executor.compute)
+        executor.download.wait_for_event(self._computed)
         output = self.buffers[next(name for name, kind in self._outputs.items() if kind == result.dtype)]
         images = output.host((chunk.count, *result.shape[1:]), result.dtype)
-        cuda.memcpy_dtoh_async(images, output.address, lane.download)
-        self._downloaded.record(lane.download)
+        cuda.memcpy_dtoh_async(images, output.address, executor.download)
+        self._downloaded.record(executor.download)
         self._pending = chunk, images
 
     def collect(self, result: NDArray[Any]) -> None:
@@ -158,13 +162,13 @@ class Slot:
 
     def _bind(self, profile: int, shapes: dict[str, tuple[int, ...]]) -> None:
         """Tell the context profile, shapes and addresses, where they are not what it knows."""
-        lane, context = self._lane, self._context
+        executor, context = self._executor, self._context
         addresses = tuple(buffer.address for buffer in self.buffers.values())
-        wanted = (profile, tuple(shapes.values()), addresses, lane.scratch.address)
+        wanted = (profile, tuple(shapes.values()), addresses, executor.scratch.address)
         if wanted == self._bound:
             return
         if profile != self._profile:
-            switched = context.set_optimization_profile_async(profile, lane.compute.handle)
+            switched = context.set_optimization_profile_async(profile, executor.compute.handle)
             self._check(switched, f"no optimisation profile {profile}")
             self._profile = profile
         for name, shape in shapes.items():
@@ -172,12 +176,12 @@ class Slot:
         for name, buffer in self.buffers.items():
             self._check(context.set_tensor_address(name, buffer.address), f"{name}: refuses its address")
         needed = context.update_device_memory_size_for_shapes()
-        if needed > lane.scratch.bytes:
-            lane.compute.synchronize()  # the other slot may be computing in it
-            lane.scratch.reserve(needed)
+        if needed > executor.scratch.bytes:
+            executor.compute.synchronize()  # the other slot may be computing in it
+            executor.scratch.reserve(needed)
         if needed:
-            context.set_device_memory(lane.scratch.address, lane.scratch.bytes)
-        self._bound = (*wanted[:3], lane.scratch.address)
+            context.set_device_memory(executor.scratch.address, executor.scratch.bytes)
+        self._bound = (*wanted[:3], executor.scratch.address)
 
     def _check(self, done: bool, what: str) -> None:
         if not done:

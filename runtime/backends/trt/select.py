@@ -10,7 +10,7 @@ from fingergen import cpp_ops
 
 from ...bundle.manifest import Engine, GraphName, Manifest
 from ...errors import BadInput
-from .. import Precision
+from ..base import Precision
 from ..graphs import graph_names
 from .products import FLAVOURS
 
