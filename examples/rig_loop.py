@@ -19,9 +19,8 @@ import fingergen.runtime as fgr
 
 def produce(model: fgr.Model, prints: queue.Queue, stop: threading.Event) -> None:
     """Put (seed, image) pairs into the queue until `stop` is set; an exception ends the rig's loop too."""
-    seeds = itertools.count()
     try:
-        for seed, image in zip(itertools.count(), model.stream(seeds, batch=2), strict=False):
+        for seed, image in enumerate(model.stream(itertools.count(), batch=2)):
             while not stop.is_set():
                 try:
                     prints.put((seed, image), timeout=0.1)

@@ -1,7 +1,12 @@
-"""Every test sees the same random numbers, whichever tests ran before it."""
+"""Every test sees the same random numbers, whichever tests ran before it; the package as tools see it."""
+
+from pathlib import Path
 
 import pytest
 import torch
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("runtime", "export", "training", "cpp_ops", "benchmarks")
 
 
 def seeded():
@@ -10,3 +15,15 @@ def seeded():
 
 for_module_fixtures = pytest.fixture(scope="module", autouse=True)(seeded)
 for_tests = pytest.fixture(autouse=True)(seeded)
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package `fingergen` as an installation lays it out, for tools that read files."""
+    folder = tmp_path_factory.mktemp("package")
+    for name, source in [(".", "src/fingergen"), *zip(PARTS, PARTS, strict=True)]:
+        for path in (ROOT / source).rglob("*.py"):
+            link = folder / "fingergen" / name / path.relative_to(ROOT / source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+    return folder

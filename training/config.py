@@ -47,7 +47,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds; its keys with underscores."""
     try:
         with path.open(encoding="utf-8") as file:
-            content = yaml.load(file, _Loader)  # a SafeLoader: plain values only
+            content = yaml.load(file, _Loader)  # noqa: S506  (a SafeLoader: plain values only)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give a YAML file of options") from None
     except yaml.MarkedYAMLError as error:
