@@ -103,6 +103,8 @@ class TemplateReading:
     template_format: str | None
     template_size: tuple[int, int] | None
     template_ppi: float | None
+    view: int | None
+    strict: bool
 
     def read(self, path: Path) -> Source:
         """The template in a file, or the minutiae map uint8 (H, W, 3) in an image file."""
@@ -114,8 +116,16 @@ class TemplateReading:
                 raise BadInput(f"{path}: a grey image; a minutiae map has three channels")
             return drawn
         width, height = self.template_size or (None, None)
-        ppi = self.template_ppi
-        template = read_template(path, self.template_format, width=width, height=height, ppi=ppi)
+        template = read_template(
+            path,
+            self.template_format,
+            width=width,
+            height=height,
+            ppi=self.template_ppi,
+            view=self.view,
+            strict=self.strict,
+            on_warning=lambda warning: click.echo(f"warning: {warning}", err=True),
+        )
         if not template.minutiae:
             raise BadInput(f"{path}: holds no minutiae; there is nothing to reconstruct a finger from")
         return template
@@ -188,12 +198,24 @@ template_reading = as_one(
         "--template-size",
         type=(click.IntRange(1), click.IntRange(1)),
         metavar="WIDTH HEIGHT",
-        help="Image size of templates that do not carry it (.xyt, SynFing text).  [default: 512 512]",
+        help="Image size of the templates, whatever they say; needed where they do not say it (.xyt, SynFing "
+        "text, card formats).  [default: 512 512]",
     ),
     click.option(
         "--template-ppi",
         type=Number(1, 10000),
-        help="Resolution of templates that do not carry it.  [default: 500]",
+        help="Resolution of the templates, whatever they say; needed where they do not say it.  "
+        "[default: 500]",
+    ),
+    click.option(
+        "--view",
+        type=click.IntRange(0, 65535),
+        help="Which finger view of records that hold several, from 0.  [default: the first, with a warning]",
+    ),
+    click.option(
+        "--strict",
+        is_flag=True,
+        help="Refuse templates with a field that their standard does not allow; else it gives a warning.",
     ),
 )
 

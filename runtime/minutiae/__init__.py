@@ -1,15 +1,18 @@
 """Minutiae templates: read them, write them, draw them as the maps that the encoder reads."""
 
-from .files import FORMATS, decode_template, read_template, write_template
+from .formats import FORMATS, WRITABLE
+from .io import TemplateWarning, decode_template, read_template, write_template
 from .maps import minutiae_map
 from .template import Minutia, MinutiaType, Point, Template
 
 __all__ = [
     "FORMATS",
+    "WRITABLE",
     "Minutia",
     "MinutiaType",
     "Point",
     "Template",
+    "TemplateWarning",
     "decode_template",
     "minutiae_map",
     "read_template",

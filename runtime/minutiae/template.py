@@ -2,10 +2,10 @@
 
 Conventions, the same for every format that is read or written:
 
-- x, y: pixels from the top left corner, y down; pixel centres lie on whole numbers.
-- angle: degrees counter-clockwise as seen on the screen, 0 to the right, in [0, 360). The direction is that
+- x, y: pixels from the top left corner, y down; pixel centers lie on whole numbers.
+- angle: degrees counterclockwise as seen on the screen, 0 to the right, in [0, 360). The direction is that
   of ISO/IEC 19794-2 and ANSI/INCITS 378: from a ridge ending back along its ridge, from a bifurcation into
-  the valley between its two branches. (NBIS points the other way; `formats.xyt` turns it.)
+  the valley between its two branches. (NBIS points the other way; `formats.nbis_xyt` turns it.)
 - quality: 0 (worst) to 100 (best), or None where it is not known.
 """
 
@@ -19,6 +19,9 @@ from enum import Enum
 from typing import TypeVar
 
 from ..errors import BadInput
+
+LOWEST_PPI, HIGHEST_PPI = 1.0, 100_000.0
+"""Bounds of a template's resolution: beyond them no image is meant, and rescaling would overflow."""
 
 _Place = TypeVar("_Place", "Minutia", "Point")
 
@@ -76,8 +79,8 @@ class Point:
 class Template:
     """The minutiae, cores and deltas of one impression.
 
-    width, height: image size in pixels; ppi: pixels per inch, the same along both axes. Everything lies in
-    the image, 0 <= x < width and 0 <= y < height. Raises BadInput otherwise.
+    width, height: image size in pixels; ppi: pixels per inch from 1 to 100,000, the same along both axes.
+    Everything lies in the image, 0 <= x < width and 0 <= y < height. Raises BadInput otherwise.
     """
 
     width: int
@@ -95,8 +98,7 @@ class Template:
                 raise BadInput(f"{name} of the image is {size:g}: give a whole number of pixels, 1 or more")
             _set(self, **{name: int(size)})
         _set(self, ppi=_finite("ppi", self.ppi))
-        if self.ppi <= 0:
-            raise BadInput(f"ppi is {self.ppi:g}: give a positive resolution, such as 500")
+        _check_ppi(self.ppi)
         self._check_inside("minutia", self.minutiae)
         for name, points, count in (("core", self.cores, 1), ("delta", self.deltas, 3)):
             self._check_inside(name, points)
@@ -113,7 +115,7 @@ class Template:
         return self._moved(lambda x, y: (x + dx, y + dy))
 
     def rotate(self, degrees: float, center: tuple[float, float] | None = None) -> Template:
-        """Turned counter-clockwise by `degrees` about `center` (x, y; None: the image's middle).
+        """Turned counterclockwise by `degrees` about `center` (x, y; None: the image's middle).
 
         The image keeps its size; what leaves it is dropped.
         """
@@ -128,13 +130,12 @@ class Template:
 
     def rescale(self, ppi: float) -> Template:
         """The same finger at another resolution: image size and coordinates scaled by ppi / self.ppi."""
-        if not _finite("ppi", ppi) > 0:
-            raise BadInput(f"ppi is {ppi:g}: give a positive resolution, such as 500")
+        _check_ppi(_finite("ppi", ppi))
         scale = ppi / self.ppi
         width, height = max(1, round(self.width * scale)), max(1, round(self.height * scale))
 
         def stretch(x: float, y: float) -> tuple[float, float]:
-            # Pixel centres lie on whole numbers: the image spans -0.5 to width - 0.5; its border stays
+            # Pixel centers lie on whole numbers: the image spans -0.5 to width - 0.5; its border stays
             # inside.
             x, y = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
             return min(max(x, 0.0), width - 0.5), min(max(y, 0.0), height - 0.5)
@@ -189,6 +190,12 @@ def _moved(place: _Place, move: Callable[[float, float], tuple[float, float]], t
     return replace(place, x=x, y=y, angles=tuple(angle + turn for angle in place.angles))
 
 
+def _check_ppi(ppi: float) -> None:
+    if not LOWEST_PPI <= ppi <= HIGHEST_PPI:
+        bounds = f"from {LOWEST_PPI:g} to {HIGHEST_PPI:g}"
+        raise BadInput(f"ppi is {ppi:g}: give a resolution {bounds} pixels per inch, such as 500")
+
+
 def _finite(name: str, value: object) -> float:
     """`value` as a finite float; BadInput names the field."""
     try:
@@ -207,6 +214,6 @@ def _degrees(value: object) -> float:
 
 
 def _set(instance: object, **fields: object) -> None:
-    """Assign normalised fields of a frozen dataclass while it is being made."""
+    """Assign normalized fields of a frozen dataclass while it is being made."""
     for name, value in fields.items():
         object.__setattr__(instance, name, value)

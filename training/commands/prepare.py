@@ -14,7 +14,7 @@ from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
-from fingergen.runtime.minutiae import FORMATS
+from fingergen.runtime.minutiae import WRITABLE
 
 from ..data.metadata import keep_recipe
 from ..data.pool import in_processes
@@ -49,7 +49,7 @@ SOME_SKIPPED = 3  # exit code
 @click.option("--extractor", default="leader", show_default=True,
               help=f"of the minutiae: {', '.join(AFIS)} (slow without the package numba), {NONE}, or one's "
                    "own module:function: a grey uint8 image and its ppi → a Template")  # fmt: skip
-@click.option("--format", "template_format", type=click.Choice(list(FORMATS)), default="json",
+@click.option("--format", "template_format", type=click.Choice(WRITABLE), default="json",
               show_default=True, help="of the templates")  # fmt: skip
 @click.option("--finger-pattern",
               help="regular expression for the finger in a path below RAW without extension  [default: that "

@@ -19,7 +19,7 @@ from fingergen.runtime.files import write_atomically
 from fingergen.runtime.fingers import PPI, draw_pattern, make_finger, take_impression
 from fingergen.runtime.fingers.finger import LARGEST, SMALLEST
 from fingergen.runtime.images import encode_image
-from fingergen.runtime.minutiae import FORMATS, minutiae_map, write_template
+from fingergen.runtime.minutiae import FORMATS, WRITABLE, minutiae_map, write_template
 from fingergen.runtime.seeds import check_seed
 
 from ..data.metadata import keep_recipe
@@ -150,7 +150,7 @@ def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
 @click.option(
     "--format",
     "template_format",
-    type=click.Choice(list(FORMATS)),
+    type=click.Choice(WRITABLE),
     default="json",
     show_default=True,
     help="Of the templates.",

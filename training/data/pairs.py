@@ -140,7 +140,9 @@ class PairFolder:
             assert sample.map
             return torch.from_numpy(_read_map_image(sample.map, self._map_size))[None]
         name = Path(sample.template.member or sample.template.path)
-        template = decode_template(sample.template.read(), name, width=width, height=height)
+        template = decode_template(
+            sample.template.read(), name, width=width, height=height, override=False, on_warning=_ignored
+        )
         if (template.width, template.height) != (width, height):
             found = f"{template.width} x {template.height}"
             raise BadInput(
@@ -150,6 +152,10 @@ class PairFolder:
         side = max(width, height)
         square = replace(template, ppi=PPI).crop((width - side) // 2, (height - side) // 2, side, side)
         return draw_maps([square], side, self._map_size)
+
+
+def _ignored(warning: str) -> None:
+    """Warnings would come again with every draw; `fg-train prepare` has reported them."""
 
 
 def _read_map_image(file: StoredFile, size: int) -> NDArray[np.uint8]:

@@ -1,19 +1,18 @@
-"""What ISO/IEC 19794-2 and ANSI/INCITS 378 finger minutiae records have in common.
+"""What the finger minutiae records of ISO/IEC 19794-2 and ANSI/INCITS 378 have in common.
 
-Both descend from one draft: the same 6-byte minutia, the same chain of extended data areas and nearly the
-same block of cores and deltas. All numbers are big-endian and unsigned; coordinates are pixels from the top
-left.
+All descend from one draft: the same 6-byte minutia, the same chain of extended data areas and nearly the same
+block of cores and deltas. All numbers are big-endian and unsigned; coordinates are pixels from the top left.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...errors import BadInput
 from ..template import Minutia, MinutiaType, Point, Template
-from .octets import Octets
+from .format import Reading, assemble, known_quality
 
 IDENTIFIER = b"FMR\0"
 MAX_COORDINATE = (1 << 14) - 1
@@ -21,141 +20,95 @@ MAX_MINUTIAE = 255
 MAX_SINGULAR = 15
 CORE_DELTA_AREA = 0x0002
 _CM_PER_INCH = 2.54
-# Resolutions of fingerprint scanners (ISO/IEC 19794-4, scan levels). Whole pixels per centimetre cannot say
+# Resolutions of fingerprint scanners (ISO/IEC 19794-4, scan levels). Whole pixels per centimeter cannot say
 # them exactly: 500 ppi is written 197 px/cm, which is 500.38 ppi.
 _NOMINAL_PPI = (125.0, 250.0, 500.0, 750.0, 1000.0)
 
 _TYPES = {0: MinutiaType.OTHER, 1: MinutiaType.ENDING, 2: MinutiaType.BIFURCATION}
 _CODES = {kind: code for code, kind in _TYPES.items()}
 
+Singular = tuple[list[Point], list[Point]]  # cores, deltas
+
+
+class Octets:
+    """A stretch of a file, read front to back; reading beyond it is a BadInput with field and offset."""
+
+    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
+        self._data, self._at, self._end = data, start, len(data) if end is None else end
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return self._end - self._at
+
+    @property
+    def offset(self) -> int:
+        """Offset in the file of the next byte."""
+        return self._at
+
+    def raw(self, length: int, field: str) -> bytes:
+        """The next `length` bytes."""
+        if length > self.left:
+            raise BadInput(
+                f"{field} at offset {self._at} needs {length} bytes but {self.left} are left: "
+                "the file is truncated or not of this format"
+            )
+        self._at += length
+        return self._data[self._at - length : self._at]
+
+    def number(self, length: int, field: str) -> int:
+        """The next `length` bytes as an unsigned number."""
+        return int.from_bytes(self.raw(length, field), "big")
+
+    def part(self, length: int, field: str) -> Octets:
+        """The next `length` bytes as a stretch of their own."""
+        start = self._at
+        self.raw(length, field)
+        return Octets(self._data, start, self._at)
+
+    def wrong(self, length: int, problem: str) -> BadInput:
+        """The error for a field of `length` bytes just read: `problem` names it and says how to mend it."""
+        return BadInput(f"offset {self._at - length}: {problem}")
+
 
 @dataclass(frozen=True)
 class AngleCode:
-    """Angles in one byte: `count` codes of `step` degrees each, counter-clockwise from the right."""
+    """Angles in one byte: `count` codes of `step` degrees each, counterclockwise from the right."""
 
     step: float
     count: int
 
-    def read(self, octets: Octets, field: str) -> float:
-        code = octets.number(1, field)
-        if code >= self.count:
-            raise octets.wrong(1, f"{field} has code {code}: codes are 0 to {self.count - 1}")
-        return code * self.step
+    def degrees(self, code: int) -> float | None:
+        """The angle of a code; None for a code beyond the circle."""
+        return code * self.step if code < self.count else None
 
     def code(self, degrees: float) -> int:
+        """The nearest code of an angle in degrees."""
         return round(degrees / self.step) % self.count
 
 
 @dataclass(frozen=True)
 class QualityCode:
-    """Minutia qualities in one byte: `lowest` to 100, or `not_reported` (also read: `also_not_reported`)."""
+    """Minutia qualities in one byte: `lowest` to 100, or one of `not_reported`; its first is written."""
 
     lowest: int
-    not_reported: int
-    also_not_reported: Collection[int] = ()
-
-    def read(self, octets: Octets, field: str) -> float | None:
-        code = octets.number(1, field)
-        if code == self.not_reported or code in self.also_not_reported:
-            return None
-        if code > 100:
-            raise octets.wrong(
-                1, f"{field} is {code}: qualities are {self.lowest} to 100, or {self.not_reported}"
-            )
-        return float(code)
+    not_reported: tuple[int, ...]
 
     def code(self, quality: float | None) -> int:
-        return self.not_reported if quality is None else max(self.lowest, round(quality))
+        """The code of a quality from 0 to 100, or of None."""
+        return self.not_reported[0] if quality is None else max(self.lowest, round(quality))
 
 
-def read_size(octets: Octets, axis: str, default: int | None) -> int:
-    """Image size along one axis, 2 bytes; 0 is taken as not told."""
-    size = octets.number(2, f"image {axis}") or default
-    if not size:
-        raise octets.wrong(2, f"image {axis} is 0: give the {axis} of the image with {axis}=")
-    return size
+@dataclass(frozen=True)
+class Layout:
+    """What differs between the finger views of the standards."""
+
+    angle: AngleCode
+    quality: QualityCode
+    read_singular: Callable[[Octets], Singular]
 
 
-def read_ppi(octets: Octets, default: float | None) -> float:
-    """x and y resolution, 2 bytes each in pixels per centimetre, as ppi; 0 is taken as not told."""
-    across, down = octets.number(2, "x resolution"), octets.number(2, "y resolution")
-    if across != down:
-        raise octets.wrong(
-            4, f"x and y resolution differ ({across}, {down} px/cm): resample the image to square pixels"
-        )
-    ppi = across * _CM_PER_INCH
-    if not ppi:
-        if not default:
-            raise octets.wrong(4, "resolution is 0: give the resolution of the image with ppi=")
-        return default
-    return next((nominal for nominal in _NOMINAL_PPI if round(nominal / _CM_PER_INCH) == across), ppi)
-
-
-def read_minutiae(
-    octets: Octets, count: int, angle: AngleCode, quality: QualityCode | None
-) -> tuple[Minutia, ...]:
-    """`count` minutia records; `quality` None: records without that byte.
-
-    offset  length  field
-    0       2       2 bits type (00 other, 01 ridge ending, 10 ridge bifurcation), 14 bits x
-    2       2       2 bits reserved, 14 bits y
-    4       1       angle
-    5       1       quality
-    """
-    minutiae = []
-    for number in range(1, count + 1):
-        field = f"minutia {number}"
-        type_and_x = octets.number(2, f"{field} type and x")
-        code = type_and_x >> 14
-        if code not in _TYPES:
-            raise octets.wrong(
-                2, f"{field} has type {code}: 0 (other), 1 (ending), 2 (bifurcation) are known"
-            )
-        y = octets.number(2, f"{field} y") & MAX_COORDINATE
-        degrees = angle.read(octets, f"{field} angle")
-        grade = quality.read(octets, f"{field} quality") if quality else None
-        minutiae.append(Minutia(type_and_x & MAX_COORDINATE, y, degrees, _TYPES[code], grade))
-    return tuple(minutiae)
-
-
-def read_areas(octets: Octets) -> Iterator[tuple[int, Octets]]:
-    """(type, content) of each extended data area.
-
-    offset  length  field
-    0       2       length of all areas together
-    2       2       area: type (0x0001 ridge counts, 0x0002 cores and deltas, 0x0003 zonal quality)
-    4       2       area: length, with these 4 bytes
-    6       …       area: content; then the next area
-    """
-    areas = octets.part(octets.number(2, "extended data length"), "extended data")
-    while areas.left:
-        kind, length = areas.number(2, "extended area type"), areas.number(2, "extended area length")
-        if length < 4:
-            raise areas.wrong(2, f"extended area length is {length}, with its own header it is 4 or more")
-        yield kind, areas.part(length - 4, f"extended area 0x{kind:04x}")
-
-
-def read_view(
-    octets: Octets,
-    size: tuple[int, int, float],
-    count: int,
-    angle: AngleCode,
-    quality: QualityCode | None,
-    read_singular: Callable[[Octets], tuple[list[Point], list[Point]]],
-) -> Template:
-    """A finger view of `size` (width, height, ppi); extended areas but cores and deltas are skipped."""
-    minutiae = read_minutiae(octets, count, angle, quality)
-    cores: list[Point] = []
-    deltas: list[Point] = []
-    for kind, area in read_areas(octets):
-        if kind == CORE_DELTA_AREA:
-            more_cores, more_deltas = read_singular(area)
-            cores += more_cores
-            deltas += more_deltas
-    return Template(*size, minutiae, tuple(cores), tuple(deltas))
-
-
-def open_record(data: bytes, version: bytes) -> Octets:
+def open_record(data: bytes, *versions: bytes) -> Octets:
     """A record after its identifier and version number, both checked.
 
     offset  length  field
@@ -166,22 +119,95 @@ def open_record(data: bytes, version: bytes) -> Octets:
     if octets.raw(4, "format identifier") != IDENTIFIER:
         raise octets.wrong(4, "the format identifier is not 'FMR': the file is no finger minutiae record")
     found = octets.raw(4, "version number")
-    if found != version:
-        raise octets.wrong(
-            4, f"version number is {found!r}, not {version!r}: leave the format to be detected"
-        )
+    if found not in versions:
+        expected = " or ".join(map(repr, versions))
+        raise octets.wrong(4, f"version number is {found!r}, not {expected}: leave the format to be detected")
     return octets
 
 
-def checked_length(octets: Octets, length: int, field_length: int) -> Octets:
-    """What is left of a record that tells its whole `length`; bytes after its end are left alone."""
-    read = octets.offset
-    if length < read or length > read + octets.left:
-        raise octets.wrong(
-            field_length,
-            f"record length is {length}, the file has {read + octets.left} bytes: it is truncated or damaged",
+def check_length(reading: Reading, data: bytes, length: int, end: int) -> None:
+    """Warn where a record's length field is not where its content ends; bytes after a record are allowed."""
+    if length > len(data):
+        problem = f"the file has {len(data)} bytes: it is truncated, or the length is wrong"
+    elif length < end:
+        problem = f"its content takes {end}: the length is ignored"
+    else:
+        return
+    reading.warn(f"record length is {length}, {problem}")
+
+
+def read_views(reading: Reading, count: int, read_one: Callable[[], Template]) -> tuple[Template, ...]:
+    """`count` finger views, each by `read_one`.
+
+    A view that cannot be read is an error if it is the first, else a warning: the views before it are kept.
+    """
+    views: list[Template] = []
+    for number in range(count):
+        try:
+            views.append(read_one())
+        except BadInput as error:
+            if not views:
+                raise
+            reading.warn(f"finger view {number} and what follows it cannot be read ({error})")
+            break
+    return tuple(views)
+
+
+def read_size(octets: Octets) -> tuple[int, int]:
+    """Image width and height, 2 bytes each; 0: not said."""
+    return octets.number(2, "image width"), octets.number(2, "image height")
+
+
+def read_ppi(octets: Octets) -> tuple[float, float]:
+    """x and y resolution in ppi of 2 bytes each in pixels per centimeter; 0: not said."""
+    across, down = (_ppi(octets.number(2, f"{axis} resolution")) for axis in "xy")
+    return across, down
+
+
+def read_view(
+    octets: Octets,
+    reading: Reading,
+    size: tuple[int, int],
+    ppi: tuple[float, float],
+    layout: Layout,
+    minutia_length: int = 6,
+) -> Template:
+    """A finger view from its number of minutiae on: minutiae, then extended data.
+
+    Args:
+        octets: At the number of minutiae (1 byte).
+        reading: How the file is read.
+        size: Image width and height in pixels; 0: not said.
+        ppi: x and y resolution; 0: not said.
+        layout: Of the standard.
+        minutia_length: Bytes of each minutia: 6, or 5 without quality.
+    """
+    corrected = reading.ppi is not None and reading.override
+    if not corrected and ppi[0] == ppi[1] and ppi[0] in (500 * _CM_PER_INCH, 1000 * _CM_PER_INCH):
+        reading.warnings.append(
+            f"resolution is {ppi[0] / _CM_PER_INCH:.0f} pixels per cm, which is {ppi[0]:.0f} ppi: "
+            "if ppi were written into that field, correct it with --template-ppi"
         )
-    return octets.part(length - read, "record")
+    count = octets.number(1, "number of minutiae")
+    minutiae = _read_minutiae(octets, reading, count, layout, minutia_length)
+    cores, deltas = _read_extended(octets, reading, layout)
+    return assemble(reading, size, ppi, minutiae, cores, deltas)
+
+
+def walk_views(data: bytes, start: int, count: int, header: int) -> int | None:
+    """Where `count` finger views end, or None if they do not fit into the file.
+
+    Each view is taken to be `header` bytes, the last the number of minutiae; 6 bytes for each minutia; the
+    length of the extended data (2 bytes) and as much extended data.
+    """
+    for _ in range(count):
+        if start + header > len(data):
+            return None
+        start += header + 6 * data[start + header - 1]
+        if start + 2 > len(data):
+            return None
+        start += 2 + int.from_bytes(data[start : start + 2], "big")
+    return start if start <= len(data) else None
 
 
 def encode_size(template: Template) -> bytes:
@@ -195,7 +221,7 @@ def encode_size(template: Template) -> bytes:
 
 
 def encode_ppi(template: Template) -> bytes:
-    """x and y resolution in whole pixels per centimetre, 2 bytes each."""
+    """x and y resolution in whole pixels per centimeter, 2 bytes each."""
     per_cm = round(template.ppi / _CM_PER_INCH)
     if not 1 <= per_cm <= 0xFFFF:
         raise BadInput(
@@ -204,29 +230,16 @@ def encode_ppi(template: Template) -> bytes:
     return struct.pack(">HH", per_cm, per_cm)
 
 
-def encode_minutiae(template: Template, angle: AngleCode, quality: QualityCode) -> bytes:
+def encode_minutiae(template: Template, layout: Layout) -> bytes:
     """Count (1 byte) and 6-byte records of the minutiae; coordinates, angles and qualities are rounded."""
-    if len(template.minutiae) > MAX_MINUTIAE:
-        raise BadInput(
-            f"{len(template.minutiae)} minutiae, a record carries up to {MAX_MINUTIAE}: "
-            "filter them by quality or crop the template"
-        )
+    check_count(template)
     records = bytearray((len(template.minutiae),))
     for number, minutia in enumerate(template.minutiae, 1):
         x, y = coordinates(template, minutia, f"minutia {number}")
-        code = quality.code(minutia.quality)
-        records += struct.pack(">HHBB", _CODES[minutia.type] << 14 | x, y, angle.code(minutia.angle), code)
+        type_and_x = type_code(minutia) << 14 | x
+        codes = layout.angle.code(minutia.angle), layout.quality.code(minutia.quality)
+        records += struct.pack(">HHBB", type_and_x, y, *codes)
     return bytes(records)
-
-
-def coordinates(template: Template, place: Minutia | Point, name: str) -> tuple[int, int]:
-    """Whole pixels in the image, checked to fit 14 bits."""
-    x, y = template.pixel(place)
-    if max(x, y) > MAX_COORDINATE:
-        raise BadInput(
-            f"{name} is at ({x}, {y}), a record carries up to {MAX_COORDINATE}: crop or rescale the template"
-        )
-    return x, y
 
 
 def encode_singular(template: Template, encode_points: Callable[[str, tuple[Point, ...]], bytes]) -> bytes:
@@ -244,7 +257,121 @@ def encode_singular(template: Template, encode_points: Callable[[str, tuple[Poin
     return struct.pack(">H", len(areas)) + areas
 
 
+def check_count(template: Template) -> None:
+    """BadInput for more minutiae than a record carries."""
+    if len(template.minutiae) > MAX_MINUTIAE:
+        raise BadInput(
+            f"{len(template.minutiae)} minutiae, a record carries up to {MAX_MINUTIAE}: "
+            "filter them by quality or crop the template"
+        )
+
+
+def coordinates(template: Template, place: Minutia | Point, name: str) -> tuple[int, int]:
+    """Whole pixels in the image, checked to fit 14 bits."""
+    x, y = template.pixel(place)
+    if max(x, y) > MAX_COORDINATE:
+        raise BadInput(
+            f"{name} is at ({x}, {y}), a record carries up to {MAX_COORDINATE}: crop or rescale the template"
+        )
+    return x, y
+
+
+def type_code(minutia: Minutia) -> int:
+    """The 2-bit code of a minutia's type."""
+    return _CODES[minutia.type]
+
+
+def minutia_type(code: int, number: int, problems: dict[str, list[int]]) -> MinutiaType:
+    """The type of a 2-bit code; code 3, which is reserved, is read as OTHER with a note in `problems`."""
+    if code not in _TYPES:
+        problems.setdefault(f"type {code} is reserved, taken as other", []).append(number)
+    return _TYPES.get(code, MinutiaType.OTHER)
+
+
 def mean_quality(template: Template) -> int:
-    """The quality that a view must tell: the mean of the known minutia qualities; 0 if none is known."""
+    """The quality that a view must state: the mean of the known minutia qualities; 0 if none is known."""
     known = [minutia.quality for minutia in template.minutiae if minutia.quality is not None]
     return round(sum(known) / len(known)) if known else 0
+
+
+def _ppi(per_cm: int) -> float:
+    exact = per_cm * _CM_PER_INCH
+    return next((nominal for nominal in _NOMINAL_PPI if round(nominal / _CM_PER_INCH) == per_cm), exact)
+
+
+def _read_minutiae(
+    octets: Octets, reading: Reading, count: int, layout: Layout, length: int
+) -> Sequence[Minutia]:
+    """`count` minutia records.
+
+    offset  length  field
+    0       2       2 bits type (00 other, 01 ridge ending, 10 ridge bifurcation), 14 bits x
+    2       2       2 bits reserved, 14 bits y
+    4       1       angle
+    5       1       quality, if `length` is 6
+    """
+    minutiae = []
+    problems: dict[str, list[int]] = {}
+    for number in range(1, count + 1):
+        record = octets.raw(length, f"minutia {number}")
+        type_and_x, y, code = struct.unpack_from(">HHB", record)
+        degrees = layout.angle.degrees(code)
+        if degrees is None:
+            last = layout.angle.count - 1
+            problems.setdefault(f"angle code {code} is not in 0 to {last}, dropped", []).append(number)
+            continue
+        kind = minutia_type(type_and_x >> 14, number, problems)
+        quality = None
+        if length > 5 and record[5] not in layout.quality.not_reported:
+            quality = known_quality(record[5], number, problems)
+        minutiae.append(Minutia(type_and_x & MAX_COORDINATE, y & MAX_COORDINATE, degrees, kind, quality))
+    reading.warn_of("minutia", problems)
+    return minutiae
+
+
+def _read_extended(octets: Octets, reading: Reading, layout: Layout) -> Singular:
+    """Cores and deltas of the extended data; other areas are skipped. What is damaged gives a warning."""
+    cores: list[Point] = []
+    deltas: list[Point] = []
+    if not octets.left:
+        reading.warn("the length of the extended data is missing: no cores and deltas are read")
+        return cores, deltas
+    length = octets.number(min(2, octets.left), "extended data length")
+    if length > octets.left:
+        reading.warn(
+            f"extended data at offset {octets.offset} needs {length} bytes but {octets.left} are left: "
+            "the file is truncated or damaged, only the minutiae are read"
+        )
+        octets.raw(octets.left, "extended data")
+        return cores, deltas
+    try:
+        for kind, area in _areas(octets.part(length, "extended data")):
+            if kind == CORE_DELTA_AREA:
+                more_cores, more_deltas = layout.read_singular(area)
+                cores += more_cores
+                deltas += more_deltas
+    except BadInput as error:
+        reading.warn(f"extended data is damaged ({error}): no cores and deltas are read")
+        return [], []
+    return cores, deltas
+
+
+def _areas(areas: Octets) -> Iterator[tuple[int, Octets]]:
+    """(type, content) of each extended data area.
+
+    offset  length  field
+    0       2       type (0x0001 ridge counts, 0x0002 cores and deltas, 0x0003 zonal quality)
+    2       2       length, with these 4 bytes
+    4       …       content; then the next area
+    """
+    while areas.left:
+        kind, length = areas.number(2, "extended area type"), areas.number(2, "extended area length")
+        if length < 4:
+            raise areas.wrong(2, f"extended area length is {length}, with its own header it is 4 or more")
+        yield kind, areas.part(length - 4, f"extended area 0x{kind:04x}")
+
+
+def read_angles(octets: Octets, angle: AngleCode, count: int, name: str) -> tuple[float, ...]:
+    """`count` angles of a core or delta; none if one of them is beyond the circle."""
+    degrees = [angle.degrees(octets.number(1, f"{name} angle")) for _ in range(count)]
+    return tuple(each for each in degrees if each is not None) if None not in degrees else ()

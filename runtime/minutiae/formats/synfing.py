@@ -1,10 +1,10 @@
 """Text rows of the SynFing release, from which it draws its minutiae maps.
 
-A row a point:   type x y angle      separated by blanks
+One row for each point:   type x y angle      separated by blanks
 
     type     1 ending, 2 bifurcation, 4 core, 5 delta
     x, y     pixels from the top left corner
-    angle    degrees counter-clockwise from the right; a core's and a delta's is not used
+    angle    degrees counterclockwise from the right; a core's and a delta's is not used
 
 The format carries no quality, no image size and no resolution.
 """
@@ -13,17 +13,15 @@ from __future__ import annotations
 
 from ...errors import BadInput
 from ..template import Minutia, MinutiaType, Point, Template
-from .format import Defaults, Format
-from .text import in_line, number_rows
+from .format import Format, Reading, assemble_unsized, in_line, number_rows
 
 _TYPES = {1: MinutiaType.ENDING, 2: MinutiaType.BIFURCATION}
 _CODES = {kind: code for code, kind in _TYPES.items()}
 _CORE, _DELTA = 4, 5
 
 
-def decode(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
-    """SynFing rows → Template; `defaults` give image size and resolution."""
-    width, height, ppi = defaults.size
+def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
+    """SynFing rows → Template of the caller's size and ppi."""
     minutiae: list[Minutia] = []
     cores: list[Point] = []
     deltas: list[Point] = []
@@ -35,10 +33,9 @@ def decode(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
                 (cores if code == _CORE else deltas).append(Point(x, y))
             else:
                 raise BadInput(f"type {code:g} is none of 1 (ending), 2 (bifurcation), 4 (core), 5 (delta)")
-            Template(width, height, ppi, tuple(minutiae[-1:]), tuple(cores[-1:]), tuple(deltas[-1:]))
         except BadInput as error:
             raise in_line(line_number, error) from None
-    return (Template(width, height, ppi, tuple(minutiae), tuple(cores), tuple(deltas)),)
+    return (assemble_unsized(reading, minutiae, cores, deltas),)
 
 
 def encode(template: Template) -> bytes:

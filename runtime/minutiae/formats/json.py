@@ -1,4 +1,4 @@
-"""Our own JSON: the only format here that keeps everything a Template holds, exactly.
+"""FingerGen's own JSON: the only format here that keeps everything a Template holds, exactly.
 
     {"format": "fingergen-template", "format_version": 1,
      "width": 512, "height": 512, "ppi": 500,
@@ -20,16 +20,15 @@ from typing import Any
 
 from ...errors import BadInput
 from ..template import Minutia, MinutiaType, Point, Template
-from .format import Defaults, Format
-from .text import decode_text
+from .format import Format, Reading, assemble, decode_text
 
 _FORMAT, _VERSION = "fingergen-template", 1
 _HEAD = ("format", "format_version", "width", "height", "ppi")
 _TYPES = {kind.value: kind for kind in MinutiaType}
 
 
-def decode(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
-    """JSON text → Template."""
+def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
+    """JSON text → Template. The format is ours: whatever is wrong is an error, with or without `strict`."""
     try:
         content = json.loads(decode_text(data))
     except (ValueError, RecursionError) as error:
@@ -50,11 +49,13 @@ def decode(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
         minutiae.append(Minutia(x, y, angle, _TYPES[kind], quality))
     width, height = (_whole(content[key], key) for key in ("width", "height"))
     cores, deltas = (tuple(_points(content, name)) for name in ("cores", "deltas"))
-    return (Template(width, height, _number(content["ppi"], "ppi"), tuple(minutiae), cores, deltas),)
+    template = Template(width, height, _number(content["ppi"], "ppi"), tuple(minutiae), cores, deltas)
+    size, ppi = (template.width, template.height), (template.ppi, template.ppi)
+    return (assemble(reading, size, ppi, minutiae, cores, deltas),)
 
 
 def encode(template: Template) -> bytes:
-    """Template → JSON text, a line a minutia."""
+    """Template → JSON text, one line for each minutia."""
     head = dict(zip(_HEAD, (_FORMAT, _VERSION, template.width, template.height, template.ppi), strict=True))
     members = [f'"{key}": {json.dumps(value)}' for key, value in head.items()]
     lists: dict[str, list[dict[str, Any]]] = {

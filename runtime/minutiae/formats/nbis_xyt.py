@@ -1,10 +1,10 @@
 """NBIS .xyt: what `mindtct` writes and `bozorth3` reads (NISTIR 7392; representation in NBIS' xytreps.c).
 
-A row a minutia:   x y theta [quality]      whole numbers
+One row for each minutia:   x y theta [quality]      whole numbers
 
     x        pixels from the left
     y        image height - y, so counted from the bottom; the top row is y = height
-    theta    degrees counter-clockwise from the right, [0, 360), pointing out of the ridge ending or
+    theta    degrees counterclockwise from the right, [0, 360), pointing out of the ridge ending or
              bifurcation valley: opposite to ISO/IEC 19794-2 and ANSI/INCITS 378
     quality  0 to 100; left out where it is not known
 
@@ -16,25 +16,25 @@ from __future__ import annotations
 
 from ...errors import BadInput
 from ..template import Minutia, Template
-from .format import Defaults, Format
-from .text import in_line, number_rows
+from .format import Format, Reading, assemble_unsized, in_line, known_quality, number_rows, unsized
 
 
-def decode(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
-    """Rows of an .xyt file → Template; `defaults` tell its size and ppi. A wrong height moves every y."""
-    width, height, ppi = defaults.size
-    minutiae = []
+def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
+    """Rows of an .xyt file → Template of the caller's size and ppi. A wrong height moves every y."""
+    _, height = unsized(reading)
+    minutiae: list[Minutia] = []
+    problems: dict[str, list[int]] = {}
     for line_number, row in number_rows(data, range(3, 5), "x y theta [quality]"):
         x, y, theta, *quality = row
         if 0 <= y < 1:  # from tools that count the rows from 0
             y = 1
+        grade = known_quality(quality[0], len(minutiae) + 1, problems) if quality else None
         try:
-            minutia = Minutia(x, height - y, theta + 180, quality=quality[0] if quality else None)
-            Template(width, height, ppi, (minutia,))
+            minutiae.append(Minutia(x, height - y, theta + 180, quality=grade))
         except BadInput as error:
             raise in_line(line_number, error) from None
-        minutiae.append(minutia)
-    return (Template(width, height, ppi, tuple(minutiae)),)
+    reading.warn_of("minutia", problems)
+    return (assemble_unsized(reading, minutiae),)
 
 
 def encode(template: Template) -> bytes:

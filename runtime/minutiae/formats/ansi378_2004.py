@@ -1,6 +1,7 @@
 """ANSI/INCITS 378-2004 finger minutiae records.
 
-Version " 20" as in ISO/IEC 19794-2:2005, which descends from it, but a longer header and angles of 2° a code.
+Version " 20" as in ISO/IEC 19794-2:2005, which descends from it, but with a longer header and angles in steps
+of 2°.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from .finger_view import (
     IDENTIFIER,
     MAX_COORDINATE,
     AngleCode,
+    Layout,
+    Octets,
     QualityCode,
-    checked_length,
+    Singular,
+    check_length,
     coordinates,
     encode_minutiae,
     encode_ppi,
@@ -21,24 +25,24 @@ from .finger_view import (
     encode_size,
     mean_quality,
     open_record,
+    read_angles,
     read_ppi,
     read_size,
     read_view,
+    read_views,
+    walk_views,
 )
-from .format import Defaults, Format
-from .octets import Octets
+from .format import Format, Reading
 
 VERSION = b" 20\0"
 HEADER = 26  # bytes, with the short record length
-
-_ANGLE = AngleCode(2.0, 180)
-_QUALITY = QualityCode(lowest=1, not_reported=0)
+VENDOR_UNKNOWN = 0x0103  # CBEFF product owner that IBIA registers for "vendor unknown"
+ANGLE = AngleCode(2.0, 180)
 _HAS_ANGLES = 0b01 << 6
-_VENDOR_UNKNOWN = 0x0103  # CBEFF product owner that IBIA registers for "vendor unknown"
 
 
-def decode(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
-    """A record → a Template a finger view.
+def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
+    """A record → one Template for each finger view.
 
     Record header (6.4):
     offset  length  field
@@ -48,7 +52,7 @@ def decode(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
     10      2, 2    CBEFF product owner, product type (4 later after the long length, as all else)
     14      2       4 bits capture equipment compliance, 12 bits capture equipment
     16      2, 2    image width, height in pixels
-    20      2, 2    x, y resolution in pixels per centimetre
+    20      2, 2    x, y resolution in pixels per centimeter
     24      1       number of finger views
     25      1       reserved
 
@@ -60,49 +64,54 @@ def decode(data: bytes, defaults: Defaults) -> tuple[Template, ...]:
     4       6 each  minutiae; quality 0: not reported
     …               extended data
     """
-    octets = open_record(data, VERSION)
-    length, field_length = octets.number(2, "record length"), 2
-    if not length:
-        length, field_length = octets.number(4, "long record length"), 4
-    record = checked_length(octets, length, field_length)
+    record = open_record(data, VERSION)
+    length = record.number(2, "record length")
+    if not length and not _short_header_fits(data):
+        length = record.number(4, "long record length")
     record.raw(6, "product and capture equipment")
-    width, height = read_size(record, "width", defaults.width), read_size(record, "height", defaults.height)
-    size = width, height, read_ppi(record, defaults.ppi)
-    views = record.number(1, "number of finger views")
+    size, ppi = read_size(record), read_ppi(record)
+    count = record.number(1, "number of finger views")
     record.raw(1, "reserved byte")
-    return tuple(_view(record, size) for _ in range(views))
 
+    def view() -> Template:
+        record.raw(3, "finger view header")
+        return read_view(record, reading, size, ppi, LAYOUT)
 
-def _view(record: Octets, size: tuple[int, int, float]) -> Template:
-    record.raw(3, "finger view header")
-    return read_view(record, size, record.number(1, "number of minutiae"), _ANGLE, _QUALITY, _read_singular)
+    views = read_views(reading, count, view)
+    check_length(reading, data, length, record.offset)
+    return views
 
 
 def encode(template: Template) -> bytes:
     """Template → a record of one finger view (product and finger not known, live-scan plain impression).
 
-    The cores' angles are written if every core has one, for the format tells it once for all; so are the
-    deltas'.
+    The cores' angles are written if every core has one, for the format says once for all whether they have;
+    so are the deltas'.
     """
     view = struct.pack(">BBB", 0, 0, mean_quality(template))
-    view += encode_minutiae(template, _ANGLE, _QUALITY) + _encode_extended(template)
+    view += encode_minutiae(template, LAYOUT) + encode_extended(template)
     # One view is at most 1,731 bytes, so that the short record length always does.
-    header = IDENTIFIER + VERSION + struct.pack(">HHHH", HEADER + len(view), _VENDOR_UNKNOWN, 0, 0)
+    header = IDENTIFIER + VERSION + struct.pack(">HHHH", HEADER + len(view), VENDOR_UNKNOWN, 0, 0)
     return header + encode_size(template) + encode_ppi(template) + struct.pack(">BB", 1, 0) + view
 
 
-def looks_like(data: bytes) -> bool:
-    """Whether a record of version " 20" is of this format and not of ISO/IEC 19794-2:2005.
+def fits(data: bytes) -> bool:
+    """Whether the finger views of a record in this layout end where the file or the record ends."""
+    return _short_header_fits(data) or _header_fits(data, HEADER + 4, 10, 4)
 
-    The record length tells: 26 or more in 2 bytes would be 1.7 MB or more in the 4 bytes of ISO. 2 zero bytes
-    begin the long length here, or are the upper half of ISO's, whose lower half is then 24 or more.
+
+def looks_like(data: bytes) -> bool:
+    """Whether a record's length field is more likely of this layout than of ISO/IEC 19794-2:2005.
+
+    26 or more in 2 bytes would be 1.7 MB or more in the 4 bytes of ISO. 2 zero bytes begin the long length
+    here, or are the upper half of ISO's, whose lower half is then 24 or more.
     """
     upper, lower = (int.from_bytes(data[start : start + 2], "big") for start in (8, 10))
     return upper >= HEADER or (upper == 0 and lower < 24)
 
 
-def _read_singular(area: Octets) -> tuple[list[Point], list[Point]]:
-    """Cores and deltas (6.6).
+def read_singular(area: Octets) -> Singular:
+    """Cores and deltas (6.6; the same in 378-2009).
 
     offset  length  field
     0       1       2 bits (01: cores with angles), 2 bits reserved, 4 bits number of cores
@@ -113,28 +122,42 @@ def _read_singular(area: Octets) -> tuple[list[Point], list[Point]]:
 
     def points(name: str, angles: int) -> list[Point]:
         flag_and_count = area.number(1, f"number of {name}s")
-        told = angles if flag_and_count & _HAS_ANGLES else 0
-        return [point(f"{name} {n}", told) for n in range(1, 1 + (flag_and_count & 0xF))]
+        present = angles if flag_and_count & _HAS_ANGLES else 0
+        return [point(f"{name} {n}", present) for n in range(1, 1 + (flag_and_count & 0xF))]
 
-    def point(name: str, told: int) -> Point:
+    def point(name: str, angles: int) -> Point:
         x, y = (area.number(2, f"{name} {axis}") & MAX_COORDINATE for axis in "xy")
-        return Point(x, y, tuple(_ANGLE.read(area, f"{name} angle") for _ in range(told)))
+        return Point(x, y, read_angles(area, ANGLE, angles, name))
 
     return points("core", 1), points("delta", 3)
 
 
-def _encode_extended(template: Template) -> bytes:
+def encode_extended(template: Template) -> bytes:
+    """The extended data of a template: its cores and deltas (the same in 378-2009)."""
+
     def points(name: str, places: tuple[Point, ...]) -> bytes:
         with_angles = bool(places) and all(place.angles for place in places)
         block = bytearray(((_HAS_ANGLES if with_angles else 0) | len(places),))
         for number, place in enumerate(places, 1):
             block += struct.pack(">HH", *coordinates(template, place, f"{name} {number}"))
-            block += bytes(_ANGLE.code(angle) for angle in place.angles if with_angles)
+            block += bytes(ANGLE.code(angle) for angle in place.angles if with_angles)
         return bytes(block)
 
     return encode_singular(template, points)
 
 
+def _short_header_fits(data: bytes) -> bool:
+    return _header_fits(data, HEADER, 8, 2)
+
+
+def _header_fits(data: bytes, header: int, length_at: int, length_size: int) -> bool:
+    if len(data) < header:
+        return False
+    length = int.from_bytes(data[length_at : length_at + length_size], "big")
+    return walk_views(data, header, data[header - 2], 4) in (len(data), length)
+
+
+LAYOUT = Layout(ANGLE, QualityCode(lowest=1, not_reported=(0,)), read_singular)
 FORMAT = Format(
     "ansi378-2004", "ANSI/INCITS 378-2004 finger minutiae record", (".ansi", ".an378"), decode, encode
 )
