@@ -10,7 +10,6 @@ try:
     from .commands.encoder import encoder
     from .commands.generator import generator
     from .commands.synthesize_data import synthesize_data
-    from .config import configurable
     from .data.prepare import prepare
 except ModuleNotFoundError as error:  # the runtime is installed alone; the program is there all the same
     if (error.name or "").startswith("fingergen"):
@@ -26,4 +25,4 @@ def main() -> None:
 
 
 for command in (synthesize_data, prepare, generator, encoder):
-    main.add_command(configurable(command))
+    main.add_command(command)

@@ -7,7 +7,7 @@ converted and checked by the options themselves, so there is no second list of f
 import difflib
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,30 +21,47 @@ from fingergen.runtime.files import write_atomically
 _FILE = "fingergen.configuration"  # key of the file's path in a context's meta
 
 
-def configurable(command: click.Command) -> click.Command:
-    """Give a command `--config FILE` and `--write-config FILE`."""
-    invoke = command.invoke
+class ConfigurableCommand(click.Command):
+    """A command that also has `--config FILE` and `--write-config FILE`."""
 
-    def invoke_and_name_the_file(ctx: click.Context) -> Any:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            _file_option("--config", _use_file, "YAML file of options; those on the command line go first"),
+            _file_option("--write-config", _write_file, "write all options, explained, as YAML, and stop"),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            BadInput: As the command raises it; an option that the file gave is named by file and key.
+        """
         try:
-            return invoke(ctx)
+            return super().invoke(ctx)
         except BadInput as error:
-            _blame_the_file(ctx, error)
+            _name_the_file(ctx, error)
 
-    command.invoke = invoke_and_name_the_file  # type: ignore[method-assign]
-    for name, use, help in (
-        ("--config", _use_file, "YAML file of options; those on the command line go first"),
-        ("--write-config", _write_file, "write all options, explained, as YAML, and stop"),
-    ):
-        kind = click.Path(path_type=Path)
-        command.params.append(
-            click.Option([name], type=kind, is_eager=True, expose_value=False, callback=use, help=help)
-        )
-    return command
+
+def _file_option(name: str, use: Callable[..., None], help: str) -> click.Option:
+    # Eager: the file's values must be there before the options are read.
+    kind = click.Path(path_type=Path)
+    return click.Option([name], type=kind, is_eager=True, expose_value=False, callback=use, help=help)
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds; its keys with underscores."""
+    """Read a YAML file of options.
+
+    Args:
+        path: The file, in UTF-8. No object is constructed from it but plain values.
+
+    Returns:
+        Option names, with underscores, and values; empty for an empty file.
+
+    Raises:
+        BadInput: If the file cannot be read, is no YAML, holds a key twice or is no mapping; names the file
+            and, where YAML knows it, the line.
+    """
     try:
         with path.open(encoding="utf-8") as file:
             content = yaml.load(file, _Loader)  # noqa: S506  (a SafeLoader: plain values only)
@@ -137,7 +154,7 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-def _blame_the_file(context: click.Context, error: BadInput) -> NoReturn:
+def _name_the_file(context: click.Context, error: BadInput) -> NoReturn:
     """Raise `error` again; if it is about an option that the file gave, naming file and key."""
     match = re.match(r"--([a-z0-9-]+)", str(error))
     option = _options(context.command).get(match[1].replace("-", "_")) if match else None

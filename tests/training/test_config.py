@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.training.cli import main as fg_train
-from fingergen.training.config import configurable
+from fingergen.training.config import ConfigurableCommand
 from fingergen.training.options import config_options, setting
 from fingergen.training.trainers.encoder_config import EncoderConfig
 from fingergen.training.trainers.generator_config import GeneratorConfig
@@ -36,7 +36,7 @@ def run(*words: object) -> tuple[Result, dict[str, Any]]:
     """Run a command with these words; what it got."""
     got: dict[str, Any] = {}
 
-    @click.command()
+    @click.command(cls=ConfigurableCommand)
     @click.option("--out", "folder", type=click.Path(path_type=Path), required=True, help="run folder")
     @click.option("--count", type=click.IntRange(min=1), help="how many")
     @click.option("--kind", type=click.Choice(["a", "b"]), default="a", show_default=True)
@@ -48,7 +48,7 @@ def run(*words: object) -> tuple[Result, dict[str, Any]]:
         got.update(values)
         Settings(**{name: values[name] for name in ("resolution", "learning_rate", "depth", "w_plus")})
 
-    program = command_line_errors(configurable(command))
+    program = command_line_errors(command)
     return CliRunner().invoke(program, [str(word) for word in words], prog_name="fg"), got
 
 

@@ -17,7 +17,6 @@ from PIL import Image
 from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.runtime.images import read_image
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map, read_template
-from fingergen.training.config import configurable
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.data.pairs import PairFolder
 from fingergen.training.data.prepare import prepare
@@ -25,7 +24,7 @@ from fingergen.training.data.prepare.extractors import load_extractor
 from fingergen.training.data.prepare.segmentation import NoPrint, foreground
 from fingergen.training.data.storage import find_samples
 
-PROGRAM = command_line_errors(configurable(prepare))
+PROGRAM = command_line_errors(prepare)
 MIDDLE = f"{__name__}:middle"  # an extractor of one's own
 torch.set_num_threads(1)
 

@@ -12,6 +12,7 @@ from fingergen.runtime.errors import BadInput
 from .. import distributed
 from ..checkpoints import load_generator, published_ppi
 from ..checkpoints.manager import StatesConfig
+from ..config import ConfigurableCommand
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.minutiae_maps import PPI
@@ -25,7 +26,7 @@ from ..trainers.run_dir import choose_device, interruption
 from .progress import train_with_bar
 
 
-@click.command()
+@click.command(cls=ConfigurableCommand)
 @click.option("--generator", "generator_path", type=click.Path(path_type=Path), required=True,
               help="checkpoint of the generator that makes the images")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), help="folder of images with maps or templates")

@@ -11,6 +11,7 @@ from fingergen.runtime.errors import BadInput
 from .. import distributed
 from ..checkpoints import PUBLISHED_PPI
 from ..checkpoints.manager import StatesConfig
+from ..config import ConfigurableCommand
 from ..data.datasets import Dataset, ImageFolder, ProceduralFingers
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
@@ -24,7 +25,7 @@ from ..trainers.run_dir import choose_device, interruption
 from .progress import train_with_bar
 
 
-@click.command()
+@click.command(cls=ConfigurableCommand)
 @click.option("--data", type=click.Path(path_type=Path),
               help="folder of images (below DATA/images if that exists)")  # fmt: skip
 @click.option("--ppi", type=click.IntRange(min=1),

@@ -16,6 +16,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.minutiae import WRITABLE
 
+from ..config import ConfigurableCommand
 from ..data.metadata import keep_recipe
 from ..data.pool import in_processes
 from ..data.prepare.convert import Task, do, is_done
@@ -28,7 +29,7 @@ REPORT, SKIPPED, INDEX, SHARDS = "prepare.json", "skipped.txt", "metadata.jsonl"
 SOME_SKIPPED = 3  # exit code
 
 
-@click.command()
+@click.command(cls=ConfigurableCommand)
 @click.argument("raw", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True,
               help="folder of the data set; continues the one it holds")  # fmt: skip

@@ -22,6 +22,7 @@ from fingergen.runtime.images import encode_image
 from fingergen.runtime.minutiae import FORMATS, WRITABLE, minutiae_map, write_template
 from fingergen.runtime.seeds import check_seed
 
+from ..config import ConfigurableCommand
 from ..data.metadata import keep_recipe
 from ..data.pool import in_processes
 from ..options import Window
@@ -131,7 +132,7 @@ def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
         raise BadInput(f"{path}: not an index of impressions ({error}); delete it and run again") from error
 
 
-@click.command("synthesize-data")
+@click.command("synthesize-data", cls=ConfigurableCommand)
 @click.option("--fingers", type=click.IntRange(min=1), required=True, help="How many fingers.")
 @click.option("--impressions", "count", type=click.IntRange(min=1), required=True, help="Of each finger.")
 @click.option(
