@@ -16,15 +16,10 @@ from fingergen.training.checkpoints import load_reconstruction, save_generator
 from fingergen.training.checkpoints.files import read, write
 from fingergen.training.checkpoints.manager import STATE
 from fingergen.training.commands.encoder import encoder as encoder_command
-from fingergen.training.data.minutiae_maps import (
-    Agreement,
-    MapReader,
-    agreement,
-    agreement_figures,
-    draw_maps,
-)
+from fingergen.training.data.minutiae_maps import MapReader, draw_maps
 from fingergen.training.data.pairs import PairFolder, Pairs, ProceduralPairs
 from fingergen.training.losses.ridge_flow import flow_distance
+from fingergen.training.metrics.minutiae_matching import Agreement, agreement, agreement_figures
 from fingergen.training.networks import Encoder, Generator
 from fingergen.training.networks.minutiae_net import MinutiaeNet, feature_distance
 from fingergen.training.trainers.adversary import Adversary

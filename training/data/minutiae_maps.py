@@ -5,19 +5,17 @@ It inverts `minutiae_map` but for the type of a singular point, which the map do
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from fingergen.runtime.bundle.manifest import ImageSize
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
 from fingergen.runtime.pipeline.reconstruction import encoder_maps
 
-Rows = list[tuple[float, float, float]]  # x, y in pixels from the top left, degrees counter-clockwise
+Detections = list[tuple[float, float, float]]  # x, y in pixels from the top left, degrees counter-clockwise
 TYPES = (MinutiaType.ENDING, MinutiaType.BIFURCATION)  # of the map's channels
 
 PPI = 500  # of the field of view that a map shows
@@ -67,7 +65,7 @@ class MapReader(nn.Module):
             templates.append(Template(self.window, self.window, PPI, tuple(read), tuple(found)))
         return templates
 
-    def _read(self, maps: Tensor, filters: Tensor, apart: float) -> tuple[list[Rows], list[list[int]]]:
+    def _read(self, maps: Tensor, filters: Tensor, apart: float) -> tuple[list[Detections], list[list[int]]]:
         """Rows x, y, degrees and the channel of what resembles a filter, for each of maps (N, C, H, W)."""
         places = self._bright_spots(maps)  # [P, 4]: n, channel, row, column
         if not len(places):
@@ -82,7 +80,7 @@ class MapReader(nn.Module):
         _, angles = _best_direction(_patches(maps, places, REACH), filters)
         order = similarity.argsort(descending=True)
         order = order[similarity[order] > self.threshold]
-        rows: list[Rows] = [[] for _ in maps]
+        rows: list[Detections] = [[] for _ in maps]
         channels: list[list[int]] = [[] for _ in maps]
         for (n, channel, row, column), angle in zip(
             places[order].tolist(), angles[order].tolist(), strict=True
@@ -126,42 +124,3 @@ def _best_direction(patches: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
     curvature = (2 * best - before - after).clamp(min=1e-6)
     shift = ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
     return index[:, 0], ((index + shift) * (360 / count))[:, 0]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Minutiae found, minutiae there, and how many are the same."""
-
-    matched: int = 0
-    found: int = 0
-    true: int = 0
-
-    @property
-    def precision(self) -> float:
-        return self.matched / max(self.found, 1)
-
-    @property
-    def recall(self) -> float:
-        return self.matched / max(self.true, 1)
-
-    def __add__(self, other: "Agreement") -> "Agreement":
-        return Agreement(self.matched + other.matched, self.found + other.found, self.true + other.true)
-
-
-def agreement(found: Template, true: Template, distance: float = 12.0, degrees: float = 20.0) -> Agreement:
-    """Pairs minutiae one to one that lie within `distance` pixels and `degrees`, as many as possible."""
-    here, there = (np.array([(m.x, m.y, m.angle) for m in t.minutiae]).reshape(-1, 3) for t in (found, true))
-    apart = np.hypot(*(here[:, None, :2] - there[None, :, :2]).transpose(2, 0, 1))
-    turn = np.abs((here[:, None, 2] - there[None, :, 2] + 180) % 360 - 180)
-    near = (apart <= distance) & (turn <= degrees)
-    pairs = linear_sum_assignment(~near)
-    return Agreement(int(near[pairs].sum()), len(here), len(there))
-
-
-def agreement_figures(found: Sequence[Template], true: Sequence[Template]) -> dict[str, float]:
-    """Precision and recall over all templates, and the recall of chance: of the next template's minutiae."""
-    pairs = list(zip(found, true, strict=True))
-    together = sum((agreement(one, other) for one, other in pairs), Agreement())
-    others = [*true[1:], true[0]]
-    chance = sum((agreement(one, other) for one, other in zip(found, others, strict=True)), Agreement())
-    return {"precision": together.precision, "recall": together.recall, "chance_recall": chance.recall}

@@ -21,9 +21,10 @@ from fingergen.runtime.errors import BadInput
 from .. import distributed
 from ..checkpoints import load_reconstruction, save_reconstruction
 from ..checkpoints.trunk import load_trunk
-from ..data.minutiae_maps import MapReader, agreement_figures, draw_maps
+from ..data.minutiae_maps import MapReader, draw_maps
 from ..data.pairs import Pairs, PairSource
 from ..losses.reconstruction import ImageLosses, Terms
+from ..metrics.minutiae_matching import agreement_figures
 from ..networks import Encoded, Encoder, Generator, Reconstructor
 from ..networks.minutiae_net import MinutiaeNet
 from ..networks.precision import DTYPES, Precision

