@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fused_leaky_relu", "upfirdn2d"]
+__all__ = ["fused_leaky_relu", "ridge_growth", "upfirdn2d"]
 
 
 def fused_leaky_relu(
@@ -60,3 +60,53 @@ def upfirdn2d(
     turned = kernel[::-1, ::-1].astype(np.float64)
     filtered: NDArray[np.floating] = np.einsum("nchwij,ij->nchw", windows, turned)
     return filtered.astype(x.dtype)
+
+
+def ridge_growth(
+    noise: NDArray[np.floating],
+    orientation: NDArray[np.floating],
+    period: NDArray[np.floating],
+    rounds: int = 30,
+    radius: int = 6,
+) -> NDArray[np.floating]:
+    """Ridges grown from noise: filtered by each place's own Gabor kernel, `rounds` + 1 times, tanh between.
+
+    A round is tanh(2 · filter(ridges)), the last filter goes without. The kernel of a place with period P and
+    orientation θ has at (dx, dy), y down, in a disc of `radius` + 1/2, with a = dx sin θ + dy cos θ across the
+    ridge and b = dx cos θ - dy sin θ along it, the weight e (cos(2π a / P) - m) / g, where
+    e = exp(-½ ((a / 0.45 P)² + (b / 0.55 P)²)); m makes its answer to a flat image 0, g that to a wave of its
+    own period 1. Borders are mirrored about their samples.
+
+    noise, orientation (radians, counter-clockwise with y up), period (samples): (N, 1, H, W) float. Returns
+    that shape in the dtype of noise. `ValueError` when the shapes do not fit or are too small for the radius.
+    """
+    if noise.ndim != 4 or noise.shape[1] != 1 or not noise.shape == orientation.shape == period.shape:
+        raise ValueError(f"want three of (N, 1, H, W), got {noise.shape}, {orientation.shape}, {period.shape}")
+    if min(noise.shape[2:]) <= radius or radius < 1 or rounds < 0:
+        raise ValueError(f"noise {noise.shape} is too small for radius {radius}, or rounds={rounds} below 0")
+    height, width = noise.shape[2:]
+    steps = np.arange(-radius, radius + 1)
+    dy, dx = (axis.ravel() for axis in np.meshgrid(steps, steps, indexing="ij"))
+    inside = dx**2 + dy**2 <= (radius + 0.5) ** 2
+    offsets = list(zip(dx[inside].tolist(), dy[inside].tolist(), strict=True))
+
+    cos, sin = np.cos(orientation.astype(np.float64)), np.sin(orientation.astype(np.float64))
+    across = np.stack([x * sin + y * cos for x, y in offsets]) / period
+    along = np.stack([x * cos - y * sin for x, y in offsets]) / period
+    envelope = np.exp(-0.5 * ((across / 0.45) ** 2 + (along / 0.55) ** 2))
+    wave = np.cos(2 * np.pi * across)
+    weights = envelope * (wave - (envelope * wave).sum(0) / envelope.sum(0))
+    weights /= (weights * wave).sum(0)
+
+    def filtered(image: NDArray[np.float64]) -> NDArray[np.float64]:
+        padded = np.pad(image, ((0, 0), (0, 0), (radius, radius), (radius, radius)), mode="reflect")
+        total = np.zeros_like(image)
+        for (x, y), weight in zip(offsets, weights, strict=True):
+            rows, columns = slice(radius + y, radius + y + height), slice(radius + x, radius + x + width)
+            total += weight * padded[:, :, rows, columns]
+        return total
+
+    ridges = noise.astype(np.float64)
+    for _ in range(rounds):
+        ridges = np.tanh(2.0 * filtered(ridges))
+    return filtered(ridges).astype(noise.dtype)

@@ -33,13 +33,24 @@ __attribute__((target("avx2,fma"))) void run_avx2(const Args&... args) {
   Kernel::run(args...);
 }
 
+template <typename Kernel, typename... Args>
+__attribute__((target("avx512f,avx512dq,avx512vl,avx2,fma"))) void run_avx512(const Args&... args) {
+  Kernel::run(args...);
+}
+
+inline bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+inline bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+
 }  // namespace detail
 
 // Kernel::run(args...), compiled twice: for x86-64 as such, and for AVX2 with FMA where the processor has them.
 // Kernel::run and what it calls must be FINGERGEN_INLINE: only inlined code takes on the wider instruction set.
 template <typename Kernel, typename... Args>
 void with_simd(const Args&... args) {
-  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  static const bool avx2 = detail::has_avx2();
   if (avx2) {
     detail::run_avx2<Kernel>(args...);
   } else {

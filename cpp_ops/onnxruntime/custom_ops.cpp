@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fused_leaky_relu/fused_leaky_relu.h"
+#include "ridge_growth/ridge_growth.h"
 #include "upfirdn2d/upfirdn2d.h"
 
 namespace fingergen {
@@ -118,6 +119,7 @@ template <typename Device, typename T>
 class FusedLeakyReLUKernel {
  public:
   static constexpr const char* kName = "FusedLeakyReLU";
+  static constexpr size_t kInputs = 2;
   static constexpr bool kInPlace = true;
 
   explicit FusedLeakyReLUKernel(const OrtKernelInfo* info) {
@@ -153,6 +155,7 @@ template <typename Device, typename T>
 class UpFirDn2dKernel {
  public:
   static constexpr const char* kName = "UpFirDn2d";
+  static constexpr size_t kInputs = 2;
   static constexpr bool kInPlace = false;
 
   explicit UpFirDn2dKernel(const OrtKernelInfo* info) {
@@ -190,6 +193,52 @@ class UpFirDn2dKernel {
 
  private:
   UpFirDn2d op_;
+};
+
+template <typename Device, typename T>
+class RidgeGrowthKernel {
+ public:
+  static constexpr const char* kName = "RidgeGrowth";
+  static constexpr size_t kInputs = 3;
+  static constexpr bool kInPlace = false;
+
+  explicit RidgeGrowthKernel(const OrtKernelInfo* info) {
+    const Attributes attributes(kName, info);
+    op_.rounds = attributes.get("rounds", op_.rounds);
+    op_.radius = attributes.get("radius", op_.radius);
+    if (const char* problem = op_.invalid()) fail(kName, std::string("attribute ") + problem);
+  }
+
+  void compute(Ort::KernelContext& context) const {
+    const Ort::ConstValue noise = context.GetInput(0), orientation = context.GetInput(1), period = context.GetInput(2);
+    const std::vector<int64_t> shape = noise.GetTensorTypeAndShapeInfo().GetShape();
+    for (const Ort::ConstValue& field : {orientation, period}) {
+      const std::vector<int64_t> other = field.GetTensorTypeAndShapeInfo().GetShape();
+      if (shape.size() != 4 || shape[1] != 1 || other != shape) {
+        fail(kName, "wants noise, orientation and period [N, 1, H, W], got " + text(shape) + " and " + text(other));
+      }
+    }
+    T* y = static_cast<T*>(context.GetOutput(0, shape).GetTensorMutableRawData());
+    if (product(shape, 0) == 0) return;
+    if (std::min(shape[2], shape[3]) <= op_.radius) {
+      fail(kName, "noise " + text(shape) + " is too small for radius " + std::to_string(op_.radius));
+    }
+    if constexpr (std::is_same_v<Device, Cpu>) {
+      ridge_growth_cpu(op_, data<T>(noise), data<T>(orientation), data<T>(period), y, shape[0], shape[2], shape[3],
+                       on_threads_of(context));
+    } else {
+      // Freed when this returns; what then gets the memory runs on the same stream, after the kernels queued here.
+      Ort::UnownedAllocator allocator(context.GetAllocator(*noise.GetTensorMemoryInfo()));
+      Ort::MemoryAllocation scratch = allocator.GetAllocation(op_.scratch_bytes(shape[2], shape[3]));
+      const char* error = ridge_growth_cuda(op_, data<T>(noise), data<T>(orientation), data<T>(period), y, shape[0],
+                                            shape[2], shape[3], scratch.get(),
+                                            static_cast<CUstream_st*>(context.GetGPUComputeStream()));
+      if (error) fail(kName, error);
+    }
+  }
+
+ private:
+  RidgeGrowth op_;
 };
 
 Ort::Status status_of_current_exception() {
@@ -252,7 +301,7 @@ struct Op : Ort::CustomOpBase<Op<Kernel, Device, T>, Computes<Kernel<Device, T>>
 
   const char* GetName() const { return Computing::kName; }
   const char* GetExecutionProviderType() const { return Device::kProvider; }
-  size_t GetInputTypeCount() const { return 2; }
+  size_t GetInputTypeCount() const { return Computing::kInputs; }
   ONNXTensorElementDataType GetInputType(size_t) const { return kElementType<T>; }
   size_t GetOutputTypeCount() const { return 1; }
   ONNXTensorElementDataType GetOutputType(size_t) const { return kElementType<T>; }
@@ -264,12 +313,14 @@ struct Ops {
   Op<FusedLeakyReLUKernel, Device, Half> fused_leaky_relu_half;
   Op<UpFirDn2dKernel, Device, float> upfirdn2d_float;
   Op<UpFirDn2dKernel, Device, Half> upfirdn2d_half;
+  Op<RidgeGrowthKernel, Device, float> ridge_growth;
 
   void add_to(Ort::CustomOpDomain& domain) const {
     domain.Add(&fused_leaky_relu_float);
     domain.Add(&fused_leaky_relu_half);
     domain.Add(&upfirdn2d_float);
     domain.Add(&upfirdn2d_half);
+    domain.Add(&ridge_growth);
   }
 };
 

@@ -1,16 +1,18 @@
-// TensorRT plugins FusedLeakyReLU and UpFirDn2d, namespace "fingergen", version "1".
+// TensorRT plugins FusedLeakyReLU, UpFirDn2d and RidgeGrowth, namespace "fingergen", version "1".
 //
 // getCreators is how TensorRT and TensorRT-RTX load this library (IPluginRegistry::loadLibrary). Nothing of theirs is
 // linked or called, so one binary serves versions 10.14 to 11: the interfaces implemented here are stable among them,
 // their registry's and logger's are not. For want of a logger, complaints go to standard error.
 #include <NvInferRuntime.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "fused_leaky_relu/fused_leaky_relu.h"
+#include "ridge_growth/ridge_growth.h"
 #include "upfirdn2d/upfirdn2d.h"
 
 namespace fingergen {
@@ -37,6 +39,8 @@ int32_t complain(const char* op, const std::string& message) {
 class FusedLeakyReLUOp {
  public:
   static constexpr const char* kName = "FusedLeakyReLU";
+  static constexpr int32_t kInputs = 2;
+  static constexpr bool kHalf = true;
 
   std::vector<Attribute> attributes() {
     return {{"negative_slope", PluginFieldType::kFLOAT32, 1, &op_.negative_slope},
@@ -45,15 +49,18 @@ class FusedLeakyReLUOp {
 
   const char* invalid() const { return nullptr; }
 
-  static bool accepts(int32_t x_rank, int32_t bias_rank) { return x_rank >= 2 && bias_rank == 1; }
+  static bool accepts(const DimsExprs* in) { return in[0].nbDims >= 2 && in[1].nbDims == 1; }
 
   void out_shape(const DimsExprs* in, DimsExprs& out, IExprBuilder&) const { out = in[0]; }
 
+  static size_t scratch_bytes(const Dims&) { return 0; }
+
   template <typename T>
-  const char* run(const Dims& x_dims, const Dims&, const T* x, const T* bias, T* y, cudaStream_t stream) const {
+  const char* run(const PluginTensorDesc* in, const T* const* inputs, T* y, void*, cudaStream_t stream) const {
+    const Dims& x = in[0].dims;
     int64_t inner = 1;
-    for (int32_t i = 2; i < x_dims.nbDims; ++i) inner *= x_dims.d[i];
-    return fused_leaky_relu_cuda(op_, x, bias, y, x_dims.d[0], x_dims.d[1], inner, stream);
+    for (int32_t i = 2; i < x.nbDims; ++i) inner *= x.d[i];
+    return fused_leaky_relu_cuda(op_, inputs[0], inputs[1], y, x.d[0], x.d[1], inner, stream);
   }
 
  private:
@@ -63,6 +70,8 @@ class FusedLeakyReLUOp {
 class UpFirDn2dOp {
  public:
   static constexpr const char* kName = "UpFirDn2d";
+  static constexpr int32_t kInputs = 2;
+  static constexpr bool kHalf = true;
 
   std::vector<Attribute> attributes() {
     return {{"up", PluginFieldType::kINT32, 1, &up_},
@@ -72,7 +81,7 @@ class UpFirDn2dOp {
 
   const char* invalid() const { return op().invalid(); }
 
-  static bool accepts(int32_t x_rank, int32_t kernel_rank) { return x_rank == 4 && kernel_rank == 2; }
+  static bool accepts(const DimsExprs* in) { return in[0].nbDims == 4 && in[1].nbDims == 2; }
 
   void out_shape(const DimsExprs* in, DimsExprs& out, IExprBuilder& builder) const {
     // floor((size * up + pads - taps) / down) + 1
@@ -91,9 +100,13 @@ class UpFirDn2dOp {
     out.d[3] = out_size(*in[0].d[3], *in[1].d[1], pad_[0] + pad_[1]);
   }
 
+  static size_t scratch_bytes(const Dims&) { return 0; }
+
   template <typename T>
-  const char* run(const Dims& x, const Dims& taps, const T* in, const T* kernel, T* out, cudaStream_t stream) const {
-    return upfirdn2d_cuda(op(), {x.d[0] * x.d[1], x.d[2], x.d[3], taps.d[0], taps.d[1]}, in, kernel, out, stream);
+  const char* run(const PluginTensorDesc* in, const T* const* inputs, T* y, void*, cudaStream_t stream) const {
+    const Dims &x = in[0].dims, &taps = in[1].dims;
+    return upfirdn2d_cuda(op(), {x.d[0] * x.d[1], x.d[2], x.d[3], taps.d[0], taps.d[1]}, inputs[0], inputs[1], y,
+                          stream);
   }
 
  private:
@@ -103,7 +116,44 @@ class UpFirDn2dOp {
   int32_t pad_[4] = {0, 0, 0, 0};
 };
 
-// An op of two inputs and one output, float32 or float16 throughout, linear layout.
+class RidgeGrowthOp {
+ public:
+  static constexpr const char* kName = "RidgeGrowth";
+  static constexpr int32_t kInputs = 3;
+  static constexpr bool kHalf = false;
+
+  std::vector<Attribute> attributes() {
+    return {{"rounds", PluginFieldType::kINT32, 1, &rounds_}, {"radius", PluginFieldType::kINT32, 1, &radius_}};
+  }
+
+  const char* invalid() const { return op().invalid(); }
+
+  static bool accepts(const DimsExprs* in) { return in[0].nbDims == 4 && in[1].nbDims == 4 && in[2].nbDims == 4; }
+
+  void out_shape(const DimsExprs* in, DimsExprs& out, IExprBuilder&) const { out = in[0]; }
+
+  size_t scratch_bytes(const Dims& noise) const { return op().scratch_bytes(noise.d[2], noise.d[3]); }
+
+  const char* run(const PluginTensorDesc* in, const float* const* inputs, float* y, void* scratch,
+                  cudaStream_t stream) const {
+    const Dims& noise = in[0].dims;
+    for (int32_t i = 0; i < kInputs; ++i) {
+      for (int32_t axis = 0; axis < 4; ++axis) {
+        if (in[i].dims.d[axis] != noise.d[axis] || noise.d[1] != 1) return "inputs must be alike, [N, 1, H, W]";
+      }
+    }
+    if (std::min(noise.d[2], noise.d[3]) <= radius_) return "noise is too small for the radius";
+    return ridge_growth_cuda(op(), inputs[0], inputs[1], inputs[2], y, noise.d[0], noise.d[2], noise.d[3], scratch,
+                             stream);
+  }
+
+ private:
+  RidgeGrowth op() const { return {rounds_, radius_}; }
+
+  int32_t rounds_ = 30, radius_ = 6;
+};
+
+// An op of some inputs and one output, float32 or (kHalf) float16 throughout, linear layout.
 template <typename Op>
 class Plugin final : public IPluginV3, public IPluginV3OneCore, public IPluginV3OneBuild, public IPluginV3OneRuntime {
  public:
@@ -135,7 +185,7 @@ class Plugin final : public IPluginV3, public IPluginV3OneCore, public IPluginV3
 
   int32_t getOutputShapes(const DimsExprs* in, int32_t in_count, const DimsExprs*, int32_t, DimsExprs* out, int32_t,
                           IExprBuilder& builder) noexcept override {
-    if (in_count != 2 || !Op::accepts(in[0].nbDims, in[1].nbDims)) {
+    if (in_count != Op::kInputs || !Op::accepts(in)) {
       return complain(Op::kName, "the number of inputs or their ranks are wrong");
     }
     op_.out_shape(in, out[0], builder);
@@ -147,12 +197,17 @@ class Plugin final : public IPluginV3, public IPluginV3OneCore, public IPluginV3
     const PluginTensorDesc& tensor = tensors[position].desc;
     const DataType x = tensors[0].desc.type;
     return tensor.format == TensorFormat::kLINEAR && tensor.type == x &&
-           (x == DataType::kFLOAT || x == DataType::kHALF);
+           (x == DataType::kFLOAT || (Op::kHalf && x == DataType::kHALF));
   }
 
   int32_t configurePlugin(const DynamicPluginTensorDesc*, int32_t, const DynamicPluginTensorDesc*,
                           int32_t) noexcept override {
     return 0;
+  }
+
+  size_t getWorkspaceSize(const DynamicPluginTensorDesc* in, int32_t, const DynamicPluginTensorDesc*,
+                          int32_t) const noexcept override {
+    return op_.scratch_bytes(in[0].max);
   }
 
   // Runtime
@@ -161,9 +216,13 @@ class Plugin final : public IPluginV3, public IPluginV3OneCore, public IPluginV3
   }
 
   int32_t enqueue(const PluginTensorDesc* in, const PluginTensorDesc*, const void* const* inputs,
-                  void* const* outputs, void*, cudaStream_t stream) noexcept override {
-    const char* error = in[0].type == DataType::kHALF ? run<Half>(in, inputs, outputs, stream)
-                                                      : run<float>(in, inputs, outputs, stream);
+                  void* const* outputs, void* scratch, cudaStream_t stream) noexcept override {
+    const char* error = nullptr;
+    if (in[0].type == DataType::kFLOAT) {
+      error = run<float>(in, inputs, outputs, scratch, stream);
+    } else if constexpr (Op::kHalf) {
+      error = run<Half>(in, inputs, outputs, scratch, stream);
+    }
     return error ? complain(Op::kName, error) : 0;
   }
 
@@ -180,9 +239,11 @@ class Plugin final : public IPluginV3, public IPluginV3OneCore, public IPluginV3
 
  private:
   template <typename T>
-  const char* run(const PluginTensorDesc* in, const void* const* inputs, void* const* outputs, cudaStream_t stream) {
-    return op_.run(in[0].dims, in[1].dims, static_cast<const T*>(inputs[0]), static_cast<const T*>(inputs[1]),
-                   static_cast<T*>(outputs[0]), stream);
+  const char* run(const PluginTensorDesc* in, const void* const* inputs, void* const* outputs, void* scratch,
+                  cudaStream_t stream) {
+    const T* typed[Op::kInputs];
+    for (int32_t i = 0; i < Op::kInputs; ++i) typed[i] = static_cast<const T*>(inputs[i]);
+    return op_.run(in, typed, static_cast<T*>(outputs[0]), scratch, stream);
   }
 
   Op op_;
@@ -241,8 +302,9 @@ static_assert(sizeof(int32_t) == sizeof(float), "attributes of both types are co
 FINGERGEN_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count) {
   static fingergen::Creator<fingergen::FusedLeakyReLUOp> fused_leaky_relu;
   static fingergen::Creator<fingergen::UpFirDn2dOp> upfirdn2d;
-  static nvinfer1::IPluginCreatorInterface* const creators[] = {&fused_leaky_relu, &upfirdn2d};
-  count = 2;
+  static fingergen::Creator<fingergen::RidgeGrowthOp> ridge_growth;
+  static nvinfer1::IPluginCreatorInterface* const creators[] = {&fused_leaky_relu, &upfirdn2d, &ridge_growth};
+  count = 3;
   return creators;
 }
 

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .patterns import Pattern, PatternClass, Wave
+from .patterns import Pattern, PatternClass, Points, Wave
 
 Floats = NDArray[np.floating]
 
@@ -29,9 +29,7 @@ def orientation(pattern: Pattern, x: Floats, y: Floats) -> Floats:
     Returns:
         float32 of that shape, radians counter-clockwise, defined modulo π.
     """
-    angle = _background(pattern, x, y)
-    for cx, cy in pattern.cores:
-        angle += np.arctan2(cy - y, x - cx) / 2
+    angle = _background(pattern, x, y) + _half_turns(pattern.cores, pattern.deltas, x, y)
     if len(pattern.cores) == 1:
         angle -= _parallel_legs(pattern, x, y)
     elif len(pattern.cores) == 2:
@@ -56,7 +54,7 @@ def ridge_period(pattern: Pattern, x: Floats, y: Floats) -> Floats:
 
 
 def _background(pattern: Pattern, x: Floats, y: Floats) -> Floats:
-    """The field without its cores."""
+    """The field without its singular points."""
     sideways = x / np.sqrt(x**2 + 130.0**2 + np.minimum(y, 0.0) ** 2)
     fingertip = _sigmoid((90.0 - y) / 55.0)  # ridges near the joint lie flat
     angle = pattern.tilt - pattern.bend * sideways * fingertip
@@ -64,9 +62,17 @@ def _background(pattern: Pattern, x: Floats, y: Floats) -> Floats:
         across = x / pattern.arch_width
         rise = _sigmoid((120.0 - y) / 60.0) * _sigmoid((y + 200.0) / 70.0)
         angle -= np.arctan(pattern.arch_height * across * np.exp(0.5 - across**2 / 2) * rise)
-    for dx, dy in pattern.deltas:
-        angle -= np.arctan2(dy - y, x - dx) / 2
     return angle + _waves(pattern.orientation_waves, x, y)
+
+
+def _half_turns(zeros: Points, poles: Points, x: Floats, y: Floats) -> Floats:
+    """Half the direction from each zero, less half that from each pole: modulo π, so one arctangent does."""
+    real, imaginary = np.ones_like(x), np.zeros_like(x)
+    for points, sign in ((zeros, 1.0), (poles, -1.0)):
+        for px, py in points:
+            u, v = x - px, sign * (py - y)
+            real, imaginary = real * u - imaginary * v, real * v + imaginary * u
+    return np.arctan2(imaginary, real) / 2
 
 
 def _parallel_legs(pattern: Pattern, x: Floats, y: Floats) -> Floats:
@@ -76,21 +82,25 @@ def _parallel_legs(pattern: Pattern, x: Floats, y: Floats) -> Floats:
     finger it hardly turns between the legs of a loop and faster over its top.
     """
     cx, cy = pattern.focus
-    # A loop opens where the orientation (direction / 2 + background) equals the direction from the core.
-    opening = 2.0 * _background_at(pattern, cx, cy)
-    direction = np.arctan2(cy - y, x - cx)
-    return pattern.leg * np.sin(direction - opening) * _near(pattern.focus, pattern.leg_radius, x, y)
+    # A loop opens where the orientation (direction / 2 + the rest) equals the direction from the core.
+    opening = 2.0 * _rest_at_focus(pattern)
+    u, v = x - cx, cy - y
+    # The sine of the angle from the opening to the direction from the core.
+    turn = (math.cos(opening) * v - math.sin(opening) * u) / np.sqrt(np.maximum(u**2 + v**2, 1e-12))
+    return pattern.leg * turn * _near(pattern.focus, pattern.leg_radius, x, y)
 
 
 def _rings(pattern: Pattern, x: Floats, y: Floats) -> Floats:
     """The turn that makes the rings of a whorl close, or spiral as far as the pattern says."""
-    # Rings around two cores close where the background is upright.
-    excess = (_background_at(pattern, *pattern.focus) % math.pi) - math.pi / 2
+    # Rings around two cores close where the rest of the field is upright.
+    excess = (_rest_at_focus(pattern) % math.pi) - math.pi / 2
     return (pattern.spiral - excess) * _near(pattern.focus, pattern.spiral_radius, x, y)
 
 
-def _background_at(pattern: Pattern, x: float, y: float) -> float:
-    return float(_background(pattern, np.array([x], np.float32), np.array([y], np.float32))[0])
+def _rest_at_focus(pattern: Pattern) -> float:
+    """The field without its cores, in the middle of the pattern."""
+    x, y = (np.array([value], np.float32) for value in pattern.focus)
+    return float((_background(pattern, x, y) + _half_turns((), pattern.deltas, x, y))[0])
 
 
 def _near(point: tuple[float, float], radius: float, x: Floats, y: Floats) -> Floats:

@@ -150,11 +150,14 @@ def _branches(pixels: bytes, width: int, y: int, x: int) -> list[float]:
         seen = {start, *first}
         here = pixel
         for _ in range(_TRACE):
-            onward = [here + step for step in steps if pixels[here + step] and here + step not in seen]
-            if not onward:
+            onward = here
+            for step in steps:
+                if pixels[here + step] and here + step not in seen:
+                    seen.add(here + step)
+                    onward = here + step if onward == here else onward
+            if onward == here:
                 break
-            seen.update(onward)
-            here = onward[0]
+            here = onward
         dy, dx = divmod(here, width)
         directions.append(math.atan2(y - dy, dx - x))
     return directions

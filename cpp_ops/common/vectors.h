@@ -1,0 +1,104 @@
+// Vectors whose arithmetic is the same, bit for bit, whatever the instruction set: the compiler's (GCC or Clang), with the
+// sum of a product rounded once where that is asked for and nowhere else. FINGERGEN_PORTABLE leaves the wide ones out.
+#pragma once
+
+#include <cstdint>
+
+#include "common/simd.h"
+
+// Keeps a compiler from looking into a value: what made it stays a step of its own.
+#if defined(__x86_64__)
+#define FINGERGEN_OPAQUE(vector) asm("" : "+v"(vector))
+#else
+#define FINGERGEN_OPAQUE(vector) asm("" : "+w"(vector))
+#endif
+
+namespace fingergen {
+
+// Vectors of kLanes floats.
+template <int64_t Lanes>
+struct Vectors {
+  static constexpr int64_t kLanes = Lanes;
+  typedef float V __attribute__((vector_size(Lanes * sizeof(float))));
+  typedef uint32_t Bits __attribute__((vector_size(Lanes * sizeof(float))));
+  typedef double Wide __attribute__((vector_size(Lanes * sizeof(double))));
+  typedef int16_t Shorts __attribute__((vector_size(Lanes * sizeof(int16_t))));
+  typedef V InMemory __attribute__((aligned(alignof(float)), may_alias));
+  typedef Shorts ShortsInMemory __attribute__((aligned(alignof(int16_t)), may_alias));
+
+  static FINGERGEN_INLINE V all(float value) { return V{} + value; }
+  static FINGERGEN_INLINE V load(const float* place) { return *reinterpret_cast<const InMemory*>(place); }
+  static FINGERGEN_INLINE V load(const int16_t* place) {
+    return convert<V>(static_cast<Shorts>(*reinterpret_cast<const ShortsInMemory*>(place)));
+  }
+  static FINGERGEN_INLINE void store(float* place, V value) { *reinterpret_cast<InMemory*>(place) = value; }
+  static FINGERGEN_INLINE void store(int16_t* place, V whole) {
+    *reinterpret_cast<ShortsInMemory*>(place) = convert<Shorts>(whole);
+  }
+  template <typename To, typename From>
+  static FINGERGEN_INLINE To convert(From value) {
+    return __builtin_convertvector(value, To);
+  }
+  static FINGERGEN_INLINE V power_of_two(V shifted) {
+    return reinterpret_cast<V>((reinterpret_cast<Bits>(shifted) << 23) + 0x3f800000u);
+  }
+};
+
+// With an instruction set that multiplies and adds in one: compilers use it where a product is the term of a sum.
+template <int64_t Lanes>
+struct Fused : Vectors<Lanes> {
+  using V = typename Vectors<Lanes>::V;
+  static FINGERGEN_INLINE V madd(V a, V b, V c) { return a * b + c; }
+  static FINGERGEN_INLINE V mul(V a, V b) {
+    V product = a * b;
+    FINGERGEN_OPAQUE(product);
+    return product;
+  }
+};
+
+// Without: by way of double, where the product is exact. The sum is then rounded twice, which is the same but for one
+// time in 2^29.
+template <int64_t Lanes>
+struct Widened : Vectors<Lanes> {
+  using V = typename Vectors<Lanes>::V;
+  using Wide = typename Vectors<Lanes>::Wide;
+  static FINGERGEN_INLINE V madd(V a, V b, V c) {
+    return __builtin_convertvector(widen(a) * widen(b) + widen(c), V);
+  }
+  static FINGERGEN_INLINE V mul(V a, V b) { return a * b; }
+  static FINGERGEN_INLINE Wide widen(V value) { return __builtin_convertvector(value, Wide); }
+};
+
+#if defined(__x86_64__) && !defined(FINGERGEN_PORTABLE)
+
+// Kernel<M>::run(args...), compiled for AVX-512, for AVX2 with FMA and for x86-64 as such; the first that the processor
+// has. What is called must be FINGERGEN_INLINE, as for with_simd.
+template <template <typename> class Kernel, typename... Args>
+void with_fma(const Args&... args) {
+  static const bool avx512 = detail::has_avx512(), avx2 = detail::has_avx2();
+  if (avx512) {
+    detail::run_avx512<Kernel<Fused<16>>>(args...);
+  } else if (avx2) {
+    detail::run_avx2<Kernel<Fused<8>>>(args...);
+  } else {
+    Kernel<Widened<4>>::run(args...);
+  }
+}
+
+#elif defined(__aarch64__) && !defined(FINGERGEN_PORTABLE)
+
+template <template <typename> class Kernel, typename... Args>
+void with_fma(const Args&... args) {
+  Kernel<Fused<4>>::run(args...);
+}
+
+#else
+
+template <template <typename> class Kernel, typename... Args>
+void with_fma(const Args&... args) {
+  Kernel<Widened<4>>::run(args...);
+}
+
+#endif
+
+}  // namespace fingergen
