@@ -72,8 +72,8 @@ def ridge_growth(
     """Ridges grown from noise: filtered by each place's own Gabor kernel, `rounds` + 1 times, tanh between.
 
     A round is tanh(2 · filter(ridges)), the last filter goes without. The kernel of a place with period P and
-    orientation θ has at (dx, dy), y down, in a disc of `radius` + 1/2, with a = dx sin θ + dy cos θ across the
-    ridge and b = dx cos θ - dy sin θ along it, the weight e (cos(2π a / P) - m) / g, where
+    orientation θ has, at (dx, dy), y down, in a disc of `radius` + 1/2, the weight e (cos(2π a / P) - m) / g
+    with a = dx sin θ + dy cos θ across the ridge, b = dx cos θ - dy sin θ along it and
     e = exp(-½ ((a / 0.45 P)² + (b / 0.55 P)²)); m makes its answer to a flat image 0, g that to a wave of its
     own period 1. Borders are mirrored about their samples.
 
@@ -81,7 +81,9 @@ def ridge_growth(
     that shape in the dtype of noise. `ValueError` when the shapes do not fit or are too small for the radius.
     """
     if noise.ndim != 4 or noise.shape[1] != 1 or not noise.shape == orientation.shape == period.shape:
-        raise ValueError(f"want three of (N, 1, H, W), got {noise.shape}, {orientation.shape}, {period.shape}")
+        raise ValueError(
+            f"want three of (N, 1, H, W), got {noise.shape}, {orientation.shape}, {period.shape}"
+        )
     if min(noise.shape[2:]) <= radius or radius < 1 or rounds < 0:
         raise ValueError(f"noise {noise.shape} is too small for radius {radius}, or rounds={rounds} below 0")
     height, width = noise.shape[2:]

@@ -15,8 +15,10 @@ from fingergen import cpp_ops
 from fingergen.runtime.errors import FingerGenError
 
 from ..speed.kernels import (
+    NETWORK_OPS,
     OPS,
     TOOLS,
+    TYPES,
     Case,
     Timing,
     cases,
@@ -36,7 +38,6 @@ GOAL = 0.8  # of the bandwidth of a copy
 BUSY = 0.5  # a copy below this share of the quickest copy's bandwidth waits for launches, not for memory
 SANITIZER = "compute-sanitizer"
 TIMED = ((np.float16, 1), (np.float16, 64), (np.float32, 64))  # precision, batch
-DTYPES = (np.float32, np.float16)
 
 
 def run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
@@ -90,7 +91,7 @@ def library_checks() -> Iterator[Check]:
 def compare_kernels(program: Path, way: str) -> Iterator[Check]:
     """A line an op and type: the largest error of fixed and of random cases against the NumPy reference."""
     for op in OPS:
-        for dtype in DTYPES:
+        for dtype in TYPES[op]:
             fixed, drawn = cases(op, dtype), random_cases(op, dtype, RANDOM_CASES, SEED)
             about = f"{len(fixed)} cases and {len(drawn)} of random shapes"
             yield _compare(program, way, f"{op}, {way}, {np.dtype(dtype).name}", [*fixed, *drawn], about)
@@ -101,8 +102,8 @@ def network_kernels(program: Path, name: str, sizes: Mapping[str, Any]) -> Itera
     from .layers import layers, op_calls
 
     rng = np.random.default_rng(SEED)
-    for op in OPS:
-        for dtype in DTYPES:
+    for op in NETWORK_OPS:
+        for dtype in TYPES[op]:
             calls = [
                 call for call in op_calls(layers(sizes), 1, dtype) if (call.op, call.dtype) == (op, dtype)
             ]
@@ -123,7 +124,7 @@ def _compare(program: Path, way: str, what: str, some: Sequence[Case], about: st
 def sanitizer_checks(program: Path, deadline: Deadline) -> Iterator[Check]:
     """A line a tool of compute-sanitizer."""
     sanitizer = shutil.which(SANITIZER)
-    some = [case for op in OPS for dtype in DTYPES for case in random_cases(op, dtype, 8, SEED)]
+    some = [case for op in OPS for dtype in TYPES[op] for case in random_cases(op, dtype, 8, SEED)]
     for tool in TOOLS:
         what = f"{SANITIZER}, {tool}"
         if sanitizer is None:
@@ -166,7 +167,7 @@ def bandwidth_checks(program: Path, name: str, sizes: Mapping[str, Any]) -> Iter
                     f"at least {GOAL:.0%}": "too small" if verdict is None else MARKS[verdict],
                 },
             )
-        for op in OPS:
+        for op in NETWORK_OPS:
             what = f"{op}, bandwidth, {name} model, {np.dtype(dtype).name}, batch {batch}"
             mine = [(timing, verdict) for call, timing, verdict in judged if call.op == op]
             shares = [timing.copy_seconds / timing.seconds for timing, verdict in mine if verdict is not None]

@@ -18,19 +18,33 @@ from typing import SupportsInt
 import numpy as np
 from numpy.typing import NDArray
 
-from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
+from fingergen.cpp_ops.reference import fused_leaky_relu, ridge_growth, upfirdn2d
 from fingergen.runtime.errors import FingerGenError
 
 Array = NDArray[np.floating]
 
 HARNESS = Path("tests") / "cpp_ops" / "harness"
-OPS = ("FusedLeakyReLU", "UpFirDn2d")
+TYPES: dict[str, tuple[type[np.floating], ...]] = {
+    "FusedLeakyReLU": (np.float32, np.float16),
+    "UpFirDn2d": (np.float32, np.float16),
+    "RidgeGrowth": (np.float32,),
+}
+"""What each op computes with."""
+
+OPS = tuple(TYPES)
+"""In the order of the program's `Op`."""
+
+NETWORK_OPS = ("FusedLeakyReLU", "UpFirDn2d")
+"""Those in StyleGAN2's networks."""
+
 WAYS = {"cpu": 0, "cuda": 1, "plugin": 2}
 """What computes: the CPU kernel, the CUDA kernel, the CUDA kernel called by the TensorRT plugin."""
 
 RESOLUTION = {"float32": 4e-6, "float16": 1e-3}
 """Tolerance, relative, and absolute for sums of about ten terms of size 1; arithmetic is in float32."""
 
+GROWTH_ERROR = 2e-3
+"""Tolerance of RidgeGrowth, relative: kernels are kept in 16 bits, and rounds magnify errors in places."""
 
 TOOLS = ("memcheck", "racecheck", "initcheck")
 """Of NVIDIA's compute-sanitizer: accesses outside of memory, races in shared memory, memory never written."""
@@ -42,8 +56,8 @@ FOUND = 9  # exit code of a program in which the sanitizer found something
 class Call:
     """What a kernel is called with, but for the values.
 
-    `sizes`: n, c, height, width, kernel height and width, up, down, pads x0, x1, y0, y1; of FusedLeakyReLU
-    the first four, then zeros.
+    `sizes`: n, c, height, width of x; then of UpFirDn2d kernel height and width, up, down, pads x0, x1, y0,
+    y1, of RidgeGrowth rounds and radius; then zeros, to twelve numbers.
     """
 
     op: str
@@ -65,6 +79,12 @@ class Call:
     ) -> Call:
         return Call("UpFirDn2d", dtype, tuple(map(int, (*shape, *taps, up, down, *pad))))
 
+    @staticmethod
+    def ridge_growth(shape: Iterable[SupportsInt], rounds: int, radius: int) -> Call:
+        """shape: (N, H, W); float32, which is all that there is."""
+        n, height, width = map(int, shape)
+        return Call("RidgeGrowth", np.float32, (n, 1, height, width, rounds, radius, *[0] * 6))
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of x."""
@@ -73,7 +93,7 @@ class Call:
     def header(self, way: str) -> bytes:
         """As the program reads it."""
         half = self.dtype is np.float16
-        return np.array([self.op == "UpFirDn2d", half, WAYS[way], *self.sizes], np.int64).tobytes()
+        return np.array([OPS.index(self.op), half, WAYS[way], *self.sizes], np.int64).tobytes()
 
     def case(self, rng: np.random.Generator) -> Case:
         """With random values; `ValueError` where nothing is left to filter."""
@@ -81,6 +101,12 @@ class Call:
         if self.op == "FusedLeakyReLU":
             bias = rng.standard_normal(self.shape[1]).astype(self.dtype)
             return Case(self, x, bias, fused_leaky_relu(x, bias))
+        if self.op == "RidgeGrowth":
+            rounds, radius = self.sizes[4:6]
+            orientation = rng.uniform(-4.0, 4.0, self.shape).astype(self.dtype)
+            period = rng.uniform(3.0, 7.0, self.shape).astype(self.dtype)
+            expected = ridge_growth(x, orientation, period, rounds, radius)
+            return Case(self, x, np.stack([orientation, period]), expected)
         height, width, up, down, *pad = self.sizes[4:]
         kernel = rng.standard_normal((height, width)).astype(self.dtype)
         return Case(self, x, kernel, upfirdn2d(x, kernel, up, down, pad))
@@ -92,12 +118,14 @@ class Case:
 
     call: Call
     x: Array
-    parameter: Array  # bias, or FIR kernel
+    parameter: Array  # bias; FIR kernel; or orientation and period, one after the other
     expected: Array
 
     @property
     def tolerance(self) -> Array:
         """Largest admissible error of each value."""
+        if self.call.op == "RidgeGrowth":
+            return GROWTH_ERROR * (1.0 + np.abs(self.expected))
         resolution = RESOLUTION[self.x.dtype.name]
         return resolution * (10 + np.abs(self.expected.astype(np.float64)))
 
@@ -117,6 +145,8 @@ def cases(op: str, dtype: type[np.floating]) -> list[Case]:
     Odd and empty shapes, vectors that do and do not fill up, for UpFirDn2d all factors 1-4, kernels of the
     networks' size and others, asymmetric and negative pads.
     """
+    if op == "RidgeGrowth":
+        return _ridge_growth_cases()
     return _fused_leaky_relu_cases(dtype) if op == "FusedLeakyReLU" else _upfirdn2d_cases(dtype)
 
 
@@ -128,6 +158,10 @@ def random_cases(op: str, dtype: type[np.floating], count: int, seed: int) -> li
         shape = rng.integers(1, (5, 40, 70, 70))
         if op == "FusedLeakyReLU":
             call = Call.fused_leaky_relu(dtype, shape)
+        elif op == "RidgeGrowth":
+            radius = int(rng.integers(3, 9))  # of less, kernels hardly tell a wave from a flat image
+            size = rng.integers((1, radius + 1, radius + 1), (3, 50, 70))
+            call = Call.ridge_growth(size, int(rng.integers(0, 5)), radius)
         elif len(found) % 2:
             up, down = ((1, 1), (2, 1), (1, 2))[rng.integers(3)]
             call = Call.upfirdn2d(dtype, shape, (4, 4), up, down, rng.integers(-1, 4, 4))
@@ -198,7 +232,9 @@ def sources(repository: Path, plugins: bool) -> list[Path]:
     """What the program consists of."""
     ops = repository / "cpp_ops"
     kernels = [
-        ops / op / f"{op}.{kind}" for op in ("fused_leaky_relu", "upfirdn2d") for kind in ("cpp", "cu")
+        ops / op / f"{op}.{kind}"
+        for op in ("fused_leaky_relu", "ridge_growth", "upfirdn2d")
+        for kind in ("cpp", "cu")
     ]
     plugin = [ops / "tensorrt" / "plugins.cpp"] if plugins else []
     return [*kernels, *plugin, repository / HARNESS / "main.cpp"]
@@ -259,3 +295,19 @@ def _upfirdn2d_cases(dtype: type[np.floating]) -> list[Case]:
             with contextlib.suppress(ValueError):  # nothing left to filter
                 found.append(Call.upfirdn2d(dtype, shape, taps, up, down, pad).case(rng))
     return found
+
+
+def _ridge_growth_cases() -> list[Case]:
+    """Widths around those of vectors and blocks, the smallest images, no round and the full number."""
+    rng = np.random.default_rng(2)
+    shapes = [
+        ((1, 7, 7), 0, 6),
+        ((2, 9, 31), 1, 6),
+        ((1, 20, 32), 3, 6),
+        ((1, 13, 33), 2, 5),
+        ((3, 4, 4), 1, 3),
+        ((0, 9, 9), 1, 2),
+        ((1, 17, 65), 2, 16),
+        ((1, 40, 70), 30, 6),
+    ]
+    return [Call.ridge_growth(*shape).case(rng) for shape in shapes]

@@ -6,10 +6,13 @@
 
 #include "common/simd.h"
 
-// Keeps a compiler from looking into a value: what made it stays a step of its own.
+// sum += a * b with one rounding, and a step that compilers do not look into: whether they fuse products and sums of
+// their own accord depends on their options, and these are to be bits that do not.
 #if defined(__x86_64__)
+#define FINGERGEN_FUSE(sum, a, b) asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b))
 #define FINGERGEN_OPAQUE(vector) asm("" : "+v"(vector))
-#else
+#elif defined(__aarch64__)
+#define FINGERGEN_FUSE(sum, a, b) asm("fmla %0.4s, %1.4s, %2.4s" : "+w"(sum) : "w"(a), "w"(b))
 #define FINGERGEN_OPAQUE(vector) asm("" : "+w"(vector))
 #endif
 
@@ -44,17 +47,22 @@ struct Vectors {
   }
 };
 
-// With an instruction set that multiplies and adds in one: compilers use it where a product is the term of a sum.
+#ifdef FINGERGEN_FUSE
+// With an instruction set that multiplies and adds in one.
 template <int64_t Lanes>
 struct Fused : Vectors<Lanes> {
   using V = typename Vectors<Lanes>::V;
-  static FINGERGEN_INLINE V madd(V a, V b, V c) { return a * b + c; }
+  static FINGERGEN_INLINE V madd(V a, V b, V c) {
+    FINGERGEN_FUSE(c, a, b);
+    return c;
+  }
   static FINGERGEN_INLINE V mul(V a, V b) {
     V product = a * b;
     FINGERGEN_OPAQUE(product);
     return product;
   }
 };
+#endif
 
 // Without: by way of double, where the product is exact. The sum is then rounded twice, which is the same but for one
 // time in 2^29.

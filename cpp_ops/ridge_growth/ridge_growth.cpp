@@ -106,7 +106,7 @@ struct Kernels {
     }
   }
 
-  static constexpr int64_t kMostPairs = 428;  // of radius 16
+  static constexpr int64_t kMostPairs = RidgeGrowth{0, RidgeGrowth::kMaxRadius}.pairs();
 };
 
 // One round for rows [begin, end): from `in` to `out`, both with mirrored samples beside the rows; or to `last`, an
@@ -118,7 +118,7 @@ struct Round {
 
   static FINGERGEN_INLINE void run(const Plan& plan, const char* kernels, const float* in, float* out, float* last,
                                    int64_t begin, int64_t end) {
-    const float *below[kMostRadius + 1], *above[kMostRadius + 1];
+    const float *below[RidgeGrowth::kMaxRadius + 1], *above[RidgeGrowth::kMaxRadius + 1];
     for (int64_t y = begin; y < end; ++y) {
       for (int64_t dy = 0; dy <= plan.op.radius; ++dy) {
         below[dy] = plan.row(in, y + dy);
@@ -155,8 +155,6 @@ struct Round {
       if (!last) plan.mirror(row);
     }
   }
-
-  static constexpr int64_t kMostRadius = 16;
 };
 
 }  // namespace

@@ -12,20 +12,22 @@ struct CUstream_st;
 namespace fingergen {
 
 struct RidgeGrowth {
+  static constexpr int64_t kMaxRadius = 16;
+
   int64_t rounds = 30;
   int64_t radius = 6;  // of the kernels, in samples
 
   // Null, or the attribute at fault.
   const char* invalid() const {
     if (rounds < 0 || rounds > 1000) return "rounds must be in 0..1000";
-    if (radius < 1 || radius > 16) return "radius must be in 1..16";
+    if (radius < 1 || radius > kMaxRadius) return "radius must be in 1..16";
     return nullptr;
   }
 
   // A kernel is even: its middle, and one of each two opposite offsets (dx, dy), dy > 0 or dy = 0 and dx > 0, that lie
   // in a disc of radius + 1/2.
-  bool in_disc(int64_t dx, int64_t dy) const { return dx * dx + dy * dy <= radius * (radius + 1); }
-  int64_t pairs() const {
+  constexpr bool in_disc(int64_t dx, int64_t dy) const { return dx * dx + dy * dy <= radius * (radius + 1); }
+  constexpr int64_t pairs() const {
     int64_t count = 0;
     for (int64_t dy = -radius; dy <= radius; ++dy) {
       for (int64_t dx = -radius; dx <= radius; ++dx) count += in_disc(dx, dy);

@@ -1,6 +1,6 @@
 """Ridge growth as an ONNX graph, the file that `runtime/fingers` carries: no weights, so a few kilobytes.
 
-`python -m fingergen.export.onnx_graphs.fingers` writes it anew; a test compares the file with what is built here.
+`python -m fingergen.export.onnx_graphs.fingers` writes it anew; a test compares it with what is built here.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from .builder import Graph
 from .ops import PLUGIN, RIDGE_GROWTH, UPFIRDN2D
 
 TAPS = 24  # of the interpolation filter, on the fine grid
-KAISER = 5.0  # shape of its window: stopband 50 dB, and ridges keep well below the coarse grid's Nyquist frequency
+KAISER = (
+    5.0  # shape of its window: stopband 50 dB, and ridges keep well below the coarse grid's Nyquist frequency
+)
 
 
 def growth_model() -> onnx.ModelProto:
-    """`noise`, `orientation` and `period`, float32 (fingers, 1, height, width) on the growth grid of 250 ppi →
-    `ridges`, float32 (fingers, 1, 2 height, 2 width) in [-1, 1] at 500 ppi.
+    """`noise`, `orientation` and `period`, float32 (fingers, 1, height, width) on the growth grid of 250 ppi,
+    to `ridges`, float32 (fingers, 1, 2 height, 2 width) in [-1, 1] at 500 ppi.
 
     A sample of the growth grid covers two by two of the fine grid: these lie a quarter of it from its center.
     """
@@ -36,9 +38,7 @@ def growth_model() -> onnx.ModelProto:
     ridges = graph.call(RIDGE_GROWTH, *fields, rounds=ROUNDS, radius=RADIUS, **PLUGIN)
     kernel = graph.constant("interpolation", interpolation())
     before, after = TAPS // 2, TAPS // 2 - 1
-    ridges = graph.call(
-        UPFIRDN2D, ridges, kernel, up=2, down=1, pad=[before, after, before, after], **PLUGIN
-    )
+    ridges = graph.call(UPFIRDN2D, ridges, kernel, up=2, down=1, pad=[before, after, before, after], **PLUGIN)
     # Steeper: minutiae keep their contrast, where the filters leave the amplitude small.
     ridges = graph.add("Mul", ridges, graph.constant("steepness", 2.0), name="steeper")
     ridges = graph.add("Tanh", ridges)
@@ -48,7 +48,7 @@ def growth_model() -> onnx.ModelProto:
 
 
 def interpolation() -> NDArray[np.float32]:
-    """The filter that doubles the resolution: float32 (TAPS, TAPS), a windowed sinc, exact for a flat image."""
+    """The filter that doubles the resolution: (TAPS, TAPS), a windowed sinc, exact for flat ones."""
     place = (np.arange(TAPS) - (TAPS - 1) / 2) / 2
     row = np.sinc(place) * np.kaiser(TAPS, KAISER)
     for phase in (0, 1):

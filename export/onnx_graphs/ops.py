@@ -105,9 +105,9 @@ UpFirDn2d <up: int = 1, down: int = 1, pad: ints = [0, 0, 0, 0]> (x, kernel) => 
 """)
 
 
-# Each place's kernel over half of the disc of offsets, dy > 0 or dy = 0 and dx >= 0: a kernel is even, so that two
-# opposite samples are added first (the middle, which meets itself, has half a weight). A round is a loop over these
-# offsets, of two slices each.
+# Each place's kernel over half of the disc of offsets, dy > 0 or dy = 0 and dx >= 0: a kernel is even, so two
+# opposite samples are added first (the middle, which meets itself, has half a weight). A round is a loop over
+# these offsets, of two slices each.
 RIDGE_GROWTH = onnx.parser.parse_function(f"""
 <domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
 RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => (ridges)
@@ -125,20 +125,17 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
     rounds = Constant <value_int: int = @rounds> ()
     radius = Constant <value_int: int = @radius> ()
     radius_1 = Unsqueeze (radius, i_0)
-    scalar_1 = Squeeze (i_1, i_0)
+    zero = Squeeze (i_0)
+    scalar_1 = Squeeze (i_1)
     last = Add (radius, scalar_1)
     first = Neg (radius)
     steps = Range (first, last, scalar_1)
-    columns = Unsqueeze (steps, i_0)
-    rows = Unsqueeze (steps, i_1)
-    none = Sub (rows, rows)
-    dx_square = Add (columns, none)
-    flat = Concat <axis = 0> (all)
-    dx_all = Reshape (dx_square, flat)
-    dy_square = Sub (rows, none)
-    no_columns = Sub (columns, columns)
-    dy_full = Add (dy_square, no_columns)
-    dy_all = Reshape (dy_full, flat)
+    side = Shape (steps)
+    square = Concat <axis = 0> (side, side)
+    dx_square = Expand (steps, square)
+    dx_all = Reshape (dx_square, all)
+    dy_square = Transpose (dx_square)
+    dy_all = Reshape (dy_square, all)
     dx_2 = Mul (dx_all, dx_all)
     dy_2 = Mul (dy_all, dy_all)
     distance = Add (dx_2, dy_2)
@@ -147,7 +144,6 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
     span = Add (last, last)
     order_rows = Mul (dy_all, span)
     order = Add (order_rows, dx_all)
-    zero = Squeeze (i_0, i_0)
     from_middle = GreaterOrEqual (order, zero)
     wanted = And (in_disc, from_middle)
     dx = Compress (dx_all, wanted)
@@ -200,16 +196,20 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
     weights = Div (halved, gain)
 
     offsets = Shape (dx)
-    offset_count = Squeeze (offsets, i_0)
+    offset_count = Squeeze (offsets)
     size = Shape <start = 2, end = 4> (noise)
     i_00 = Constant <value_ints = [0, 0]> ()
     margin = Concat <axis = 0> (radius_1, radius_1)
     pads = Concat <axis = 0> (i_00, margin, i_00, margin)
     blank = Sub (noise, noise)
     filters = Add (rounds, scalar_1)
-    ridges = Loop <body = round (int64 number, bool more_in, float[n, 1, h, w] image) => (bool more, float[n, 1, h, w] next) {{
+    ridges = Loop <body = round (
+        int64 number, bool more_in, float[n, 1, h, w] image
+    ) => (bool more, float[n, 1, h, w] next) {{
         padded = Pad <mode = "reflect"> (image, pads)
-        filtered = Loop <body = offset (int64 k, bool go_in, float[n, 1, h, w] sum_in) => (bool go, float[n, 1, h, w] sum) {{
+        filtered = Loop <body = offset (
+            int64 k, bool go_in, float[n, 1, h, w] sum_in
+        ) => (bool go, float[n, 1, h, w] sum) {{
             k_1 = Unsqueeze (k, i_0)
             dx_k = Gather (dx, k_1)
             dy_k = Gather (dy, k_1)

@@ -17,6 +17,7 @@ from fingergen.benchmarks.speed import kernels as harness_program
 from fingergen.benchmarks.speed.kernels import (
     OPS,
     TOOLS,
+    TYPES,
     WAYS,
     Call,
     Timing,
@@ -47,9 +48,16 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without instructions that not every x86-64 processor has."""
+    program = tmp_path_factory.mktemp("portable") / "harness"
+    compile_for_cpu(ROOT, program, None, ["-DFINGERGEN_PORTABLE", "-O2"])
+    return program
+
+
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(("op", "dtype"), [(op, dtype) for op in OPS for dtype in TYPES[op]])
 def test_kernels_equal_the_references(harness: Path, op: str, dtype: type[np.floating], way: str) -> None:
     if way == "plugin" and HEADERS is None:
         pytest.skip("no TensorRT headers: none were fetched by a build in this source tree")
@@ -60,9 +68,24 @@ def test_kernels_equal_the_references(harness: Path, op: str, dtype: type[np.flo
         assert (difference <= case.tolerance).all(), case.call
 
 
+def test_ridges_have_the_same_bits_from_every_kernel(harness: Path, portable: Path) -> None:
+    """AVX2 where this processor has it, plain x86-64, a GPU's arithmetic; over many rounds."""
+    some = [
+        Call.ridge_growth((2, 50, 70), 30, 6).case(np.random.default_rng(7)),
+        *cases("RidgeGrowth", np.float32),
+    ]
+    results = [
+        run_cases(program, "RidgeGrowth", way, some)
+        for program, way in ((harness, "cpu"), (harness, "cuda"), (portable, "cpu"))
+    ]
+    for vectors, device, plain in zip(*results, strict=True):
+        np.testing.assert_array_equal(vectors, device)
+        np.testing.assert_array_equal(vectors, plain)
+
+
 def test_the_check_for_gpus_finds_them_equal(harness: Path) -> None:
     checks = list(compare_kernels(harness, "cuda"))
-    assert len(checks) == 4 and all(check.passed for check in checks)
+    assert len(checks) == 5 and all(check.passed for check in checks)
     assert "and 60 of random shapes" in checks[0].result
 
 
@@ -207,4 +230,5 @@ def test_wrong_kernels_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "FusedLeakyReLU, cuda, float16": True,
         "UpFirDn2d, cuda, float32": False,
         "UpFirDn2d, cuda, float16": False,
+        "RidgeGrowth, cuda, float32": True,
     }

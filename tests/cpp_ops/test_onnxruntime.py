@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from fingergen import cpp_ops
-from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
+from fingergen.cpp_ops.reference import fused_leaky_relu, ridge_growth, upfirdn2d
 from fingergen.runtime.backends.ort.library import onnxruntime as ort
 
 if cpp_ops.status("onnxruntime").path is None:
@@ -243,3 +243,59 @@ def test_chain_of_nodes_with_a_symbolic_batch():
         for weight, bias in zip(weights, biases, strict=True):
             expected = fused_leaky_relu(expected @ weight, bias)
         np.testing.assert_allclose(opened.run(None, {"x": x})[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def growth_session(threads: int = 1, **attributes: object) -> ort.InferenceSession:
+    names = ("noise", "orientation", "period")
+    node = helper.make_node("RidgeGrowth", names, ["y"], domain="fingergen", **attributes)
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [f"{name}_{i}" for i in range(4)])
+        for name in names
+    ]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    model = helper.make_model(
+        helper.make_graph([node], "op", inputs, [output]),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("fingergen", 1)],
+        ir_version=9,
+    )
+    return open_session(model, threads)
+
+
+def growth_fields(*shape: int) -> dict[str, NDArray]:
+    """Noise and smooth fields."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[: shape[2], : shape[3]] / 20.0
+    orientation = rng.uniform(0, 3, (shape[0], 1, 1, 1)) + np.sin(x) + np.cos(y)
+    period = 4.5 + 0.5 * np.sin(x + y) + np.zeros(shape)
+    fields = {"noise": rng.standard_normal(shape), "orientation": orientation, "period": period}
+    return {name: field.astype(np.float32) for name, field in fields.items()}
+
+
+@pytest.mark.parametrize(("rounds", "radius"), [(0, 6), (1, 3), (4, 6), (30, 6)])
+def test_ridge_growth(rounds: int, radius: int) -> None:
+    fields = growth_fields(2, 1, 33, 45)
+    (result,) = growth_session(rounds=rounds, radius=radius).run(None, fields)
+    expected = ridge_growth(**fields, rounds=rounds, radius=radius)
+    np.testing.assert_allclose(result, expected, atol=1e-4 if rounds < 5 else 2e-3)
+
+
+def test_ridges_do_not_depend_on_batch_or_threads() -> None:
+    fields = growth_fields(3, 1, 50, 70)
+    (whole,) = growth_session().run(None, fields)
+    (threaded,) = growth_session(threads=3).run(None, fields)
+    np.testing.assert_array_equal(whole, threaded)
+    for i in range(3):
+        (alone,) = growth_session().run(None, {name: field[i : i + 1] for name, field in fields.items()})
+        np.testing.assert_array_equal(alone, whole[i : i + 1])
+
+
+def test_ridge_growth_refuses_what_it_cannot_do() -> None:
+    for attributes in ({"radius": 0}, {"radius": 17}, {"rounds": -1}, {"rounds": 1.5}):
+        with pytest.raises(Exception, match=next(iter(attributes))):
+            growth_session(**attributes)
+    opened = growth_session()
+    with pytest.raises(Exception, match="too small for radius 6"):
+        opened.run(None, growth_fields(1, 1, 6, 20))
+    with pytest.raises(Exception, match="wants noise, orientation and period"):
+        opened.run(None, {**growth_fields(1, 1, 9, 9), "period": np.ones((1, 1, 9, 8), np.float32)})
+    assert opened.run(None, growth_fields(0, 1, 9, 9))[0].shape == (0, 1, 9, 9)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
 from fingergen import cpp_ops
-from fingergen.cpp_ops.reference import fused_leaky_relu, upfirdn2d
+from fingergen.cpp_ops.reference import fused_leaky_relu, ridge_growth, upfirdn2d
 
 
 def test_fused_leaky_relu_is_the_formula():
@@ -68,3 +68,44 @@ def test_library_names_a_file_or_says_what_to_do():
                 cpp_ops.library(name)
     with pytest.raises(ValueError, match="openvino"):
         cpp_ops.library("openvino")
+
+
+def test_ridge_growth_against_plain_loops():
+    """One round at one place, written out: the wave of its own period is answered by itself."""
+    rng = np.random.default_rng(0)
+    noise, radius, place = rng.standard_normal((1, 1, 12, 15)), 4, (6, 9)
+    orientation, period = rng.uniform(-3, 3, noise.shape), rng.uniform(3, 5, noise.shape)
+    theta, p = orientation[0, 0][place], period[0, 0][place]
+    weights = {}
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            if np.hypot(dx, dy) <= radius + 0.5:
+                # Across and along the ridge: turn (dx, -dy), which has y up, by -theta.
+                turned = complex(dx, -dy) * np.exp(-1j * theta)
+                size = (turned.imag / (0.45 * p)) ** 2 + (turned.real / (0.55 * p)) ** 2
+                weights[dx, dy] = np.exp(-size / 2), np.cos(2 * np.pi * turned.imag / p)
+    envelope, wave = np.array(list(weights.values())).T
+    kernel = envelope * (wave - np.average(wave, weights=envelope))
+    kernel /= kernel @ wave
+    samples = [noise[0, 0, place[0] + dy, place[1] + dx] for dx, dy in weights]
+    (once,) = ridge_growth(noise, orientation, period, rounds=0, radius=radius)[:, 0]
+    assert once[place] == pytest.approx(kernel @ samples)
+    again = ridge_growth(np.tanh(2 * once)[None, None], orientation, period, rounds=0, radius=radius)
+    np.testing.assert_allclose(ridge_growth(noise, orientation, period, 1, radius), again, rtol=1e-12)
+
+
+def test_ridge_growth_keeps_its_own_wave():
+    """Along straight fields a wave passes each filter unchanged, and a flat image vanishes."""
+    shape, theta, period = (1, 1, 40, 40), 0.4, 4.4
+    y, x = np.mgrid[:40, :40].astype(np.float64)
+    wave = np.cos(2 * np.pi * (x * np.sin(theta) + y * np.cos(theta)) / period).reshape(shape)
+    fields = np.full(shape, theta), np.full(shape, period)
+    inner = np.s_[..., 6:-6, 6:-6]
+    np.testing.assert_allclose(ridge_growth(wave, *fields, rounds=0)[inner], wave[inner], atol=1e-3)
+    np.testing.assert_allclose(ridge_growth(np.ones(shape), *fields, rounds=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 9, 9), (9, 9), (1, 1, 6, 9)])
+def test_ridge_growth_refuses_wrong_shapes(shape):
+    with pytest.raises(ValueError, match=r"noise|three"):
+        ridge_growth(*np.zeros((3, *shape)), radius=6)

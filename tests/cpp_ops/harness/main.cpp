@@ -1,7 +1,7 @@
 // Runs kernels on cases read from standard input and writes their results to standard output. Built with sanitizers:
 // buffers have exactly the tensors' sizes, so any access outside of them ends the program.
 //
-// A case: Case, then x, then the bias or the FIR kernel, then (answered) y.
+// A case: Case, then x, then the parameter (the bias; the FIR kernel; orientation and period), then (answered) y.
 //
 // With the argument `time` a case is Case alone, and the answer a line: the seconds that the kernel takes, those of a
 // copy within the device that moves as many bytes, and these bytes.
@@ -15,6 +15,7 @@
 
 #include "device.h"
 #include "fused_leaky_relu/fused_leaky_relu.h"
+#include "ridge_growth/ridge_growth.h"
 #include "upfirdn2d/upfirdn2d.h"
 #ifdef FINGERGEN_PLUGINS
 #include "plugin.h"
@@ -22,17 +23,21 @@
 
 namespace {
 
-using fingergen::FusedLeakyReLU;
-using fingergen::UpFirDn2d;
-
+enum Op : int64_t { kFusedLeakyReLU, kUpFirDn2d, kRidgeGrowth };
 enum Way : int64_t { kCpu, kCuda, kPlugin };
 
 struct Case {
-  int64_t upfirdn2d, half;
+  Op op;
+  int64_t half;
   Way way;
-  int64_t n, c, height, width;  // inner = height * width for FusedLeakyReLU
-  int64_t kernel_height, kernel_width;
-  int64_t up, down, x0, x1, y0, y1;
+  int64_t n, c, height, width;  // of x; inner = height * width for FusedLeakyReLU
+  int64_t settings[8];          // UpFirDn2d: kernel height and width, up, down, pad; RidgeGrowth: rounds, radius
+
+  fingergen::UpFirDn2d upfirdn2d() const {
+    return {settings[2], settings[3], settings[4], settings[5], settings[6], settings[7]};
+  }
+  fingergen::UpFirDn2dSize upfirdn2d_size() const { return {n * c, height, width, settings[0], settings[1]}; }
+  fingergen::RidgeGrowth ridge_growth() const { return {settings[0], settings[1]}; }
 };
 
 void in_turn(int64_t count, const std::function<void(int64_t)>& chunk) {
@@ -43,38 +48,72 @@ void in_turn(int64_t count, const std::function<void(int64_t)>& chunk) {
 template <typename T>
 void run_plugin(const Case& c, const T* x, const T* parameter, T* y) {
   const auto type = std::is_same_v<T, float> ? nvinfer1::DataType::kFLOAT : nvinfer1::DataType::kHALF;
-  const plugin::Tensor input{{c.n, c.c, c.height, c.width}, x};
-  if (c.upfirdn2d) {
-    const int32_t up = c.up, down = c.down;
-    const int32_t pad[4] = {static_cast<int32_t>(c.x0), static_cast<int32_t>(c.x1), static_cast<int32_t>(c.y0),
-                            static_cast<int32_t>(c.y1)};
-    const auto kInt = nvinfer1::PluginFieldType::kINT32;
-    plugin::run("UpFirDn2d", {{"up", &up, kInt, 1}, {"down", &down, kInt, 1}, {"pad", pad, kInt, 4}}, type, input,
-                {{c.kernel_height, c.kernel_width}, parameter}, y);
-  } else {
-    plugin::run("FusedLeakyReLU", {}, type, input, {{c.c}, parameter}, y);
+  const auto kInt = nvinfer1::PluginFieldType::kINT32;
+  int32_t settings[8];
+  std::copy(std::begin(c.settings), std::end(c.settings), settings);
+  const std::vector<int64_t> shape{c.n, c.c, c.height, c.width};
+  switch (c.op) {
+    case kFusedLeakyReLU: return plugin::run("FusedLeakyReLU", {}, type, {{shape, x}, {{c.c}, parameter}}, y);
+    case kUpFirDn2d:
+      return plugin::run("UpFirDn2d",
+                         {{"up", settings + 2, kInt, 1}, {"down", settings + 3, kInt, 1}, {"pad", settings + 4, kInt, 4}},
+                         type, {{shape, x}, {{c.settings[0], c.settings[1]}, parameter}}, y);
+    case kRidgeGrowth: {
+      const T* period = parameter + c.n * c.height * c.width;
+      return plugin::run("RidgeGrowth", {{"rounds", settings, kInt, 1}, {"radius", settings + 1, kInt, 1}}, type,
+                         {{shape, x}, {shape, parameter}, {shape, period}}, y);
+    }
   }
 }
 #endif
 
+void expect(const char* error) {
+  if (!error) return;
+  std::fprintf(stderr, "%s\n", error);
+  std::exit(3);
+}
+
 template <typename T>
-void run(const Case& c, const UpFirDn2d& op, const T* x, const T* parameter, T* y) {
-  const fingergen::UpFirDn2dSize size{c.n * c.c, c.height, c.width, c.kernel_height, c.kernel_width};
-  const int64_t inner = c.height * c.width;
-  switch (c.way) {
-    case kCpu:
-      return c.upfirdn2d ? fingergen::upfirdn2d_cpu(op, size, x, parameter, y, in_turn)
-                         : fingergen::fused_leaky_relu_cpu({}, x, parameter, y, c.n, c.c, inner, in_turn);
-    case kCuda: {
-      const char* error = c.upfirdn2d
-                              ? fingergen::upfirdn2d_cuda(op, size, x, parameter, y, nullptr)
-                              : fingergen::fused_leaky_relu_cuda({}, x, parameter, y, c.n, c.c, inner, nullptr);
-      if (error) {
-        std::fprintf(stderr, "%s\n", error);
-        std::exit(3);
+void run_on_cpu(const Case& c, const T* x, const T* parameter, T* y) {
+  switch (c.op) {
+    case kFusedLeakyReLU:
+      return fingergen::fused_leaky_relu_cpu({}, x, parameter, y, c.n, c.c, c.height * c.width, in_turn);
+    case kUpFirDn2d:
+      return fingergen::upfirdn2d_cpu(c.upfirdn2d(), c.upfirdn2d_size(), x, parameter, y, in_turn);
+    case kRidgeGrowth:
+      if constexpr (std::is_same_v<T, float>) {
+        return fingergen::ridge_growth_cpu(c.ridge_growth(), x, parameter, parameter + c.n * c.height * c.width, y, c.n,
+                                           c.height, c.width, in_turn);
       }
-      return;
-    }
+      std::exit(4);
+  }
+}
+
+template <typename T>
+void run_on_device(const Case& c, const T* x, const T* parameter, T* y) {
+  switch (c.op) {
+    case kFusedLeakyReLU:
+      return expect(
+          fingergen::fused_leaky_relu_cuda({}, x, parameter, y, c.n, c.c, c.height * c.width, nullptr));
+    case kUpFirDn2d:
+      return expect(fingergen::upfirdn2d_cuda(c.upfirdn2d(), c.upfirdn2d_size(), x, parameter, y, nullptr));
+    case kRidgeGrowth:
+      if constexpr (std::is_same_v<T, float>) {
+        const fingergen::RidgeGrowth op = c.ridge_growth();
+        const device::Memory<char> scratch(op.scratch_bytes(c.height, c.width));
+        expect(fingergen::ridge_growth_cuda(op, x, parameter, parameter + c.n * c.height * c.width, y, c.n, c.height,
+                                            c.width, scratch.get(), nullptr));
+        return device::check(cudaDeviceSynchronize());  // before its scratch memory is freed
+      }
+      std::exit(4);
+  }
+}
+
+template <typename T>
+void run(const Case& c, const T* x, const T* parameter, T* y) {
+  switch (c.way) {
+    case kCpu: return run_on_cpu(c, x, parameter, y);
+    case kCuda: return run_on_device(c, x, parameter, y);
     case kPlugin:
 #ifdef FINGERGEN_PLUGINS
       return run_plugin(c, x, parameter, y);
@@ -87,24 +126,29 @@ struct Sizes {
   int64_t x, parameter, y;
 };
 
-Sizes sizes(const Case& c, const UpFirDn2d& op) {
-  const int64_t planes = c.n * c.c, x = planes * c.height * c.width;
-  if (!c.upfirdn2d) return {x, c.c, x};
-  const int64_t y = planes * op.out_height(c.height, c.kernel_height) * op.out_width(c.width, c.kernel_width);
-  return {x, c.kernel_height * c.kernel_width, y};
+Sizes sizes(const Case& c) {
+  const int64_t x = c.n * c.c * c.height * c.width;
+  switch (c.op) {
+    case kFusedLeakyReLU: return {x, c.c, x};
+    case kUpFirDn2d: {
+      const fingergen::UpFirDn2d op = c.upfirdn2d();
+      const int64_t kernel_height = c.settings[0], kernel_width = c.settings[1];
+      return {x, kernel_height * kernel_width,
+              c.n * c.c * op.out_height(c.height, kernel_height) * op.out_width(c.width, kernel_width)};
+    }
+    case kRidgeGrowth: return {x, 2 * x, x};
+  }
+  std::exit(4);
 }
-
-UpFirDn2d attributes(const Case& c) { return {c.up, c.down, c.x0, c.x1, c.y0, c.y1}; }
 
 template <typename T>
 void answer(const Case& c) {
-  const UpFirDn2d op = attributes(c);
-  const Sizes size = sizes(c, op);
+  const Sizes size = sizes(c);
   const bool on_device = c.way != kCpu;
   device::Tensor<T> x(size.x, on_device), parameter(size.parameter, on_device), y(size.y, on_device);
   x.read();
   parameter.read();
-  run(c, op, x.get(), parameter.get(), y.get());
+  run(c, x.get(), parameter.get(), y.get());
   device::check(cudaDeviceSynchronize());
   y.write();
 }
@@ -112,8 +156,7 @@ void answer(const Case& c) {
 template <typename T>
 void time(const Case& c) {
   constexpr int kCalls = 20;
-  const UpFirDn2d op = attributes(c);
-  const Sizes size = sizes(c, op);
+  const Sizes size = sizes(c);
   const int64_t bytes = sizeof(T) * (size.x + size.parameter + size.y);
   device::Timer timer;
   double kernel, copy;
@@ -121,7 +164,7 @@ void time(const Case& c) {
     device::Memory<T> x(size.x), parameter(size.parameter), y(size.y);
     device::check(cudaMemset(x.get(), 0, sizeof(T) * size.x));
     device::check(cudaMemset(parameter.get(), 0, sizeof(T) * size.parameter));
-    kernel = timer.median(kCalls, [&] { run(c, op, x.get(), parameter.get(), y.get()); });
+    kernel = timer.median(kCalls, [&] { run(c, x.get(), parameter.get(), y.get()); });
   }
   {
     const int64_t half = bytes / 2;  // which is read, and written

@@ -8,6 +8,8 @@
 #include <initializer_list>
 #include <vector>
 
+#include "device.h"
+
 extern "C" nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count);
 
 namespace plugin {
@@ -45,8 +47,9 @@ inline PluginTensorDesc describe(const std::vector<int64_t>& shape, DataType typ
   return result;
 }
 
-inline void run(const char* name, std::vector<PluginField> fields, DataType type, const Tensor& x,
-                const Tensor& parameter, void* y) {
+inline void run(const char* name, std::vector<PluginField> fields, DataType type, const std::vector<Tensor>& tensors,
+                void* y) {
+  const auto count = static_cast<int32_t>(tensors.size());
   const PluginFieldCollection given{static_cast<int32_t>(fields.size()), fields.data()};
   IPluginV3* parsed = creator(name).createPlugin("node", &given, TensorRTPhase::kBUILD);
   require(parsed, "the creator refused the attributes");
@@ -54,13 +57,17 @@ inline void run(const char* name, std::vector<PluginField> fields, DataType type
   delete parsed;
 
   auto* builds = static_cast<IPluginV3OneBuild*>(copy->getCapabilityInterface(PluginCapabilityType::kBUILD));
-  DynamicPluginTensorDesc all[3] = {};
-  all[0].desc = describe(x.shape, type);
-  all[1].desc = describe(parameter.shape, type);
-  all[2].desc = describe(x.shape, type);  // its shape does not matter here
-  for (int32_t i = 0; i < 3; ++i) require(builds->supportsFormatCombination(i, all, 2, 1), "refuses its own type");
+  std::vector<DynamicPluginTensorDesc> all;
+  for (const Tensor& tensor : tensors) all.push_back({describe(tensor.shape, type), {}, {}, {}});
+  all.push_back(all[0]);  // the output; its shape does not matter here
+  for (DynamicPluginTensorDesc& each : all) each.max = each.desc.dims;
+  for (int32_t i = 0; i <= count; ++i) {
+    require(builds->supportsFormatCombination(i, all.data(), count, 1), "refuses its own type");
+  }
+  const device::Memory<char> scratch(
+      static_cast<int64_t>(builds->getWorkspaceSize(all.data(), count, all.data() + count, 1)));
   all[1].desc.type = DataType::kINT8;
-  require(!builds->supportsFormatCombination(1, all, 2, 1), "takes a type that it has no kernel for");
+  require(!builds->supportsFormatCombination(1, all.data(), count, 1), "takes a type that it has no kernel for");
 
   auto* written = static_cast<IPluginV3OneRuntime*>(copy->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
   IPluginV3* read = creator(name).createPlugin("node", written->getFieldsToSerialize(), TensorRTPhase::kRUNTIME);
@@ -71,12 +78,17 @@ inline void run(const char* name, std::vector<PluginField> fields, DataType type
   delete read;
 
   auto* runs = static_cast<IPluginV3OneRuntime*>(attached->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
-  const PluginTensorDesc in[2] = {describe(x.shape, type), describe(parameter.shape, type)};
-  const PluginTensorDesc out[1] = {describe(x.shape, type)};
-  const void* inputs[2] = {x.data, parameter.data};
+  std::vector<PluginTensorDesc> in;
+  std::vector<const void*> inputs;
+  for (const Tensor& tensor : tensors) {
+    in.push_back(describe(tensor.shape, type));
+    inputs.push_back(tensor.data);
+  }
+  const PluginTensorDesc out[1] = {in[0]};
   void* outputs[1] = {y};
-  require(runs->onShapeChange(in, 2, out, 1) == 0, "refuses the shape");
-  require(runs->enqueue(in, out, inputs, outputs, nullptr, nullptr) == 0, "fails to run");
+  require(runs->onShapeChange(in.data(), count, out, 1) == 0, "refuses the shape");
+  require(runs->enqueue(in.data(), out, inputs.data(), outputs, scratch.get(), nullptr) == 0, "fails to run");
+  device::check(cudaDeviceSynchronize());  // before its scratch memory is freed
   delete attached;
 }
 
