@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import json
 import math
+import struct
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +22,38 @@ from .files import write_atomically
 FORMATS = {"png": ".png", "tiff": ".tiff", "bmp": ".bmp"}
 """Image formats and the file extension each is written with."""
 
+READABLE = ("PNG", "TIFF", "BMP", "JPEG", "JPEG2000", "PPM", "WEBP", "GIF")
+"""Pillow's names of the image formats that are read; PPM stands for PBM and PGM too."""
+
+MAX_PIXELS = 1 << 26
+"""Of an image that is read: 8192 x 8192, a ten-print card at 1000 ppi."""
+
 BACKGROUND = 255
 Pixels = NDArray[np.uint8]
 Provenance = Mapping[str, str]
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # a damaged file gets one line, and that is ours
+
+_FIRST_SIDEWAYS = 5  # EXIF orientations 5 to 8 exchange width and height
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC = 274, 258, 262  # EXIF and TIFF tags
+_DEPTHS = (8, 10, 12, 14, 16)  # bits of the levels that scanners store in 16
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A decoded image of mode L or RGB, and the pixels per inch (x, y) that its file states, if it does."""
+
+    image: Image.Image
+    ppi: tuple[float, float] | None
 
 
 def to_levels(raw: NDArray[np.float32]) -> Pixels:
@@ -59,25 +92,91 @@ def save_image(path: str | Path, image: Pixels, ppi: float, provenance: Provenan
 
 
 def read_image(path: str | Path) -> Pixels:
-    """The pixels of an image file, uint8 (H, W) if grey, else (H, W, 3); `BadInput` if unreadable."""
+    """The pixels of an image file, uint8 (H, W) if gray, else (H, W, 3), as `decode_image` reads them.
+
+    Raises:
+        BadInput: Names the file, if it cannot be read.
+    """
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path}: not an image that can be read: {error}") from None
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give an image") from None
+    return np.asarray(decode_image(content, path).image)
+
+
+def open_picture(stream: BinaryIO) -> Image.Image:
+    """Open an image of one of `READABLE`, without reading its pixels.
+
+    The only place where FingerGen lets Pillow read: its other formats include ones that start programs
+    (PostScript) and ones that hold no scan. Raises whatever Pillow raises, and ValueError for an image of
+    more than `MAX_PIXELS`.
+    """
+    picture = Image.open(stream, formats=READABLE)
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS >> 20} Mi can be read")
+    return picture
+
+
+def decode_image(content: bytes, name: object) -> Scan:
+    """Decode an image file to 8 bits, gray or RGB, upright.
+
+    Its EXIF or TIFF orientation is applied, transparent parts become white, and 16 bits are reduced to 8.
+    Where a 16-bit file uses fewer bits, as scanners of 12 bits write them, its levels are scaled by these. Of
+    TIFF, both black-is-zero and white-is-zero are read at any depth.
+
+    Args:
+        content: Of a PNG, TIFF, BMP, JPEG, JPEG 2000, PBM, PGM, PPM, WebP or GIF file with one image.
+        name: Of the file, for messages.
+
+    Raises:
+        BadInput: Names the file, if it cannot be decoded.
+    """
+    try:
+        if not content:
+            raise ValueError("it is empty")
+        content, inverted = _black_is_zero(content)
+        with open_picture(io.BytesIO(content)) as picture:
+            frames = getattr(picture, "n_frames", 1)
+            if frames > 1 and picture.format in ("TIFF", "GIF", "WEBP"):
+                raise ValueError(f"it holds {frames} images: save each as a file")
+            stored = _orientation(picture)
+            ppi = stated_ppi(picture)
+            picture.load()
+            if (turn := _TURNS.get(_orientation(picture))) is not None:  # Pillow turns TIFF files itself
+                upright = picture.transpose(turn)
+            else:
+                upright = picture
+            if ppi and stored >= _FIRST_SIDEWAYS:
+                ppi = ppi[::-1]
+            return Scan(_to_8_bits(upright, inverted, picture.has_transparency_data), ppi)
+    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+        reason = str(error).replace(repr(content), "").splitlines() or [type(error).__name__]
+        raise BadInput(f"{name}: not a readable image ({_reason(reason[0])}); repair or remove it") from error
+
+
+def stated_ppi(picture: Image.Image) -> tuple[float, float] | None:
+    """The pixels per inch (x, y) that Pillow found in pHYs, the TIFF tags, JFIF or the BMP header, if any.
+
+    It says 0 or 1 where a TIFF or BMP says nothing.
+    """
+    found = picture.info.get("dpi")
+    if not found or not min(found) > 1 or not all(map(math.isfinite, found)):
+        return None
+    return float(found[0]), float(found[1])
 
 
 def read_provenance(path: str | Path) -> dict[str, str]:
     """The provenance that `save_image` wrote with an image; empty where there is none."""
     path = Path(path)
     try:
-        with Image.open(path) as picture:
+        with path.open("rb") as file, open_picture(file) as picture:
             if picture.format == "PNG":
                 return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
             note = path.with_name(path.name + ".json")
             text = note.read_text() if picture.format == "BMP" else picture.getexif().get(270, "")
         return dict(json.loads(text))
-    except (OSError, ValueError, TypeError, SyntaxError):
+    except Exception:  # whatever a damaged file makes Pillow raise
         return {}
 
 
@@ -135,6 +234,69 @@ def contact_sheet(
             font = ImageFont.load_default(font_size)
             ImageDraw.Draw(sheet).text(middle_top, labels[number], font=font, fill=0, anchor="mt")
     return np.asarray(sheet)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where it is missing or damaged."""
+    try:
+        found = picture.getexif().get(_ORIENTATION)
+    except Exception:  # of damaged EXIF, which must not cost the pixels
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _black_is_zero(content: bytes) -> tuple[bytes, bool]:
+    """A TIFF file of more than 8 bits whose zero is white, declared to have black there; and whether it was.
+
+    Pillow inverts such files of up to 8 bits, takes little-endian ones of 16 bits for black-is-zero and
+    refuses big-endian ones.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(content[:4])
+    if order is None:
+        return content, False
+    try:
+        (start,) = struct.unpack_from(order + "I", content, 4)
+        (count,) = struct.unpack_from(order + "H", content, start)
+        entries = {
+            entry[0]: (at, *entry[1:])
+            for at in range(start + 2, start + 2 + 12 * count, 12)
+            for entry in [struct.unpack_from(order + "HHIH", content, at)]
+        }
+    except struct.error:
+        return content, False
+    photometric, bits = entries.get(_PHOTOMETRIC), entries.get(_BITS_PER_SAMPLE)
+    if photometric is None or bits is None or photometric[3] != 0 or bits[2] != 1 or bits[3] <= 8:
+        return content, False
+    value_at = photometric[0] + 8
+    return content[:value_at] + struct.pack(order + "H", 1) + content[value_at + 2 :], True
+
+
+def _to_8_bits(image: Image.Image, inverted: bool, transparent: bool) -> Image.Image:
+    """As L or RGB, on white where it is transparent; `inverted`: zero is white."""
+    if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 0xFFFF:
+            raise ValueError("more than 16 bits a pixel: save it with 8 or 16")
+        depth = next(depth for depth in _DEPTHS if levels.max() < 1 << depth)
+        if not (levels % 257).any():  # 8 bits that were spread over 16
+            depth = 16
+        highest = (1 << depth) - 1
+        if inverted:
+            levels = highest - levels
+        return Image.fromarray((levels * 255 / highest).round().astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels: save it with 8 or 16 bits")
+    if inverted:
+        raise ValueError("white-is-zero pixels of an unusual kind: save it with black as zero")
+    if transparent:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("L" if image.mode in ("L", "1") else "RGB")
+
+
+def _reason(text: str) -> str:
+    # Pillow names the buffer that it was given, which helps nobody.
+    return "no image format that is read begins like it" if "cannot identify" in text else text
 
 
 def _font_size(labels: Sequence[str], size: int, width: int) -> int:

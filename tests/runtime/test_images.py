@@ -89,7 +89,7 @@ def test_unknown_format_writes_nothing(tmp_path: Path):
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x89PNG\r\n\x1a\n"])
 def test_unreadable_image(tmp_path: Path, content: bytes):
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(BadInput, match=r"a\.png: not an image"):
+    with pytest.raises(BadInput, match=r"a\.png: not a readable image"):
         images.read_image(tmp_path / "a.png")
     assert images.read_provenance(tmp_path / "a.png") == {}
 

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.images import Scan
 
-from ..image_io import PLAUSIBLE, TOLERANCE, Scan, decode, shown_ppi
+from ..image_io import PLAUSIBLE, TOLERANCE, decode, shown_ppi
 from ..splits import FingerRule, held_out
 from ..storage import StoredFile
 
