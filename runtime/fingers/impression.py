@@ -33,10 +33,12 @@ class Impression:
     def ridges(self) -> NDArray[np.float32]:
         """float32 (H, W), the ridge map: -1 in a valley, 1 on a ridge, 0 where nothing touches.
 
-        It is the finger's ridge map, warped as the skin is, times `contact`: what a generator with ridge
-        noise takes.
+        It is the finger's ridge map, warped as the skin is, with its creases and cuts as valleys, times
+        `contact`: what a generator with ridge noise takes.
         """
-        return self._touch.ridges * self.contact
+        skin = self._touch
+        ridges = skin.ridges * (1.0 - skin.lines) - skin.lines
+        return (ridges * skin.contact).astype(np.float32, copy=False)
 
     @cached_property
     def contact(self) -> NDArray[np.float32]:

@@ -48,7 +48,7 @@ def test_the_identity_gives_the_image_itself():
     torch.testing.assert_close(transform(images, eye), images, atol=1e-5, rtol=0)
     nothing = draw_transforms(3, 1, 16, 0.0, CPU)
     assert torch.equal(nothing.geometry, eye)
-    assert torch.equal(nothing.colour, torch.tensor([1.0, 0.0]).expand(3, 1, 2))
+    assert torch.equal(nothing.color, torch.tensor([1.0, 0.0]).expand(3, 1, 2))
     assert augment(images, []) is images
 
 
@@ -133,7 +133,7 @@ def test_sizes_of_the_transforms():
 def test_colours_of_rgb_images():
     """Grey stays grey; across the grey axis the hue only turns, the saturation stretches alike."""
     torch.manual_seed(0)
-    matrix, _ = draw_transforms(MANY, 3, 16, 1.0, CPU).colour.split([3, 1], dim=2)
+    matrix, _ = draw_transforms(MANY, 3, 16, 1.0, CPU).color.split([3, 1], dim=2)
     grey = matrix @ torch.ones(3)
     torch.testing.assert_close(grey, grey[:, :1].expand(-1, 3), atol=1e-4, rtol=1e-4)
     assert (grey[:, 0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.01)  # luma flip

@@ -27,24 +27,33 @@ class Transforms(NamedTuple):
     """Transforms of N images."""
 
     geometry: Tensor  # (N, 2, 3), as `resampling.transform` takes it
-    colour: Tensor  # (N, C, C + 1): a matrix and, in its last column, what is added
+    color: Tensor  # (N, C, C + 1): a matrix and, in its last column, what is added
 
 
 def augment(images: Tensor, transforms: Transforms | Sequence[Tensor]) -> Tensor:
-    """Transformed images, both (N, C, R, R), nominally in [-1, 1]; differentiable twice. Without any
-    `transforms` they are the images themselves."""
+    """Random transforms of images; differentiable twice.
+
+    Args:
+        images: (N, C + K, R, R), nominally in [-1, 1]: C channels of an image and K that belong to it, such
+            as its ridge map, which are moved as it is and keep their values.
+        transforms: What `draw_transforms` gives for C channels; empty: no transform.
+
+    Returns:
+        (N, C + K, R, R).
+    """
     if not transforms:
         return images
-    geometry, colour = transforms
+    geometry, color = transforms
     images = transform(images, geometry)
-    matrix, shift = colour.split([images.shape[1], 1], dim=2)
-    return torch.einsum("nij,njhw->nihw", matrix, images) + shift[..., None]
+    matrix, shift = color.split([color.shape[1], 1], dim=2)
+    colored = torch.einsum("nij,njhw->nihw", matrix, images[:, : color.shape[1]]) + shift[..., None]
+    return torch.cat([colored, images[:, color.shape[1] :]], dim=1)
 
 
 def draw_transforms(count: int, channels: int, size: int, p: float, device: torch.device) -> Transforms:
     """Transforms, each of them with probability `p`, for images (count, channels, size, size)."""
     chance = _Chance(count, p, device)
-    return Transforms(_draw_geometry(chance, size), _draw_colour(chance, channels))
+    return Transforms(_draw_geometry(chance, size), _draw_color(chance, channels))
 
 
 class _Chance:
@@ -93,7 +102,7 @@ def _draw_geometry(chance: _Chance, size: int) -> Tensor:
     return inverse[:, :2]
 
 
-def _draw_colour(chance: _Chance, channels: int) -> Tensor:
+def _draw_color(chance: _Chance, channels: int) -> Tensor:
     identity = torch.eye(channels, device=chance.device)
     brightness = chance.keep(chance.normal(BRIGHTNESS), 0)
     contrast = chance.keep(torch.exp2(chance.normal(CONTRAST)), 1)

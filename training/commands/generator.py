@@ -16,6 +16,7 @@ from ..data.datasets import Dataset, ImageFolder, ProceduralFingers
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.minutiae_maps import PPI
+from ..data.ridge_maps import ProceduralRidges
 from ..data.storage import find_samples
 from ..metrics.generator import MetricsConfig
 from ..metrics.setup import measurement, pairs_of
@@ -88,10 +89,13 @@ def generator(
         raise BadInput("give either --data FOLDER or --fingers N")
     refuse_idle(*((["window", "masters"], "--fingers") if data else (["ppi"], "--data")))
     config = take(GeneratorConfig, options)
+    ridges = config.noise == "ridges"
+    if ridges and (data or config.channels != 1):
+        raise BadInput("--noise ridges: needs ridge maps; give --fingers N and --channels 1")
     states, measuring = take(StatesConfig, options), take(MetricsConfig, options)
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images"}
-    source: Dataset
+    source: Dataset | ProceduralRidges
     hidden = not distributed.is_main() or None  # None: shown on a terminal only
     with distributed.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
         if data is not None:
@@ -104,15 +108,16 @@ def generator(
         elif fingers is not None:
             provenance = {"data": "procedural fingers", "ppi": PPI * config.resolution / window,
                           "fingers": fingers, "window": window}  # fmt: skip
-            source = ProceduralFingers(
-                masters or out / "masters", fingers, window, config.resolution, bar.update
-            )
+            kind = ProceduralRidges if ridges else ProceduralFingers
+            source = kind(masters or out / "masters", fingers, window, config.resolution, bar.update)
+    if ridges and measuring.metrics_every:
+        raise BadInput("--metrics-every: not with --noise ridges so far")
     trainer = GeneratorTrainer(config, source, provenance, chosen)
     if start_from:
         trainer.start_from(start_from)
     with interruption() as interrupted:
         of_image = config.resolution, config.channels, provenance["ppi"]
-        measured = measurement(
+        measured = None if isinstance(source, ProceduralRidges) else measurement(
             measuring, trainer.g_ema, source, provenance["ppi"], out,
             lambda: pairs_of(data, masters or out / "masters", fingers or 0, *of_image),
             minutiae_net, inception, interrupted,

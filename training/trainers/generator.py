@@ -4,7 +4,7 @@ All randomness of a step (images, latents, noise, mixing) comes from the run's s
 seen, so a resumed run needs no stored random state.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -22,10 +22,12 @@ from ..augmentation.adaptive_strength import AdaptiveStrength
 from ..augmentation.augment import augment, draw_transforms
 from ..checkpoints import load_generator, save_generator
 from ..data.datasets import ImageSource, to_floats
+from ..data.ridge_maps import RidgeImages, RidgeImageSource
 from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ..networks import Discriminator, Generator
 from ..networks.precision import DTYPES, Precision
-from .generator_config import GROUP, SHAPE, GeneratorConfig
+from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
+from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
 from .run_dir import Run
 from .training_loop import descend, restore, seed_torch, step_rng
 from .warm_start import grow_discriminator, grow_generator, levels_between
@@ -34,9 +36,8 @@ SAMPLES = 24  # on a sheet
 EMA_RAMP = 0.05  # half-life of the average, as a part of the images seen so far (StyleGAN2-ADA)
 PATH_DECAY = 0.01  # how far the mean path length moves towards that of a batch
 NOISE = slice(3, None)  # of drawn latents
-
-Tensors = Sequence[Tensor]
-Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to report
+ROW = 8  # impressions held out, on a sheet of ridge noise
+LOOKS = 3  # rows of them by the generator
 
 
 class GeneratorTrainer:
@@ -45,12 +46,22 @@ class GeneratorTrainer:
     def __init__(
         self,
         config: GeneratorConfig,
-        source: ImageSource,
+        source: ImageSource | RidgeImageSource,
         provenance: Mapping[str, Any],
         device: torch.device,
     ):
-        """`provenance`: plain values that describe the images, stored with the configuration; `ppi` among
-        them is the resolution of the network's images, which an exported bundle goes by."""
+        """Make the networks and their optimizers.
+
+        Args:
+            config: Options of the training.
+            source: Draws images; with ridge noise, a RidgeImageSource.
+            provenance: Plain values that describe the images, stored with the configuration; `ppi` among them
+                is the resolution of the network's images, which an exported bundle goes by.
+            device: Where to train.
+
+        Raises:
+            BadInput: If a batch cannot be divided evenly.
+        """
         processes = distributed.count()
         if config.batch % (processes * config.accumulate * min(config.batch, GROUP)):
             raise BadInput(
@@ -59,13 +70,19 @@ class GeneratorTrainer:
                 f" whole groups of {GROUP} images (minibatch statistics)"
             )
         self.config, self.source, self.device = config, source, device
-        self.provenance = dict(provenance)
+        self.noise: NoiseInputs = RandomNoise()
+        if config.noise == "ridges":
+            self.noise = RidgeNoise(config, source.look, provenance["ppi"])  # type: ignore[union-attr]
+        self.provenance = {**provenance, **self.noise.describe()}
         self.batch_size, self.images_seen = config.batch, 0
         seed_torch(config.seed, 0)
         shape = config.resolution, config.channels
         width = config.channel_base, config.channel_max
-        self.generator = Generator(*shape, config.style_dim, config.n_mlp, *width).to(device)
-        self.discriminator = Discriminator(*shape, *width).to(device)
+        self.generator = Generator(*shape, config.style_dim, config.n_mlp, *width)
+        self.noise.prepare(self.generator)
+        self.generator.to(device)
+        seen = config.resolution, config.channels + self.noise.seen
+        self.discriminator = Discriminator(*seen, *width).to(device)
         self.g_ema = deepcopy(self.generator).eval().requires_grad_(False)
         self.g_optim = lazy_adam(self.generator, config, config.path_interval if config.path_weight else None)
         self.d_optim = lazy_adam(self.discriminator, config, config.r1_interval if config.r1_weight else None)
@@ -81,33 +98,45 @@ class GeneratorTrainer:
 
     # -- one step ---------------------------------------------------------------------------------------
 
-    def draw(self, images_seen: int) -> Tensor:
-        return distributed.shard(self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size))
+    def draw(self, images_seen: int) -> Tensor | RidgeImages:
+        drawn = self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size)
+        if isinstance(drawn, Tensor):
+            return distributed.shard(drawn)
+        images, maps, look, fields = drawn
+        images, maps, look = map(distributed.shard, (images, maps, look))
+        return RidgeImages(images, maps, look, tuple(map(distributed.shard, fields)))
 
-    def step(self, batch: Tensor) -> dict[str, float]:
-        """Advance by one batch of images, uint8 (N, C, R, R): this process's shard of it."""
+    def step(self, batch: Tensor | RidgeImages) -> dict[str, float]:
+        """Advance by one batch of what the source draws: this process's shard of it."""
         config = self.config
         seed_torch(config.seed, self.images_seen)
-        reals = to_floats(batch, self.device)
+        reals, condition = self._prepare(batch)
         number = self.images_seen // config.batch
-        losses = self._step_discriminator(reals)
+        losses = self._step_discriminator(reals, condition)
         if config.r1_weight and number % config.r1_interval == 0:
-            losses |= self._regularise_discriminator(reals)
-        losses |= self._step_generator()
+            losses |= self._regularize_discriminator(reals, condition)
+        losses |= self._step_generator(reals, condition)
         if config.path_weight and number % config.path_interval == 0:
-            losses |= self._regularise_generator()
+            losses |= self._regularize_generator(condition)
         self._average()
         return losses
 
-    def _step_discriminator(self, reals: Tensor) -> dict[str, float]:
+    def _prepare(self, batch: Tensor | RidgeImages) -> tuple[Tensor, Tensors]:
+        """Images (N, C, R, R) in [-1, 1] and their condition, on the training's device."""
+        images, condition = self.noise.split(batch)
+        return to_floats(images, self.device), [each.to(self.device) for each in condition]
+
+    def _step_discriminator(self, reals: Tensor, condition: Tensors) -> dict[str, float]:
         self.generator.requires_grad_(False)
         self.discriminator.requires_grad_(True)
         count = self.config.batch
 
-        def loss(real: Tensors, latents: Tensors, of_real: Tensors, of_fake: Tensors) -> Loss:
-            fakes = self._synthesize(self._styles(latents), latents)
-            real_logits = self._judge(real[0], of_real)
-            fake_logits = self._judge(fakes, of_fake)
+        def loss(
+            real: Tensors, condition: Tensors, latents: Tensors, of_real: Tensors, of_fake: Tensors
+        ) -> Loss:
+            fakes = self._synthesize(latents, condition)
+            real_logits = self._judge(real[0], condition, of_real)
+            fake_logits = self._judge(fakes, condition, of_fake)
             loss = discriminator_loss(real_logits, fake_logits)
             figures = {"loss/d": loss, "logit/real": real_logits.mean(), "logit/fake": fake_logits.mean()}
             if self.config.augment:
@@ -115,37 +144,44 @@ class GeneratorTrainer:
             return loss, figures
 
         drawn = self._draw_latents(count), self._draw_transforms(count), self._draw_transforms(count)
-        figures = self._descend(self.d_optim, self.d_scaler, loss, [reals], *drawn)
+        figures = self._descend(self.d_optim, self.d_scaler, loss, [reals], condition, *drawn)
         if self.config.augment:
             figures["ada/p"] = self.transform_p
             if not self.config.augment_p:
                 self.strength.observe(figures["ada/sign"], count)
         return figures
 
-    def _regularise_discriminator(self, reals: Tensor) -> dict[str, float]:
-        def loss(real: Tensors, transforms: Tensors) -> Loss:
+    def _regularize_discriminator(self, reals: Tensor, condition: Tensors) -> dict[str, float]:
+        def loss(real: Tensors, condition: Tensors, transforms: Tensors) -> Loss:
             images = real[0].detach().requires_grad_(True)
-            penalty = r1_penalty(self.discriminator(augment(images, transforms)), images)
+            seen = augment(self.noise.beside(images, condition), transforms)
+            penalty = r1_penalty(self.discriminator(seen), images)
             return self.config.r1_weight / 2 * self.config.r1_interval * penalty, {"loss/r1": penalty}
 
-        return self._descend(self.d_optim, None, loss, [reals], self._draw_transforms(self.config.batch))
+        transforms = self._draw_transforms(self.config.batch)
+        return self._descend(self.d_optim, None, loss, [reals], condition, transforms)
 
-    def _step_generator(self) -> dict[str, float]:
+    def _step_generator(self, reals: Tensor, condition: Tensors) -> dict[str, float]:
         self.generator.requires_grad_(True)
         self.discriminator.requires_grad_(False)
 
-        def loss(latents: Tensors, transforms: Tensors) -> Loss:
-            loss = generator_loss(self._judge(self._synthesize(self._styles(latents), latents), transforms))
-            return loss, {"loss/g": loss}
+        def loss(real: Tensors, condition: Tensors, latents: Tensors, transforms: Tensors) -> Loss:
+            fakes = self._synthesize(latents, condition)
+            loss = generator_loss(self._judge(fakes, condition, transforms))
+            figures = {"loss/g": loss}
+            if more := self.noise.loss(fakes, real[0], condition, self.images_seen):
+                loss, figures = loss + more[0], figures | more[1]
+            return loss, figures
 
         count = self.config.batch
         drawn = self._draw_latents(count), self._draw_transforms(count)
-        return self._descend(self.g_optim, self.g_scaler, loss, *drawn)
+        return self._descend(self.g_optim, self.g_scaler, loss, [reals], condition, *drawn)
 
-    def _regularise_generator(self) -> dict[str, float]:
-        def loss(latents: Tensors, direction: Tensors) -> Loss:
-            ws = self._styles(latents)
-            lengths = path_lengths(self.generator.synthesize(ws, latents[NOISE]), ws, direction[0])
+    def _regularize_generator(self, condition: Tensors) -> dict[str, float]:
+        def loss(latents: Tensors, condition: Tensors, direction: Tensors) -> Loss:
+            ws = self._styles(latents, condition)
+            noise = self.noise.noise(latents[NOISE], condition)
+            lengths = path_lengths(self.generator.synthesize(ws, noise), ws, direction[0])
             # The mean so far: that of this batch too would need all its parts before the first is finished.
             penalty = (lengths - self.mean_path_length).square().mean()
             weighted = self.config.path_weight * self.config.path_interval * penalty
@@ -156,7 +192,8 @@ class GeneratorTrainer:
         latents = self._draw_latents(count)
         shape = count, self.config.channels, self.config.resolution, self.config.resolution
         direction = distributed.shard(torch.randn(shape, device=self.device))
-        figures = self._descend(self.g_optim, None, loss, latents, [direction])
+        part = [each[: len(direction)] for each in condition]
+        figures = self._descend(self.g_optim, None, loss, latents, part, [direction])
         mean = distributed.mean({"length": figures["path_length"]})["length"]
         self.mean_path_length += PATH_DECAY * (mean - self.mean_path_length)
         return {**figures, "path_length": self.mean_path_length}
@@ -212,18 +249,21 @@ class GeneratorTrainer:
 
     # -- networks -------------------------------------------------------------------------------------------
 
-    def _styles(self, latents: Tensors) -> Tensor:
+    def _styles(self, latents: Tensors, condition: Tensors) -> Tensor:
         """ws (N, num_ws, style_dim) of drawn latents, with style mixing."""
-        z, crossover, mixed = latents[:3]
+        _, crossover, mixed = latents[:3]
+        z = self.noise.z(latents[0], condition)
         first, second = self.generator.map(z.transpose(0, 1).flatten(0, 1)).unflatten(0, (2, -1)).unsqueeze(2)
         layers = torch.arange(self.generator.num_ws, device=self.device).view(1, -1, 1)
         return torch.where(mixed & (layers >= crossover), second, first)
 
-    def _synthesize(self, ws: Tensor, latents: Tensors) -> Tensor:
-        return self._fast_synthesize(ws, latents[NOISE], self.precision)
+    def _synthesize(self, latents: Tensors, condition: Tensors) -> Tensor:
+        noise = self.noise.noise(latents[NOISE], condition)
+        return self._fast_synthesize(self._styles(latents, condition), noise, self.precision)
 
-    def _judge(self, images: Tensor, transforms: Tensors) -> Tensor:
-        return self._fast_discriminate(augment(images, transforms), self.precision)
+    def _judge(self, images: Tensor, condition: Tensors, transforms: Tensors) -> Tensor:
+        seen = augment(self.noise.beside(images, condition), transforms)
+        return self._fast_discriminate(seen, self.precision)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -238,22 +278,43 @@ class GeneratorTrainer:
     @torch.no_grad()
     def samples(self, count: int) -> Tensor:
         """Images (N, C, R, R) of seeds 0, 1, … from the averaged generator."""
-        z = torch.from_numpy(np.stack([seeds.z(seed, self.config.style_dim) for seed in range(count)]))
-        return self.g_ema(z.to(self.device))
+        return self.g_ema(self._z(range(count)))
 
     @torch.no_grad()
     def sample(self, run: Run) -> None:
         """Write a sheet of samples; show how weights, w and logits are spread."""
-        images = self.samples(SAMPLES)
-        reals = self.source.batch(step_rng(self.config.seed, self.images_seen), SAMPLES)
-        run.sheet(self.images_seen, images, columns=6)
+        if self.config.noise == "ridges":
+            reals, condition = self._prepare(self.source.held_out(ROW))  # type: ignore[union-attr]
+            rows = self.looks(condition)
+            images, sheet = rows[0], torch.cat([reals, *rows])
+        else:
+            images = sheet = self.samples(SAMPLES)
+            batch = self.source.batch(step_rng(self.config.seed, self.images_seen), SAMPLES)
+            reals, condition = self._prepare(batch)
+        run.sheet(self.images_seen, sheet, columns=ROW if self.config.noise == "ridges" else 6)
         run.weights(self.images_seen, generator=self.g_ema, discriminator=self.discriminator)
         spread = {
             "w": self.g_ema.map(torch.randn(1000, self.config.style_dim, device=self.device)),
-            "logit/fake": self.discriminator(images),
-            "logit/real": self.discriminator(to_floats(reals, self.device)),
+            "logit/fake": self._judge(images, condition, []),
+            "logit/real": self._judge(reals, condition, []),
         }
         run.histograms(self.images_seen, spread)
+
+    @torch.no_grad()
+    def looks(self, condition: Tensors) -> list[Tensor]:
+        """Images (N, C, R, R) of a condition of N impressions from the averaged generator: with the looks of
+        these impressions, then with those of other seeds."""
+        count = len(condition[0])
+        white = self.g_ema.random_noise(count, torch.Generator(self.device).manual_seed(0))
+        noise = self.noise.noise(white, condition)
+        seeds_of_rows = [range(row * count, (row + 1) * count) for row in range(LOOKS)]
+        latents = [self._z(numbers) for numbers in seeds_of_rows]
+        latents[0] = self.noise.z(latents[0][:, None], condition)[:, 0]
+        return [self.g_ema.synthesize(self.g_ema.map(z), noise) for z in latents]
+
+    def _z(self, numbers: Iterable[int]) -> Tensor:
+        z = np.stack([seeds.z(seed, self.config.style_dim) for seed in numbers])
+        return torch.from_numpy(z).to(self.device)
 
     def save(self, path: Path) -> None:
         """Write everything that `load` needs to go on."""
@@ -300,9 +361,10 @@ class GeneratorTrainer:
         if g is None or d is None or g_optim is None or d_optim is None:
             raise BadInput(f"{path}: holds no training state (g, d and their optimisers); give another --out")
         for key in SHAPE:
-            if checkpoint.config.get(key) != getattr(self.config, key):
+            before = checkpoint.config.get(key, BEFORE.get(key))
+            if before != getattr(self.config, key):
                 raise BadInput(
-                    f"{path}: was trained with {key} {checkpoint.config.get(key)}, "
+                    f"{path}: was trained with {key} {before}, "
                     f"not {getattr(self.config, key)}; give the same option or another --out"
                 )
         self.generator.load_state_dict(g)

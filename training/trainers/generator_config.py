@@ -8,7 +8,9 @@ from ..networks.precision import DTYPES
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
 
 # What a run cannot change later.
-SHAPE = ("resolution", "channels", "style_dim", "n_mlp", "channel_base", "channel_max")
+SHAPE = ("resolution", "channels", "style_dim", "n_mlp", "channel_base", "channel_max", "noise")
+BEFORE = {"noise": "random"}  # of files written before there was a choice
+NOISE_MODES = ("random", "ridges")
 LARGEST = 4096  # resolution, and width of a layer
 DEEPEST = 64  # layers of the mapping network
 GROUP = 4  # images of the discriminator's minibatch statistics
@@ -24,6 +26,16 @@ class GeneratorConfig:
     n_mlp: int = setting(8, "layers of the mapping network")
     channel_base: int = setting(32768, "a layer has min(channel_max, channel_base / resolution) channels")
     channel_max: int = setting(512, "most channels of a layer")
+    noise: str = setting(
+        "random",
+        "what the noise inputs carry: random numbers (random), or the ridge map of a finger (ridges): then "
+        "noise says where ridges run, and w how they look",
+    )
+    ridge_weight: float = setting(2.0, "with --noise ridges: of the loss of ridges that run elsewhere")
+    l1_weight: float = setting(5.0, "with --noise ridges: of the L1 distance to the paired impression")
+    l1_images: int = setting(
+        10_000, "images in which --l1-weight falls to 0, in a straight line; 0: it never falls"
+    )
     batch: int = setting(16, "images a step, over all processes")
     accumulate: int = setting(1, "parts that a batch is computed in, one after the other, to save memory")
     learning_rate: float = setting(0.002, "of Adam")
@@ -81,6 +93,10 @@ class GeneratorConfig:
             raise BadInput(f"--augment-p {self.augment_p}: has no effect without --augment; give both")
         if not -1 <= self.ada_target <= 1:
             raise BadInput(f"--ada-target {self.ada_target}: is a mean of signs, -1 to 1")
+        if self.noise not in NOISE_MODES:
+            raise BadInput(f"--noise {self.noise}: must be one of {', '.join(NOISE_MODES)}")
+        if self.l1_images < 0:
+            raise BadInput(f"--l1-images {self.l1_images}: must be 0 or more")
         if self.precision not in DTYPES:
             raise BadInput(f"--precision {self.precision}: must be one of {', '.join(DTYPES)}")
         group = min(self.batch, GROUP)

@@ -19,6 +19,7 @@ from .presets import Effects, Preset, Range
 Floats = NDArray[np.floating]
 
 _CELLS = (12, 45)  # cell size in pixels of the smooth noise fields: blotches, uneven pressure
+_FINE_CELLS = 8  # of stains
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +51,13 @@ class Capture:
         blotch_cells: float32 (rows, columns), standard normal noise on a coarse grid.
         uneven_cells: The same for uneven pressure, coarser.
         backdrop_cells: The same for the background.
+        stain_cells: The same for stains, finer than all others.
         texture: float32 (H + 2, W + 2), standard normal: the roughness of ridge edges.
         grain: float32 (H, W), standard normal: the sensor's noise.
+        fading: How much fainter ridges are at the edge of contact.
+        film: Darkness of valleys that touch, from moisture or ink between ridges; 0 to 1.
+        stains: Standard deviation of stains on sensor or paper, 0 to 1.
+        vignette: How much darker the background's corners are than its center, 0 to 1.
     """
 
     number: int
@@ -78,6 +84,11 @@ class Capture:
     backdrop_cells: Floats
     texture: Floats
     grain: Floats
+    stain_cells: Floats
+    fading: float = 0.9
+    film: float = 0.0
+    stains: float = 0.0
+    vignette: float = 0.0
 
 
 def draw_capture(finger: Finger, number: int, preset: Preset, effects: Effects) -> Capture:
@@ -143,6 +154,7 @@ def draw_capture(finger: Finger, number: int, preset: Preset, effects: Effects) 
         backdrop_cells=fields[2],
         texture=rng.standard_normal((height + 2, width + 2), np.float32),
         grain=rng.standard_normal((height, width), np.float32),
+        stain_cells=rng.standard_normal((height // _FINE_CELLS + 2, width // _FINE_CELLS + 2), np.float32),
     )
 
 

@@ -55,14 +55,19 @@ def render(skin: Touch, capture: Capture) -> NDArray[np.uint8]:
     # 0.375: what the blur leaves of the deviation
     relief += np.float32((0.12 + 0.7 * dryness) / 0.375) * roughness
     relief += np.float32(capture.blotches) * _smooth(capture.blotch_cells, capture.window)
-    relief -= np.float32(0.9) * np.exp(np.maximum(skin.depth, 0.0) / np.float32(-9.0))
+    relief -= np.float32(capture.fading) * np.exp(np.maximum(skin.depth, 0.0) / np.float32(-9.0))
     relief -= np.float32(2.5) * skin.lines
     ink = _sigmoid(np.float32(capture.sharpness) * relief) * skin.contact
 
     paper = np.full_like(ink, capture.paper)
     if capture.background > 0.0:
         paper += np.float32(capture.background) * _smooth(capture.backdrop_cells, capture.window)
-    gray = paper - (paper - np.float32(capture.ink)) * ink * (1.0 + np.float32(0.08) * skin.unevenness)
+    if capture.vignette > 0.0:
+        paper -= np.float32(capture.vignette) * _corner_distance(capture.window)
+    cover = ink + np.float32(capture.film) * (1.0 - ink) * skin.contact
+    gray = paper - (paper - np.float32(capture.ink)) * cover * (1.0 + np.float32(0.08) * skin.unevenness)
+    if capture.stains > 0.0:
+        gray += np.float32(capture.stains) * _smooth(capture.stain_cells, capture.window) * (1.0 - 0.6 * ink)
     gray = np.maximum(gray, 0.0) ** np.float32(capture.gamma)
     gray += np.float32(capture.noise) * capture.grain * (0.3 + ink)
     return np.round(255.0 * np.clip(gray, 0.0, 1.0)).astype(np.uint8)
@@ -85,7 +90,7 @@ def _sample(image: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def _smooth(cells: Floats, window: tuple[int, int]) -> Floats:
-    """A coarse grid interpolated over the window (H, W), bicubic; its corners lie in the window's."""
+    """A coarse grid interpolated over the window (H, W), bicubic; its cells cover the window evenly."""
     width, height = window
     rows = _interpolated(cells, height)
     return _interpolated(np.ascontiguousarray(rows.T), width).T
@@ -106,8 +111,8 @@ def _bicubic(cells: int, size: int) -> tuple[NDArray[np.intp], Floats]:
 
     The cubic is Keys' ("Cubic convolution interpolation", IEEE TASSP 29(6), 1981) with a = -0.75.
     """
-    place = np.linspace(0.0, cells - 1.0, size)
-    first = np.minimum(place.astype(np.intp), cells - 2)
+    place = (np.arange(size) + 0.5) * cells / size - 0.5
+    first = np.floor(place).astype(np.intp)
     t, a = place - first, -0.75
     distance = np.stack([1.0 + t, t, 1.0 - t, 2.0 - t])
     near = (a + 2.0) * distance**3 - (a + 3.0) * distance**2 + 1.0
@@ -121,6 +126,13 @@ def _blur(image: Floats, axis: int) -> Floats:
     """The binomial filter [1, 2, 1] / 4 along `axis`, two samples shorter."""
     image = np.moveaxis(image, axis, 0)
     return np.moveaxis((image[:-2] + image[2:]) / 4 + image[1:-1] / 2, 0, axis)
+
+
+@lru_cache(maxsize=8)
+def _corner_distance(window: tuple[int, int]) -> Floats:
+    """Squared distance from the window's center, 1 in its corners: (H, W)."""
+    x, y = (np.linspace(-1.0, 1.0, side, dtype=np.float32) ** 2 for side in window)
+    return (x[None, :] + y[:, None]) / 2
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -1,0 +1,251 @@
+"""Training with ridge noise: its loss, the condition, the data, resuming, and that ridges are learned."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from fingergen.runtime.errors import BadInput
+from fingergen.training.augmentation.augment import augment, draw_transforms
+from fingergen.training.checkpoints import load_generator
+from fingergen.training.cli import main
+from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
+from fingergen.training.losses.ridges import ridge_loss
+from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
+from fingergen.training.trainers.noise import RidgeNoise
+
+torch.set_num_threads(1)  # tiny layers: threads would only wait for each other
+CPU = torch.device("cpu")
+TINY = GeneratorConfig(
+    resolution=16,
+    style_dim=16,
+    n_mlp=2,
+    channel_base=128,
+    channel_max=16,
+    batch=8,
+    noise="ridges",
+    r1_weight=1.0,
+    path_weight=0.0,
+    mixing=0.0,
+    l1_images=0,
+    ema_half_life=200,
+)
+
+
+def stripes(rng: np.random.Generator, count: int) -> torch.Tensor:
+    """Ridge maps (N, 1, 16, 16) of straight ridges in any direction."""
+    y, x = np.mgrid[:16, :16]
+    angle, phase = rng.uniform(0, 2 * np.pi, (2, count, 1, 1))
+    waves = np.sin((np.cos(angle) * x + np.sin(angle) * y) * 2 * np.pi / 5 + phase)
+    return torch.from_numpy(waves.astype(np.float32))[:, None]
+
+
+class Stripes:
+    """Prints of straight ridges; the first number of the look is their brightness."""
+
+    look = 2
+
+    def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
+        ridges = stripes(rng, count)
+        look = torch.from_numpy(rng.standard_normal((count, self.look), np.float32))
+        images = 127.5 - 50 * ridges + 35 * look[:, :1, None, None].clamp(-2, 2)
+        maps = torch.cat([127.5 + 127.5 * ridges, torch.full_like(ridges, 255)], dim=1)
+        field = torch.from_numpy(rng.standard_normal((count, 1, 8, 8), np.float32))
+        return RidgeImages(images.round().to(torch.uint8), maps.round().to(torch.uint8), look, (field,))
+
+    def held_out(self, count: int) -> RidgeImages:
+        return self.batch(np.random.default_rng(99), count)
+
+
+def tiny_trainer(**changes: Any) -> GeneratorTrainer:
+    return GeneratorTrainer(replace(TINY, **changes), Stripes(), {"ppi": 250.0}, CPU)
+
+
+def advance(trainer: GeneratorTrainer, steps: int) -> list[dict[str, float]]:
+    rows = []
+    for _ in range(steps):
+        rows.append(trainer.step(trainer.draw(trainer.images_seen)))
+        trainer.images_seen += trainer.batch_size
+    return rows
+
+
+@pytest.mark.parametrize(("contrast", "brightness"), [(1.0, 0.0), (0.5, 0.3), (0.3, -0.5)])
+def test_ridge_loss_knows_ridges_from_valleys_whatever_the_look(contrast: float, brightness: float):
+    ridges = stripes(np.random.default_rng(0), 4)
+    contact = torch.ones_like(ridges)
+    right = ridge_loss(brightness - contrast * ridges, ridges, contact, 250.0)
+    wrong = ridge_loss(brightness + contrast * ridges, ridges, contact, 250.0)
+    flat = ridge_loss(torch.full_like(ridges, brightness), ridges, contact, 250.0)
+    assert right < 0.05
+    assert wrong > 1.95
+    assert flat == pytest.approx(1.0, abs=1e-3)
+
+
+def test_ridge_loss_counts_inside_the_contact_only():
+    ridges = stripes(np.random.default_rng(0), 1)
+    contact = torch.zeros_like(ridges)
+    contact[..., :8] = 1
+    images = -ridges
+    images[..., 14:] = ridges[..., 14:]  # wrong, but out of reach of the window of what touches
+    assert ridge_loss(images, ridges, contact, 250.0) < 0.1
+    assert ridge_loss(images, ridges, 1 - contact, 250.0) > 0.3
+
+
+def test_condition_says_noise_look_and_what_the_discriminator_sees():
+    noise = RidgeNoise(TINY, 2, 250.0)
+    images, condition = noise.split(Stripes().held_out(4))
+    ridges = condition[0][:, :1].float() / 127.5 - 1
+    white = [torch.randn(4, 1, size, size) for size in (4, 8, 8, 16, 16)]
+    made = noise.noise(white, condition)
+    assert made[0] is white[0] and made[4] is white[4]
+    torch.testing.assert_close(made[2], condition[2])  # a known field is the second of its size
+    torch.testing.assert_close(made[3], 1.5 * ridges)
+    z = noise.z(torch.randn(4, 2, 16), condition)
+    assert torch.equal(z[:, 0, :2], condition[1]) and torch.equal(z[:, 1, :2], condition[1])
+    assert not torch.equal(z[:, 0, 2:], z[:, 1, 2:])
+    seen = noise.beside(images.float() / 127.5 - 1, condition)
+    assert seen.shape == (4, 1 + 2 + 2, 16, 16)
+    torch.testing.assert_close(seen[:, 1:2], ridges)
+    assert (seen[:, 2] == 1).all()
+    assert torch.equal(seen[:, 3, 5, 7], condition[1][:, 0])
+
+
+def test_l1_weight_falls_in_a_straight_line():
+    noise = RidgeNoise(replace(TINY, l1_weight=4.0, l1_images=1000, ridge_weight=0.0), 2, 250.0)
+    images, condition = noise.split(Stripes().held_out(4))
+    reals = images.float() / 127.5 - 1
+    fakes = reals + 0.5
+    for seen, expected in ((0, 2.0), (500, 1.0), (1000, 0.0), (5000, 0.0)):
+        total, _ = noise.loss(fakes, reals, condition, seen)
+        assert total.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_transforms_move_the_ridge_map_with_the_image_and_keep_its_values():
+    torch.manual_seed(3)
+    image = stripes(np.random.default_rng(0), 6)
+    transforms = draw_transforms(6, 1, 16, 1.0, CPU)
+    alone = augment(image, transforms)
+    both = augment(torch.cat([image, image], dim=1), transforms)
+    torch.testing.assert_close(both[:, :1], alone)
+    neutral = transforms._replace(color=torch.tensor([[[1.0, 0.0]]]).expand(6, 1, 2))
+    torch.testing.assert_close(both[:, 1:], augment(image, neutral))
+    assert not torch.allclose(both[:, :1], both[:, 1:])
+
+
+@pytest.mark.slow
+def test_ridges_and_look_are_learned():
+    """Ridges run where the map of an unseen print says, and the look says how bright it is."""
+    trainer = tiny_trainer(learning_rate=0.01, n_mlp=1)
+    batch = Stripes().held_out(32)
+    reals, condition = trainer._prepare(batch)
+
+    def figures() -> tuple[float, float]:
+        images = trainer.looks(condition)[0]
+        ridges, contact = RidgeNoise._maps(condition)
+        brightness = np.corrcoef(images.mean(dim=(1, 2, 3)).numpy(), reals.mean(dim=(1, 2, 3)).numpy())[0, 1]
+        return ridge_loss(images, ridges, contact, 250.0).item(), brightness
+
+    before, _ = figures()
+    advance(trainer, 100)
+    after, brightness = figures()
+    assert before > 0.7
+    assert after < 0.15
+    assert brightness > 0.9
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"augment": True, "augment_p": 0.3, "accumulate": 2, "path_weight": 2.0}]
+)
+def test_resumed_training_ends_bit_equal(tmp_path: Path, options: dict[str, Any]):
+    whole, first, resumed = (tiny_trainer(**options) for _ in range(3))
+    advance(whole, 6)
+    advance(first, 3)
+    first.save(tmp_path / "state.pt")
+    resumed.load(tmp_path / "state.pt")
+    advance(resumed, 3)
+    for network in ("generator", "discriminator", "g_ema"):
+        expected, found = (getattr(trainer, network).state_dict() for trainer in (whole, resumed))
+        for key, value in expected.items():
+            assert torch.equal(value, found[key]), f"{network}.{key}"
+
+
+def test_a_state_says_what_its_layers_take_and_is_no_other_kind_of_training(tmp_path: Path):
+    trainer = tiny_trainer()
+    trainer.save(tmp_path / "state.pt")
+    config = load_generator(tmp_path / "state.pt").config
+    assert config["noise"] == "ridges"
+    assert config["noise_layers"][3] == {"source": "ridges", "gain": 1.5}
+    assert config["look"] == 2
+    with pytest.raises(BadInput, match=r"state.pt: was trained with noise ridges, not random"):
+        GeneratorTrainer(replace(TINY, noise="random"), Stripes(), {"ppi": 250.0}, CPU).load(
+            tmp_path / "state.pt"
+        )
+
+
+def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
+    source = ProceduralRidges(tmp_path, 1, 128, 64)
+    rng = np.random.default_rng(0)
+    one, two = source.batch(rng, 3), source.batch(rng, 3)
+    assert one.images.shape == (3, 1, 64, 64) and one.images.dtype == torch.uint8
+    assert one.maps.shape == (3, 2, 64, 64) and one.maps.dtype == torch.uint8
+    assert one.look.shape == (3, LOOK)
+    assert [field.shape[-1] for field in one.fields] == list(FIELDS.values())
+    assert not torch.equal(one.maps, two.maps)
+    ridges, contact = one.maps.float().split(1, dim=1)
+    images = one.images.float() / 127.5 - 1
+    # Fading, dryness and blotches hide some of the ridges.
+    assert ridge_loss(images, ridges / 127.5 - 1, contact / 255, 250.0) < 0.5
+    assert ridge_loss(images.roll(1, 0), ridges / 127.5 - 1, contact / 255, 250.0) > 0.8
+    held_out = source.held_out(2)
+    assert torch.equal(held_out.images, source.held_out(2).images)
+    with pytest.raises(BadInput, match="--window 100: must be a multiple of --resolution 64"):
+        ProceduralRidges(tmp_path, 1, 100, 64)
+
+
+WORDS = ["generator", "--noise", "ridges", "--resolution", "32", "--style-dim", "16", "--n-mlp", "1",
+         "--channel-base", "128", "--channel-max", "8", "--batch", "4", "--path-weight", "0",
+         "--device", "cpu"]  # fmt: skip
+
+
+def test_command_writes_a_run_and_continues_it(tmp_path: Path):
+    words = [
+        *WORDS,
+        "--fingers",
+        "1",
+        "--window",
+        "64",
+        "--out",
+        str(tmp_path / "run"),
+        "--checkpoint-every",
+        "8",
+    ]
+    for images in ("8", "16"):
+        result = CliRunner().invoke(main, [*words, "--images", images])
+        assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["images"] for row in rows] == [8, 16]
+    assert all({"loss/ridges", "loss/l1"} <= row.keys() for row in rows)
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
+    assert load_generator(tmp_path / "run" / "state.pt").config["look"] == LOOK
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "scans"], "--noise ridges: needs ridge maps"),
+        (["--fingers", "1", "--channels", "3"], "--noise ridges: needs ridge maps"),
+        (["--fingers", "1", "--noise", "const"], "--noise const: must be one of random, ridges"),
+        (["--fingers", "1", "--l1-images", "-1"], "--l1-images -1: must be 0 or more"),
+        (["--fingers", "1", "--window", "64", "--style-dim", "8"], "--style-dim 8: must be at least 16"),
+    ],
+)
+def test_wrong_options_get_one_line(tmp_path: Path, words: list[str], message: str):
+    result = CliRunner().invoke(main, [*WORDS, "--out", str(tmp_path / "run"), *words])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,127 @@
+"""Images with what ridge noise says of them: ridge map, mask of contact, look."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import Finger, Impression, take_impression
+from fingergen.runtime.fingers.capture.look import LOOK, with_look
+
+from .masters import read_shard, write_masters
+
+HELD_OUT = 32  # fingers that are never trained on
+FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
+"""Smooth fields of an impression → pixels a side of the white noise image that says them."""
+
+
+class RidgeImages(NamedTuple):
+    """N images and what was true when they were taken.
+
+    Attributes:
+        images: uint8 (N, C, R, R), ridges dark on white.
+        maps: uint8 (N, 2, R, R): the ridge map times contact, 0 in a valley, 255 on a ridge, 127.5 without
+            contact; the mask of contact, 0 to 255.
+        look: float32 (N, K), standard normal: the numbers that the look was made from; K = 0 where unknown.
+        fields: float32 (N, 1, S, S) each, standard normal: known white noise of the layers of S pixels.
+    """
+
+    images: Tensor
+    maps: Tensor
+    look: Tensor
+    fields: tuple[Tensor, ...] = ()
+
+
+class RidgeImageSource(Protocol):
+    """Draws images with their ridge maps."""
+
+    look: int  # K of `RidgeImages.look`
+
+    def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
+        """What to train on."""
+        ...
+
+    def held_out(self, count: int) -> RidgeImages:
+        """The same at every call, of fingers or images that `batch` never draws."""
+        ...
+
+
+class ProceduralRidges:
+    """Impressions of procedural fingers, drawn anew for every batch, with exact ridge maps."""
+
+    look = LOOK
+
+    def __init__(
+        self,
+        masters: Path,
+        fingers: int,
+        window: int,
+        resolution: int,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> None:
+        """Fingers 0 … `fingers` - 1 and HELD_OUT more; those that are missing are grown first.
+
+        Args:
+            masters: Folder that keeps fingers.
+            fingers: How many to train on.
+            window: Side in pixels at 500 ppi of the square that an image shows; a multiple of `resolution`.
+            resolution: Side of the images in pixels.
+            on_progress: Called with the number of fingers read since the last call.
+
+        Raises:
+            BadInput: If the window is no multiple of the resolution.
+        """
+        if window % resolution:
+            raise BadInput(f"--window {window}: must be a multiple of --resolution {resolution}")
+        self._reduction = window // resolution
+        self._fingers: list[Finger] = []
+        self._held_out: list[Finger] = []
+        spare = range(fingers, fingers + HELD_OUT)
+        for group, numbers in ((self._fingers, range(fingers)), (self._held_out, spare)):
+            for shard in write_masters(masters, numbers, (window, window)):
+                read = read_shard(shard)
+                group += read
+                if on_progress:
+                    on_progress(len(read))
+
+    def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
+        chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
+        return self._take(chosen, rng.integers(2**31, size=count).tolist(), rng)
+
+    def held_out(self, count: int) -> RidgeImages:
+        chosen = [self._held_out[i % HELD_OUT] for i in range(count)]
+        numbers = [i // HELD_OUT for i in range(count)]
+        return self._take(chosen, numbers, np.random.default_rng(0))
+
+    def _take(
+        self, fingers: Sequence[Finger], numbers: Sequence[int], rng: np.random.Generator
+    ) -> RidgeImages:
+        looks = rng.standard_normal((len(fingers), self.look), np.float32)
+        fields = {
+            name: rng.standard_normal((len(fingers), 1, size, size), np.float32)
+            for name, size in FIELDS.items()
+        }
+        taken = []
+        for i, (finger, number) in enumerate(zip(fingers, numbers, strict=True)):
+            drawn = take_impression(finger, number)
+            cells = {name: values[i, 0] for name, values in fields.items()}
+            taken.append(Impression(finger, replace(with_look(drawn.capture, looks[i]), **cells)))
+        images = np.stack([self._reduce(one.pixels) for one in taken])[:, None]
+        ridges = np.stack([self._reduce(127.5 + 127.5 * one.ridges) for one in taken])
+        contact = np.stack([self._reduce(255.0 * one.contact) for one in taken])
+        return RidgeImages(
+            torch.from_numpy(images),
+            torch.from_numpy(np.stack([ridges, contact], axis=1)),
+            torch.from_numpy(looks),
+            tuple(torch.from_numpy(values) for values in fields.values()),
+        )
+
+    def _reduce(self, image: np.ndarray) -> np.ndarray:
+        side, factor = image.shape[0] // self._reduction, self._reduction
+        means = image.reshape(side, factor, side, factor).mean(axis=(1, 3), dtype=np.float32)
+        return np.round(means).astype(np.uint8)

@@ -1,0 +1,178 @@
+"""What the generator's noise inputs carry while it is trained, and what that means for the other parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers.noise import NoiseLayer, noise_images, ridge_noise_layers
+
+from ..data.ridge_maps import RidgeImages
+from ..losses.ridges import ridge_loss
+from ..networks import Generator
+from ..networks.generator import NoiseInjection
+from ..networks.layers import EqualLinear
+from .generator_config import GeneratorConfig
+
+Tensors = Sequence[Tensor]
+Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to report
+
+MAPS = 2  # images that the discriminator sees beside an image: ridge map and mask of contact
+FIRST_STRENGTH = 0.1  # of noise inputs before training; StyleGAN2's 0 would let the ridges wait
+
+
+class NoiseInputs(Protocol):
+    """How a training treats the noise inputs of its generator.
+
+    A condition is what a batch says beyond its images: tensors (N, …), perhaps none.
+    """
+
+    seen: int  # channels that the discriminator sees beside those of an image
+
+    def prepare(self, generator: Generator) -> None:
+        """Change the weights that a new generator begins with."""
+        ...
+
+    def split(self, batch: Any) -> tuple[Tensor, Tensors]:
+        """A batch of the source as images, uint8 (N, C, R, R), and their condition."""
+        ...
+
+    def z(self, z: Tensor, condition: Tensors) -> Tensor:
+        """Drawn latents (N, 2, style_dim) as they are mapped."""
+        ...
+
+    def noise(self, white: Tensors, condition: Tensors) -> Tensors:
+        """Noise inputs (N, 1, H, W), one per layer; `white`: standard normal numbers of these shapes."""
+        ...
+
+    def beside(self, images: Tensor, condition: Tensors) -> Tensor:
+        """What the discriminator sees of images (N, C, R, R) in [-1, 1]: (N, C + seen, R, R)."""
+        ...
+
+    def loss(self, images: Tensor, reals: Tensor, condition: Tensors, images_seen: int) -> Loss | None:
+        """Of the generator beside the adversarial one; `reals`, (N, C, R, R), have the same condition."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that a checkpoint keeps."""
+        ...
+
+
+class RandomNoise:
+    """Noise is random, as in StyleGAN2; there is no condition."""
+
+    seen = 0
+
+    def prepare(self, generator: Generator) -> None:
+        pass
+
+    def split(self, batch: Tensor) -> tuple[Tensor, Tensors]:
+        return batch, []
+
+    def z(self, z: Tensor, condition: Tensors) -> Tensor:
+        return z
+
+    def noise(self, white: Tensors, condition: Tensors) -> Tensors:
+        return white
+
+    def beside(self, images: Tensor, condition: Tensors) -> Tensor:
+        return images
+
+    def loss(self, images: Tensor, reals: Tensor, condition: Tensors, images_seen: int) -> Loss | None:
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+class RidgeNoise:
+    """Noise says where ridges run; the first numbers of z are those of the look, where that is known.
+
+    The discriminator sees ridge map and contact beside an image, and each number of the look as a constant
+    channel, so that it also learns whether they belong together.
+    """
+
+    def __init__(self, config: GeneratorConfig, look: int, ppi: float) -> None:
+        """Decide what each layer takes.
+
+        Args:
+            config: Options of the training.
+            look: How many numbers a look has.
+            ppi: Pixels per inch of the images.
+
+        Raises:
+            BadInput: If z has no room for a look.
+        """
+        if config.style_dim < look:
+            raise BadInput(f"--style-dim {config.style_dim}: must be at least {look}, the numbers of a look")
+        self.config, self.look, self.ppi = config, look, ppi
+        self.seen = MAPS + look
+        self.layers: tuple[NoiseLayer, ...] = ridge_noise_layers(config.resolution, ppi)
+
+    @torch.no_grad()
+    def prepare(self, generator: Generator) -> None:
+        for layer in generator.modules():
+            if isinstance(layer, NoiseInjection):
+                nn.init.constant_(layer.weight, FIRST_STRENGTH)
+        # The mapping network learns a hundred times more slowly than the others. With random weights it would
+        # hide the look: of the variance of a number of z, four layers leave 28 % that is linear in w. So it
+        # begins with rotations, and with biases that keep activations mostly positive: 93 % of two layers.
+        x = generator.style[0](torch.randn(4096, generator.style_dim))
+        for layer in list(generator.style)[1:]:
+            assert isinstance(layer, EqualLinear)
+            rotation = nn.init.orthogonal_(torch.empty(layer.weight.shape))
+            layer.weight.copy_(rotation / layer.scale)
+            values = F.linear(x, rotation)
+            layer.bias.copy_((values.std(dim=0) - values.mean(dim=0)) / layer.lr_mul)
+            x = layer(x)
+
+    def split(self, batch: RidgeImages) -> tuple[Tensor, Tensors]:
+        return batch.images, [batch.maps, batch.look, *batch.fields]
+
+    def z(self, z: Tensor, condition: Tensors) -> Tensor:
+        look = condition[1].unsqueeze(1).expand(-1, z.shape[1], -1)
+        return torch.cat([look, z[:, :, self.look :]], dim=2)
+
+    def noise(self, white: Tensors, condition: Tensors) -> Tensors:
+        known = {field.shape[-1]: field for field in condition[2:]}
+        # The first layer of a resolution comes before the second, which has an even number and is white.
+        drawn = [
+            known.get(each.shape[-1], each) if number % 2 == 0 else each for number, each in enumerate(white)
+        ]
+        ridges, contact = self._maps(condition)
+        return noise_images(self.layers, ridges, contact, drawn)
+
+    def beside(self, images: Tensor, condition: Tensors) -> Tensor:
+        look = condition[1][:, :, None, None].expand(-1, -1, *images.shape[2:])
+        ridges, contact = self._maps(condition)
+        return torch.cat([images, ridges, 2 * contact - 1, look], dim=1)
+
+    def loss(self, images: Tensor, reals: Tensor, condition: Tensors, images_seen: int) -> Loss | None:
+        ridges, contact = self._maps(condition)
+        off = ridge_loss(images, ridges, contact, self.ppi)
+        figures = {"loss/ridges": off}
+        total = self.config.ridge_weight * off
+        if weight := self._l1_weight(images_seen):
+            figures["loss/l1"] = (images - reals).abs().mean()
+            total = total + weight * figures["loss/l1"]
+        return total, figures
+
+    def describe(self) -> dict[str, Any]:
+        return {"look": self.look, "noise_layers": [asdict(layer) for layer in self.layers]}
+
+    def _l1_weight(self, images_seen: int) -> float:
+        until = self.config.l1_images
+        left = max(0.0, 1.0 - images_seen / until) if until else 1.0
+        return self.config.l1_weight * left
+
+    @staticmethod
+    def _maps(condition: Tensors) -> tuple[Tensor, Tensor]:
+        """Ridge maps in [-1, 1] and masks of contact in [0, 1], float32 (N, 1, R, R)."""
+        ridges, contact = condition[0].float().split(1, dim=1)
+        return ridges / 127.5 - 1, contact / 255
