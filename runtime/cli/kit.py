@@ -52,6 +52,17 @@ class Number(click.FloatRange):
         return number
 
 
+class RenamedOption(click.Option):
+    """An option with former names after its present one: they are taken, and the help does not show them."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        names, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = names
+
+
 SEED = click.IntRange(0, 2**64 - 1)
 SEEDS = Ranges("seeds")
 LAYERS = Ranges("layers")

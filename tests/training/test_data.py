@@ -1,6 +1,7 @@
 """Image files of every kind, folders and shards, and the split by finger."""
 
 import io
+import json
 import os
 import re
 import struct
@@ -15,12 +16,12 @@ import torch
 from PIL import Image
 
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map, write_template
+from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map, write_template
 from fingergen.training.data import wsq as wsq_module
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.data.image_io import decode, refuse_mixed
 from fingergen.training.data.pairs import PairFolder
-from fingergen.training.data.splits import FingerRule, held_out
+from fingergen.training.data.splits import FingerRule, fingers_that_share_images, held_out
 from fingergen.training.data.storage import find_images, find_samples, write_shards
 
 torch.set_num_threads(1)
@@ -169,9 +170,10 @@ def test_hidden_folders_are_passed_over_and_links_followed_once(tmp_path):
     ):
         (raw / link).symlink_to(target)
     found = [path.relative_to(raw).as_posix() for path in find_images(raw)]
-    assert found == ["file.png", "linked/deep/b.png", "real/a.png"]
+    # A link that leads nowhere is a file that cannot be read: whoever reads it will say so.
+    assert found == ["dangling.png", "file.png", "itself.png", "linked/deep/b.png", "real/a.png"]
     (tmp_path / "link").symlink_to("raw")
-    assert len(find_images(tmp_path / "link")) == 3
+    assert len(find_images(tmp_path / "link")) == 5
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
@@ -314,19 +316,51 @@ def test_of_a_split_data_set_the_trainers_take_the_training_part(tmp_path):
         ("left_thumb_1", "left_thumb_12", True),
         ("left_thumb_1", "left_index_1", False),
         ("scan7", "scan8", False),
+        ("00002303_A_roll_01", "00002303_B_roll_01", True),  # SD302: SUBJECT_DEVICE_roll_FRGP
+        ("00002303_A_roll_01", "00002303_A_roll_02", False),
+        ("00002303_A_roll_01", "00002304_A_roll_01", False),
+        ("challengers/A/roll/png/00002303_A_roll_01", "baseline/R/00002303_R_plain_01", True),
+        ("00001000_plain_500_03", "00001000_plain_1000_03", True),  # SD300: SUBJECT_plain_PPI_FRGP
+        ("00001000_plain_500_03", "00001000_roll_500_03", True),
+        ("00001000_plain_500_03", "00001000_plain_500_04", False),
+        ("00001000_plain_500_11", "00001000_roll_500_01", True),  # FRGP 11: the plain right thumb
+        ("00001000_plain_500_12", "00001000_roll_500_06", True),
+        ("1__M_Left_index_finger", "1__M_Left_index_finger_CR", True),  # SOCOFing
+        ("Real/1__M_Left_index_finger", "Altered/Altered-Easy/1__M_Left_index_finger_Zcut", True),
+        ("1__M_Left_index_finger_Obl", "1__M_Left_middle_finger_Obl", False),
+        ("1__M_Left_index_finger", "11__M_Left_index_finger", False),
+        ("1__M_Left_thumb_finger", "1__M_Right_thumb_finger", False),
+        ("user1/index/1", "user1/index/2", True),  # USER/FINGER/n
+        ("user1/index/1", "user2/index/1", False),
+        ("user1/index/1", "user1/thumb/1", False),
+        ("p/left_thumb/a_1", "p/left_thumb/b_2", True),
+        ("7/3/01", "7/3/12", True),
+        ("7/3/01", "7/4/01", False),
     ],
 )
 def test_names_tell_the_finger(one, other, same):
-    fingers = FingerRule().fingers([one, other])
+    rule = FingerRule()
+    fingers = [rule.finger(key) or key for key in (one, other)]
     assert (fingers[0] == fingers[1]) is same
+
+
+@pytest.mark.parametrize("key", ["a", "scan", "7", "scan7", "people/anna", "00002303"])
+def test_names_that_tell_no_finger(key):
+    assert FingerRule().finger(key) is None
+
+
+def test_slaps_stay_with_their_fingers():
+    keys = ["1_slap_500_13", "1_roll_500_02", "1_roll_500_05", "1_roll_500_06", "2_slap_14", "2_R_roll_07"]
+    fingers = [FingerRule().finger(key) or "" for key in keys]
+    groups = sorted(map(sorted, fingers_that_share_images(fingers)))
+    assert groups == [["1_02", "1_05", "1_13"], ["2_07", "2_14"]]
 
 
 def test_a_pattern_of_ones_own():
     rule = FingerRule(r"^[^/]+/(\d+)[a-z]")
-    assert rule.fingers(["one/17a", "two/17b", "one/18a"]) == ["17", "17", "18"]
-    assert FingerRule("^[^/]+").fingers(["anna/x", "anna/y"]) == ["anna", "anna"]  # a folder a finger
-    with pytest.raises(BadInput, match=r"--finger-pattern .*: is not found in 'x'"):
-        rule.fingers(["x"])
+    assert [rule.finger(key) for key in ("one/17a", "two/17b", "one/18a")] == ["17", "17", "18"]
+    assert FingerRule("^[^/]+").finger("anna/x") == "anna"  # one folder for each finger
+    assert rule.finger("x") is None
     with pytest.raises(BadInput, match="not a regular expression"):
         FingerRule("(")
 
@@ -351,3 +385,61 @@ def test_pairs_of_one_finger_are_held_out_together(tmp_path):
     expected = {level for key, level in levels.items() if FingerRule().finger(key) in spare}
     assert apart == expected
     assert 2 <= len(spare) <= 8
+
+
+def test_the_finger_of_the_metadata_is_the_finger(tmp_path):
+    """Names that tell another finger, or none, do not count where metadata.jsonl states it."""
+    folder = write_data(tmp_path / "data", "templates", 40)
+    samples = find_samples(folder)
+    stated = {sample.key: f"finger {number // 10}" for number, sample in enumerate(samples)}
+    rows = [{"image": f"images/{key}.png", "finger": finger} for key, finger in stated.items()]
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = PairFolder(folder, 16, 1, 16)
+    trained, spare = ({stated[sample.key] for sample in part} for part in (source._pairs, source._held_out))
+    assert len(spare) == 1 and trained == set(stated.values()) - spare
+    (folder / "metadata.jsonl").write_text("{\n")
+    with pytest.raises(BadInput, match=r"metadata\.jsonl: not an index of images"):
+        PairFolder(folder, 16, 1, 16)
+
+
+def test_a_folder_whose_names_tell_no_finger_is_warned_of(tmp_path):
+    folder = tmp_path / "data"
+    for name in ("images", "templates"):
+        (folder / name).mkdir(parents=True)
+    for number in range(10):
+        Image.new("L", (16, 16)).save(folder / f"images/{number}.png")
+        write_template(folder / f"templates/{number}.json", Template(16, 16))
+    with pytest.warns(UserWarning, match="tell no finger"):
+        PairFolder(folder, 16, 1, 16)
+
+
+# -- image and map ------------------------------------------------------------------------------------------
+
+
+def centroid(levels: np.ndarray) -> tuple[float, float]:
+    y, x = np.mgrid[: levels.shape[0], : levels.shape[1]]
+    return float((x * levels).sum() / levels.sum()), float((y * levels).sum() / levels.sum())
+
+
+@pytest.mark.parametrize("partner", ["templates", "maps"])
+@pytest.mark.parametrize("width", [96, 97, 98, 99, 100, 101, 128])
+@pytest.mark.parametrize("height", [95, 96, 97, 99, 128])
+def test_image_and_map_show_the_same_place(tmp_path, partner, width, height):
+    """A core at (30, 40), of which the map is a blot about it, and a dark square about it in the image."""
+    template = Template(width, height, 500, cores=(Point(30, 40),))
+    side = max(width, height)
+    for name in ("images", partner):
+        (tmp_path / name).mkdir()
+    for number in range(10):
+        image = Image.new("L", (width, height), 255)
+        image.paste(0, (28, 38, 33, 43))
+        image.save(tmp_path / f"images/{number}_0.png")
+        path = tmp_path / partner / f"{number}_0"
+        if partner == "templates":
+            write_template(path.with_suffix(".json"), template)
+        else:
+            Image.fromarray(minutiae_map(template)).save(path.with_suffix(".png"))
+    pairs = PairFolder(tmp_path, side, 1, side).batch(np.random.default_rng(0), 1)
+    in_image = centroid(255.0 - pairs.images[0, 0].numpy())
+    in_map = centroid(pairs.maps[0, 2].numpy().astype(float))
+    assert in_image == pytest.approx(in_map, abs=0.02)

@@ -19,6 +19,7 @@ from fingergen.runtime.images import read_image
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map, read_template
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.data.pairs import PairFolder
+from fingergen.training.data.pool import in_processes
 from fingergen.training.data.prepare import prepare
 from fingergen.training.data.prepare.extractors import load_extractor, rows_to_template
 from fingergen.training.data.prepare.segmentation import NoPrint, foreground
@@ -72,7 +73,7 @@ def raw(tmp_path: Path) -> Path:
 
 def run(raw: Path, *words: object, out: Path | None = None) -> Result:
     where = out or raw.parent / "out"
-    arguments = [raw, "--out", where, "--size", 192, "--workers", 1, "--extractor", MIDDLE, *words]
+    arguments = [raw, "--out", where, "--size", 192, "--processes", 1, "--extractor", MIDDLE, *words]
     return CliRunner().invoke(PROGRAM, [str(word) for word in arguments], prog_name="fg-train prepare")
 
 
@@ -370,7 +371,7 @@ def test_fingers_that_share_an_image_are_split_together(raw):
         (["--extractor", f"{__name__}:MIDDLE"], "is no function"),
         (["--extractor", f"{__name__}:wrong_size"], "must return a Template of the image's size"),
         (["--extractor", f"{__name__}:failing"], "none of its 6 images can be used (0_0.png: its minutiae"),
-        (["--finger-pattern", "x(y)"], "--finger-pattern x(y): is not found in '0_0'"),
+        (["--finger-pattern", "x(y)"], "--finger-pattern x(y): is not found in '0_0' nor in any other name"),
         (["--ignore-file-ppi"], "--ignore-file-ppi: give the resolution of the files with --ppi"),
         (["--target-ppi", "1000"], "none of its 6 images can be used (0_0.png: has 500 ppi instead of 1000"),
         (["--test-fraction", "1.5"], "1.5 is not in the range"),
@@ -397,6 +398,122 @@ def test_a_configuration_file(raw):
     assert run(raw, "--config", file).exit_code == 0
     image = read_image(raw.parent / "out/train/images" / os.listdir(raw.parent / "out/train/images")[0])
     assert image[0].mean() < 245  # paper
+
+
+# -- files of every kind ------------------------------------------------------------------------------------
+
+
+def test_every_image_is_read_or_listed(raw):
+    """By its content, whatever its name; only what is no image is left alone."""
+    for number, suffix in enumerate((".pgm", ".jp2", ".webp", ".gif", ".ppm", ".jpeg")):
+        save(raw / f"{20 + number}_0{suffix}", scan(20 + number), ppi=None)
+    scan(30).save(raw / "30_0.dat", format="PNG")
+    scan(31).save(raw / "31_0", format="TIFF")
+    (raw / "40_0.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (raw / "41_0.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    (raw / "42_0.scan").write_bytes(bytes(128) + b"DICM" + bytes(40))
+    (raw / "43_0.png").symlink_to("nowhere.png")
+    (raw / "44_0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    (raw / "0_0.txt").write_text("class: whorl")
+    result = run(raw, "--ppi", 500, "--extractor", "none")
+    assert result.exit_code == 3
+    assert set(skipped(raw)) == {"40_0.heic", "41_0.eps", "42_0.scan", "43_0.png", "44_0.png"}
+    keys = {sample.key for sample in find_samples(raw.parent / "out")}
+    numbers = (*range(20, 26), 30, 31)
+    assert keys == {f"{i}_{j}" for i in range(3) for j in range(2)} | {f"{number}_0" for number in numbers}
+    assert "1 files are no images and were left alone: .txt (1)" in result.stderr
+
+
+def test_odd_images_do_not_end_a_run(raw):
+    """Beside good ones: too large, cut off, of no name that the pattern fits, too fine to be resampled."""
+    save(raw / "50_0.png", Image.new("1", (8200, 8200)), ppi=500)
+    (raw / "51_0.png").write_bytes((raw / "0_0.png").read_bytes()[:-300])
+    save(raw / "note.png", scan(52))
+    save(raw / "53_0.png", Image.new("L", (4000, 4000), 7), ppi=101)
+    result = run(
+        raw, "--resample", "--target-ppi", 1000, "--finger-pattern", r"^(\d+)_", "--extractor", "none"
+    )
+    assert result.exit_code == 3
+    reasons = skipped(raw)
+    assert set(reasons) == {"50_0.png", "51_0.png", "53_0.png", "note.png"}
+    assert "more than 64 Mi" in reasons["50_0.png"] and "more than 64 Mi" in reasons["53_0.png"]
+    assert "is not found in its name" in reasons["note.png"]
+
+
+def crowded(image: np.ndarray, ppi: float) -> Template:
+    """More minutiae than a record carries, where the first of two impressions was given."""
+    height, width = image.shape
+    count = 300 if image[80:110, 80:110].mean() > 140 else 3
+    return Template(width, height, ppi, (Minutia(width / 2, height / 2, 0, MinutiaType.ENDING),) * count)
+
+
+def test_a_template_that_its_format_cannot_carry(raw):
+    save(raw / "7_0.png", Image.fromarray((np.asarray(scan(3)) // 2 + 120).astype(np.uint8)))
+    result = run(raw, "--format", "iso19794-2-2005", "--extractor", f"{__name__}:crowded")
+    assert result.exit_code == 3
+    assert skipped(raw)["7_0.png"].startswith(
+        "its template cannot be written as iso19794-2-2005 (300 minutiae"
+    )
+    assert not (raw.parent / "out/images/7_0.png").exists()
+
+
+def crash(item: int) -> int:
+    if item in (3, 17):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item * item
+
+
+def test_a_process_that_dies_costs_its_item_alone():
+    results = dict(in_processes(crash, range(24), 2, on_crash=lambda item: -1))
+    assert results == {item: -1 if item in (3, 17) else item * item for item in range(24)}
+
+
+# -- fingers ------------------------------------------------------------------------------------------------
+
+
+def parts(out: Path) -> dict[str, set[str]]:
+    return {
+        part: {
+            json.loads(line)["finger"] for line in (out / part / "metadata.jsonl").read_text().splitlines()
+        }
+        for part in ("train", "test")
+    }
+
+
+def test_fingers_of_nist_names_are_on_one_side(raw):
+    for path in raw.iterdir():
+        path.unlink()
+    names = [f"{s:08d}_{d}_roll_{f:02d}" for s in (2303, 2304) for d in "AB" for f in (1, 2, 3)]
+    for number, name in enumerate(names):
+        save(raw / f"{name}.png", scan(number))
+    assert run(raw, "--test-fraction", 0.4, "--extractor", "none").exit_code == 0
+    found = parts(raw.parent / "out")
+    assert not found["train"] & found["test"]
+    assert found["train"] | found["test"] == {f"0000230{s}_0{f}" for s in (3, 4) for f in (1, 2, 3)}
+
+
+def test_a_split_of_names_that_tell_no_finger_is_refused(raw):
+    save(raw / "anna.png", scan(9))
+    result = run(raw, "--test-fraction", 0.4)
+    assert result.exit_code == 2 and "1 of 7 files, such as anna.png, tell no finger" in result.stderr
+    assert not (raw.parent / "out").exists()
+    assert run(raw, "--extractor", "none").exit_code == 0  # without a split it does not matter
+    result = run(raw, "--test-fraction", 0.4, "--finger-pattern", "^[^_]+", out=raw.parent / "split")
+    assert result.exit_code == 0
+
+
+def test_the_encoder_trains_by_the_fingers_that_prepare_was_told(raw):
+    """Named IMPRESSION_FINGER, against the default rule; also through shards."""
+    for path in raw.iterdir():
+        path.unlink()
+    for number in range(12):
+        save(raw / f"{number % 3}_{number // 3}.png", scan(number))
+    assert run(raw, "--finger-pattern", r"_(\d+)$", "--shards", 5).exit_code == 0
+    out = raw.parent / "out"
+    for data in (out, out / "shards"):
+        source = PairFolder(data, 64, 1, 64)
+        trained, held = ({s.key.split("_")[1] for s in each} for each in (source._pairs, source._held_out))
+        assert not trained & held and trained | held == {"0", "1", "2", "3"}
 
 
 # -- extractors ---------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_data_set_resumes_and_refuses_another_recipe(tmp_path: Path):
 def test_data_set_does_not_depend_on_workers(tmp_path: Path):
     one, two = (DataSet(tmp_path / name, 7, TINY, "json") for name in ("one", "two"))
     list(write_data_set(one, 2, 1))
-    list(write_data_set(two, 2, 1, workers=2))
+    list(write_data_set(two, 2, 1, processes=2))
     for path in one.folder.rglob("*.*"):
         assert (two.folder / path.relative_to(one.folder)).read_bytes() == path.read_bytes()
 

@@ -11,21 +11,30 @@ import click
 from tqdm import tqdm
 
 from fingergen.runtime.backends import usable_cores
-from fingergen.runtime.cli.kit import Number
+from fingergen.runtime.cli.kit import Number, RenamedOption
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.minutiae import WRITABLE
 
 from ..config import ConfigurableCommand
-from ..data.metadata import keep_recipe
+from ..data.metadata import INDEX, keep_metadata
 from ..data.pool import in_processes
-from ..data.prepare.convert import Task, do, is_done
+from ..data.prepare.convert import Task, convert, is_done
 from ..data.prepare.extractors import AFIS, NONE, load_extractor
-from ..data.prepare.raw import Plan, Recipe, check, fingers_of, is_text, plan
+from ..data.prepare.raw import (
+    Plan,
+    PrepareOptions,
+    check,
+    fingers_of,
+    other_files,
+    plan,
+    printable,
+    refuse_nameless,
+)
 from ..data.storage import find_images, find_samples, write_shards
 from ..options import Window
 
-REPORT, SKIPPED, INDEX, SHARDS = "prepare.json", "skipped.txt", "metadata.jsonl", "shards"
+REPORT, SKIPPED, SHARDS = "prepare.json", "skipped.txt", "shards"
 SOME_SKIPPED = 3  # exit code
 
 
@@ -59,9 +68,10 @@ SOME_SKIPPED = 3  # exit code
               show_default=True,
               help="of the fingers: they go to OUT/test, the others to OUT/train; 0: no split")  # fmt: skip
 @click.option("--shards", type=click.IntRange(min=1), help="write WebDataset shards of so many images too")
-@click.option("--workers", type=click.IntRange(min=1), default=usable_cores(),
-              show_default="CPU cores", help="processes")  # fmt: skip
-def prepare(raw: Path, out: Path, shards: int | None, workers: int, **options: Any) -> None:
+@click.option("--processes", "--workers", "processes", cls=RenamedOption, type=click.IntRange(min=1),
+              default=usable_cores(), show_default="usable CPU cores",
+              help="worker processes that decode, extract and write")  # fmt: skip
+def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings: Any) -> None:
     """Make a data set to train on of the raw scans below the folder RAW.
 
     Each print is found, cut out to a window of --size about it, and its minutiae are extracted and drawn as a
@@ -69,7 +79,7 @@ def prepare(raw: Path, out: Path, shards: int | None, workers: int, **options: A
     and prepare.json, which tells what was found and what was skipped and why; skipped.txt lists that line by
     line. Interrupt it at any time: the same command continues.
 
-    Exit code 0: all files are in the data set; 3: some were skipped; 2: none could be used.
+    Exit code 0: all images are in the data set; 3: some were skipped; 2: none could be used.
 
     \b
     Examples: NIST SD4; a database whose files tell no resolution; mixed scanners
@@ -77,31 +87,37 @@ def prepare(raw: Path, out: Path, shards: int | None, workers: int, **options: A
       fg-train prepare FVC2002/DB1_B --ppi 500 --out prints
       fg-train prepare scans --resample --finger-pattern '^([^/]+)/' --out prints
     """
-    recipe = Recipe(**options)
+    options = PrepareOptions(**settings)
     _refuse_bad(raw, out)
-    load_extractor(recipe.extractor)
-    if recipe.ignore_file_ppi and recipe.ppi is None:
+    load_extractor(options.extractor)
+    if options.ignore_file_ppi and options.ppi is None:
         raise BadInput("--ignore-file-ppi: give the resolution of the files with --ppi")
-    paths = find_images(raw)
+    found, unread, others = other_files(raw)
+    paths = sorted([*find_images(raw), *found])
     if not paths:
-        raise BadInput(f"{raw}: holds no image; give a folder of PNG, TIFF, BMP, JPEG or WSQ files")
-    fingers = fingers_of(paths, raw, recipe.finger_pattern)
+        raise BadInput(
+            f"{raw}: holds no image; give a folder of PNG, TIFF, BMP, JPEG, JPEG 2000 or WSQ files"
+        )
+    fingers = fingers_of(paths, raw, options.finger_pattern)
+    if options.test_fraction and options.finger_pattern is None:
+        refuse_nameless(paths, raw)
     # Checking is quick: a process for less than so many files would take longer to start.
-    checked = dict(_with_bar("checking", partial(check, recipe), paths, min(workers, len(paths) // 100)))
-    planned = plan(raw, checked, fingers, recipe)
-    keep_recipe(out, recipe.as_json(), ["."])
+    checked = dict(_with_bar("checking", partial(check, options), paths, min(processes, len(paths) // 100)))
+    planned = plan(raw, checked, fingers, options)
+    keep_metadata(out, options.as_json(), ["."])
     tasks = [Task(path, each, out / planned.parts[key], key) for key, (path, each) in planned.kept.items()]
-    _refuse_strangers(tasks, recipe)
-    missing = [task for task in tasks if not is_done(task, recipe)]
-    skipped = dict(planned.skipped)
-    for task, reason in _with_bar("preparing", partial(do, recipe), missing, workers):
+    _refuse_strangers(tasks, options)
+    missing = [task for task in tasks if not is_done(task, options)]
+    skipped = {**unread, **planned.skipped}
+    for task, reason in _with_bar("preparing", partial(convert, options), missing, processes):
         if reason:
             skipped[task.source] = reason
     done = [task for task in tasks if task.source not in skipped]
-    _report(raw, out, recipe, planned, done, skipped)
+    _report(raw, out, options, planned, done, skipped)
     if shards:
         for part in sorted({task.folder.relative_to(out) for task in done}):
             write_shards(find_samples(out / part), out / SHARDS / part, shards)
+            write_atomically(out / SHARDS / part / INDEX, (out / part / INDEX).read_bytes())
     if not done:
         path, reason = min(skipped.items())
         raise BadInput(
@@ -111,9 +127,14 @@ def prepare(raw: Path, out: Path, shards: int | None, workers: int, **options: A
     click.echo(f"{out}: {len(done)} images of {count} fingers, {len(skipped)} skipped")
     if len(planned.findings["ppi"]) > 1:
         mixed = ", ".join(f"{each} ({number})" for each, number in planned.findings["ppi"].items())
-        click.echo(f"mixed resolutions in ppi, now all {recipe.target_ppi}: {mixed}", err=True)
+        click.echo(f"mixed resolutions in ppi, now all {options.target_ppi}: {mixed}", err=True)
     if several := planned.findings["same_image_under_different_fingers"]:
         click.echo(f"{several} images stand there under the names of different fingers", err=True)
+    if others:
+        kinds = ", ".join(
+            f"{suffix or 'without extension'} ({count})" for suffix, count in sorted(others.items())
+        )
+        click.echo(f"{others.total()} files are no images and were left alone: {printable(kinds)}", err=True)
     if skipped:
         click.echo(f"{out / SKIPPED} lists the skipped files with the reasons", err=True)
         raise SystemExit(SOME_SKIPPED)
@@ -127,9 +148,9 @@ def _refuse_bad(raw: Path, out: Path) -> None:
         raise BadInput(f"--out {out}: lies in {raw}, whose images are read; choose another --out")
 
 
-def _refuse_strangers(tasks: Sequence[Task], recipe: Recipe) -> None:
+def _refuse_strangers(tasks: Sequence[Task], options: PrepareOptions) -> None:
     """BadInput if the data set holds an image that its raw folder no longer accounts for."""
-    expected = {task.files(recipe)["images"] for task in tasks}
+    expected = {task.files(options)["images"] for task in tasks}
     for folder in {task.folder for task in tasks}:
         for path in find_images(folder / "images"):
             if path not in expected:
@@ -138,11 +159,18 @@ def _refuse_strangers(tasks: Sequence[Task], recipe: Recipe) -> None:
                 )
 
 
-def _with_bar(name: str, function: Any, items: Sequence[Any], workers: int) -> Any:
+def _crashed(item: object) -> str:
+    """The result for a file on which a process died."""
+    return "its decoder crashed or ran out of memory; repair or remove it"
+
+
+def _with_bar(name: str, function: Any, items: Sequence[Any], processes: int) -> Any:
     """`in_processes` with a progress bar."""
     with (
         tqdm(desc=name, total=len(items), unit="image", delay=0.5, leave=False) as bar,
-        closing(in_processes(function, items, max(1, min(workers, len(items))))) as results,
+        closing(
+            in_processes(function, items, max(1, min(processes, len(items))), on_crash=_crashed)
+        ) as results,
     ):
         for each in results:
             yield each
@@ -152,7 +180,7 @@ def _with_bar(name: str, function: Any, items: Sequence[Any], workers: int) -> A
 def _report(
     raw: Path,
     out: Path,
-    recipe: Recipe,
+    options: PrepareOptions,
     planned: Plan,
     done: Sequence[Task],
     skipped: dict[Path, str],
@@ -160,7 +188,7 @@ def _report(
     """Write the index of each part, the report and the list of what was skipped."""
     parts: dict[str, dict[str, int]] = {}
     for folder in sorted({task.folder for task in done}):
-        rows = [_row(task, recipe, raw, planned) for task in done if task.folder == folder]
+        rows = [_row(task, options, raw, planned) for task in done if task.folder == folder]
         write_atomically(folder / INDEX, "".join(json.dumps(row) + "\n" for row in rows).encode())
         name = folder.relative_to(out).as_posix() if folder != out else "all"
         parts[name] = {"images": len(rows), "fingers": len({row["finger"] for row in rows})}
@@ -168,20 +196,17 @@ def _report(
         {"file": path.relative_to(raw).as_posix(), "reason": reason}
         for path, reason in sorted(skipped.items())
     ]
-    report = {**recipe.as_json(), "parts": parts, **planned.findings, "skipped": reasons}
+    report = {**options.as_json(), "parts": parts, **planned.findings, "skipped": reasons}
     write_atomically(out / REPORT, json.dumps(report, indent=2).encode() + b"\n")
-    lines = "".join(
-        f"{each['file'] if is_text(each['file']) else ascii(each['file'])}: {each['reason']}\n"
-        for each in reasons
-    )
+    lines = "".join(f"{printable(each['file'])}: {each['reason']}\n" for each in reasons)
     write_atomically(out / SKIPPED, lines.encode())
 
 
-def _row(task: Task, recipe: Recipe, raw: Path, planned: Plan) -> dict[str, str]:
+def _row(task: Task, options: PrepareOptions, raw: Path, planned: Plan) -> dict[str, str]:
     """The line of an image in the index, as `fg-train synthesize-data` has it."""
     names = {"images": "image", "templates": "template", "maps": "map"}
     files = {
-        names[kind]: path.relative_to(task.folder).as_posix() for kind, path in task.files(recipe).items()
+        names[kind]: path.relative_to(task.folder).as_posix() for kind, path in task.files(options).items()
     }
     source = task.source.relative_to(raw).as_posix()
     return {**files, "finger": planned.fingers[task.key], "source": source}

@@ -14,6 +14,7 @@ import click
 from tqdm import tqdm
 
 from fingergen.runtime.backends import usable_cores
+from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.fingers import PPI, draw_pattern, make_finger, take_impression
@@ -23,11 +24,10 @@ from fingergen.runtime.minutiae import FORMATS, WRITABLE, minutiae_map, write_te
 from fingergen.runtime.seeds import check_seed
 
 from ..config import ConfigurableCommand
-from ..data.metadata import keep_recipe
+from ..data.metadata import INDEX, keep_metadata
 from ..data.pool import in_processes
 from ..options import Window
 
-INDEX = "metadata.jsonl"
 FOLDERS = ("images", "templates", "maps")
 
 
@@ -67,8 +67,8 @@ class DataSet:
         }
 
     def prepare(self) -> None:
-        """Make the folders and keep the recipe; BadInput where another recipe's data set lies."""
-        recipe = {
+        """Make the folders and keep the metadata; BadInput where a data set of other metadata lies."""
+        metadata = {
             "format": "fingergen-data-set",
             "format_version": 1,
             "seed": self.seed,
@@ -76,11 +76,11 @@ class DataSet:
             "ppi": PPI,
             "templates": self.template_format,
         }
-        keep_recipe(self.folder, recipe, FOLDERS)
+        keep_metadata(self.folder, metadata, FOLDERS)
 
 
 def write_finger(data: DataSet, finger: int, count: int) -> int:
-    """Write those of the first `count` impressions of a finger that are not there yet; how many that were."""
+    """Write the first `count` impressions of a finger but those that are there; returns how many it wrote."""
     missing = [
         number for number in range(count) if not all(path.exists() for path in data.files(finger, number))
     ]
@@ -102,7 +102,7 @@ def write_finger(data: DataSet, finger: int, count: int) -> int:
     return len(missing)
 
 
-def write_data_set(data: DataSet, fingers: int, count: int, workers: int = 1) -> Iterator[tuple[int, int]]:
+def write_data_set(data: DataSet, fingers: int, count: int, processes: int = 1) -> Iterator[tuple[int, int]]:
     """Write `count` impressions of each of `fingers` fingers; yields (finger, impressions written) by and by.
 
     What is there already is kept, so the same call goes on where it was interrupted. The index is written
@@ -110,9 +110,9 @@ def write_data_set(data: DataSet, fingers: int, count: int, workers: int = 1) ->
     """
     data.prepare()
     rows = _read_index(data.folder / INDEX)
-    work = partial(write_finger, data, count=count)
+    write = partial(write_finger, data, count=count)
     try:
-        with closing(in_processes(work, range(fingers), workers)) as finished:
+        with closing(in_processes(write, range(fingers), processes)) as finished:
             for finger, written in finished:
                 for number in range(count):
                     rows[finger, number] = data.row(finger, number)
@@ -157,11 +157,14 @@ def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
     help="Of the templates.",
 )
 @click.option(
+    "--processes",
     "--workers",
+    "processes",
+    cls=RenamedOption,
     type=click.IntRange(min=1),
     default=usable_cores(),
-    show_default="CPU cores",
-    help="Processes.",
+    show_default="usable CPU cores",
+    help="Worker processes.",
 )
 def synthesize_data(
     fingers: int,
@@ -170,7 +173,7 @@ def synthesize_data(
     window: tuple[int, int],
     seed: int,
     template_format: str,
-    workers: int,
+    processes: int,
 ) -> None:
     """Write impressions of procedural fingers, with their ground truth.
 
@@ -188,7 +191,7 @@ def synthesize_data(
     data = DataSet(out, seed, window, template_format)
     written = 0
     with tqdm(total=fingers, unit="finger", delay=0.5) as bar:
-        for _, more in write_data_set(data, fingers, count, min(workers, fingers)):
+        for _, more in write_data_set(data, fingers, count, min(processes, fingers)):
             written += more
             bar.update()
     kept = fingers * count - written

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.images import Scan, decode_image, open_picture, stated_ppi
@@ -81,12 +81,27 @@ def read_square(file: StoredFile, resolution: int, channels: int) -> np.ndarray:
     return to_square(decode(file.read(), file).image, resolution, channels)
 
 
+def square_offset(width: int, height: int) -> tuple[int, int]:
+    """Where (x, y) an image lies in its square: the smallest that holds it, about its middle."""
+    side = max(width, height)
+    return (side - width) // 2, (side - height) // 2
+
+
+def pad_to_square(image: Image.Image, color: int | tuple[int, ...]) -> Image.Image:
+    """An image in its square (see `square_offset`), on `color`."""
+    side = max(image.size)
+    if image.size == (side, side):
+        return image
+    square = Image.new(image.mode, (side, side), color)
+    square.paste(image, square_offset(*image.size))
+    return square
+
+
 def to_square(image: Image.Image, resolution: int, channels: int) -> np.ndarray:
     """uint8 (channels, resolution, resolution): padded with white to a square, then resized."""
     image = image.convert("L" if channels == 1 else "RGB")
-    side = max(image.size)
-    if image.size != (side, side):
-        image = ImageOps.pad(image, (side, side), color=WHITE[image.mode])
+    image = pad_to_square(image, WHITE[image.mode])
+    side = image.width
     if side != resolution:
         # BOX averages whole pixels, where that is possible: the others ring at the ridges' edges.
         method = Image.Resampling.BICUBIC if side % resolution else Image.Resampling.BOX

@@ -1,40 +1,49 @@
-"""A data set's recipe, kept beside it, so that a later run continues it or refuses to mix two."""
+"""The metadata of a data set, kept beside it, so that a later run continues it or refuses to mix two."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 
-RECIPE = "dataset.json"
+METADATA = "dataset.json"
+INDEX = "metadata.jsonl"
 _UNFINISHED = re.compile(r"\..+\.\d+\.\d+")  # what `write_atomically` leaves when it is killed
 
 
-def keep_recipe(folder: Path, recipe: Mapping[str, Any], folders: Iterable[str]) -> None:
-    """Make `folder` with its sub-folders and write the recipe, plain JSON values, into it.
+def keep_metadata(folder: Path, metadata: Mapping[str, Any], folders: Iterable[str]) -> None:
+    """Make the folder of a data set and write what makes it into its dataset.json.
 
-    What a killed run left unfinished is removed. BadInput where another recipe's data set lies.
+    What a killed run left unfinished is removed.
+
+    Args:
+        folder: Of the data set; what it holds is continued.
+        metadata: Plain JSON values.
+        folders: Sub-folders to make, relative to `folder`.
+
+    Raises:
+        BadInput: If a data set with other metadata lies there, or nothing can be written there.
     """
-    path = folder / RECIPE
+    path = folder / METADATA
     try:
         for each in folders:
             (folder / each).mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            write_atomically(path, json.dumps(recipe, indent=2).encode() + b"\n")
+            write_atomically(path, json.dumps(metadata, indent=2).encode() + b"\n")
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = f"cannot be written ({error.strerror})"
         raise BadInput(f"{folder}: {reason}; choose another --out") from error
     except ValueError as error:
         raise BadInput(f"{path}: not JSON ({error}); choose another --out") from error
-    if found != recipe:
+    if found != metadata:
         there = found if isinstance(found, dict) else {}
-        names = [*recipe, *(name for name in there if name not in recipe)]
+        names = [*metadata, *(name for name in there if name not in metadata)]
         others = ", ".join(
-            f"{name} {there.get(name)}" for name in names if there.get(name) != recipe.get(name)
+            f"{name} {there.get(name)}" for name in names if there.get(name) != metadata.get(name)
         )
         raise BadInput(f"{path}: a data set of {others} lies here; ask for the same or choose another --out")
     for file in folder.rglob(".*"):
@@ -42,15 +51,44 @@ def keep_recipe(folder: Path, recipe: Mapping[str, Any], folders: Iterable[str])
             file.unlink()
 
 
+def stated_fingers(folder: Path) -> dict[str, str]:
+    """The finger of every image that a data set's metadata.jsonl states, by the image's key.
+
+    Args:
+        folder: Of the data set, or of its shards; where it has the part `train`, that part's is read.
+
+    Returns:
+        Empty where there is no such file, or where somebody else's states no fingers.
+
+    Raises:
+        BadInput: If it is not one JSON object in each line.
+    """
+    if not (folder / INDEX).is_file() and not (folder / "images").is_dir():
+        folder = folder / "train"
+    path = folder / INDEX
+    if not path.is_file():
+        return {}
+    fingers = {}
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if isinstance(row.get("image"), str) and isinstance(row.get("finger"), str | int):
+                key = PurePosixPath(row["image"].removeprefix("images/")).with_suffix("").as_posix()
+                fingers[key] = str(row["finger"])
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise BadInput(f"{path}: not an index of images ({error}); mend or remove it") from error
+    return fingers
+
+
 def view_of(data: Path) -> tuple[int, int] | None:
     """Side in pixels of the square about each image of a data set that `fg-train` wrote, or of a part of it,
     and their ppi; None for any other."""
     for folder in (data, *data.absolute().parents[:2]):
-        if (folder / RECIPE).is_file():
+        if (folder / METADATA).is_file():
             try:
-                recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-                side = max(recipe["window"] if "window" in recipe else recipe["size"])
-                return int(side), int(recipe["target_ppi"] if "target_ppi" in recipe else recipe["ppi"])
+                metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+                side = max(metadata["window"] if "window" in metadata else metadata["size"])
+                return int(side), int(metadata["target_ppi"] if "target_ppi" in metadata else metadata["ppi"])
             except (OSError, ValueError, KeyError, TypeError):
                 return None  # somebody else's file
     return None

@@ -1,5 +1,6 @@
-"""Pairs of a fingerprint image and its minutiae map, drawn from a NumPy generator alone as `sources` are."""
+"""Pairs of a fingerprint image and its minutiae map, drawn from a NumPy generator alone, as in `datasets`."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -9,15 +10,16 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import Finger, impressions
 from fingergen.runtime.minutiae import decode_template
 
-from .image_io import decode, to_square
+from .image_io import decode, pad_to_square, square_offset, to_square
 from .masters import read_shard, write_masters
+from .metadata import INDEX, stated_fingers
 from .minutiae_maps import PPI, draw_maps
 from .splits import FingerRule, held_out
 from .storage import IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, Sample, StoredFile, find_samples
@@ -109,7 +111,7 @@ class PairFolder:
                 templates, maps = ", ".join(TEMPLATE_SUFFIXES), ", ".join(IMAGE_SUFFIXES)
                 expected = f"templates/{sample.key} ({templates}) or maps/{sample.key} ({maps})"
                 raise BadInput(f"{sample.image}: has no partner {expected}")
-        fingers = FingerRule().fingers(sample.key for sample in samples)
+        fingers = _fingers(data, [sample.key for sample in samples])
         if len(samples) < 10 or len(set(fingers)) < 2:
             found = f"{len(samples)} pairs of {len(set(fingers))} fingers"
             raise BadInput(f"{data}: holds {found}; give 10 of 2 at least, a tenth is held out")
@@ -150,8 +152,24 @@ class PairFolder:
                 f"{sample.image} has {width} x {height}"
             )
         side = max(width, height)
-        square = replace(template, ppi=PPI).crop((width - side) // 2, (height - side) // 2, side, side)
+        left, top = square_offset(width, height)
+        square = replace(template, ppi=PPI).crop(-left, -top, side, side)
         return draw_maps([square], side, self._map_size)
+
+
+def _fingers(data: Path, keys: Sequence[str]) -> list[str]:
+    """The finger of each image: as metadata.jsonl states it, else by its name, else one of its own."""
+    stated = stated_fingers(data if data.is_dir() else data.parent)
+    rule = FingerRule()
+    fingers = [stated.get(key) or rule.finger(key) for key in keys]
+    nameless = [key for key, finger in zip(keys, fingers, strict=True) if finger is None]
+    if nameless:
+        warnings.warn(
+            f"{data}: the names of {len(nameless)} images, such as '{nameless[0]}', tell no finger, and no "
+            f"{INDEX} does: images of one finger may be both trained on and held out",
+            stacklevel=3,
+        )
+    return [key if finger is None else finger for key, finger in zip(keys, fingers, strict=True)]
 
 
 def _ignored(warning: str) -> None:
@@ -161,6 +179,5 @@ def _ignored(warning: str) -> None:
 def _read_map_image(file: StoredFile, size: int) -> NDArray[np.uint8]:
     """uint8 (3, size, size); as the runtime reduces maps, so that the encoder meets the same ones there."""
     drawn = decode(file.read(), file).image.convert("RGB")
-    side = max(drawn.size)
-    square = ImageOps.pad(drawn, (side, side)).resize((size, size), Image.Resampling.BILINEAR)
+    square = pad_to_square(drawn, (0, 0, 0)).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(square).transpose(2, 0, 1).copy()

@@ -1,4 +1,4 @@
-"""Work spread over processes."""
+"""Processes that work through many items, and survive the item that kills one of them."""
 
 import multiprocessing
 import os
@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -14,20 +15,57 @@ Result = TypeVar("Result")
 
 
 def in_processes(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    processes: int,
+    on_crash: Callable[[Item], Result] | None = None,
 ) -> Generator[tuple[Item, Result], None, None]:
-    """Each item with its result, as they are ready; with one worker here and in turn.
+    """Apply a function to items in worker processes.
 
-    Close the iterator to end the work: what has begun is finished, the rest is dropped.
+    Close the iterator to end early: what has begun is finished, the rest is dropped.
+
+    Args:
+        function: Importable by name, as its items and results are pickled.
+        items: Each is worked on once.
+        processes: Their number; 1: in this process, in turn.
+        on_crash: The result for an item on which a process died (a crash in C code, no memory left); None:
+            that ends the iterator with BrokenProcessPool.
+
+    Yields:
+        Each item with its result, in the order in which they are ready.
     """
-    if workers == 1:
+    if processes == 1:
         for item in items:
             yield item, function(item)
         return
+    left = dict(enumerate(items))
+    while left:
+        try:
+            for number, result in _pooled(function, left, processes):
+                yield left.pop(number), result
+        except BrokenProcessPool:
+            if on_crash is None:
+                raise
+            # Any of the first that are left may have killed its process: these are tried alone.
+            for number in list(left)[: 2 * processes + 1]:
+                item = left.pop(number)
+                try:
+                    ((_, result),) = _pooled(function, {number: item}, 1)
+                except BrokenProcessPool:
+                    result = on_crash(item)
+                yield item, result
+
+
+def _pooled(
+    function: Callable[[Item], Result], items: dict[int, Item], processes: int
+) -> Generator[tuple[int, Result], None, None]:
+    """The number of each item with its result, by a pool of processes."""
     # Spawned: a fork of a process that has run PyTorch's threads can hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start) as pool:
-        futures = {pool.submit(function, item): item for item in items}
+    with ProcessPoolExecutor(processes, context, _start) as pool:
+        futures: dict[Future[Result], int] = {
+            pool.submit(function, item): number for number, item in items.items()
+        }
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -44,7 +82,7 @@ def _start() -> None:
 
 
 def _end_with_parent() -> None:
-    # A worker whose parent was killed would wait for work for ever.
+    # A process whose parent was killed would wait for work for ever.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -2,25 +2,44 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fingergen.runtime.errors import BadInput
 
+_FINGER = r"(?:left|right|l|r)?[ _-]?(?:thumb|index|fore|middle|ring|little|pinky)(?:[ _-]?finger)?"
 DEFAULT_RULES = (
-    r"(.*/)?[fs](\d{4}_\d{2})",  # NIST SD4: f0001_01 and s0001_01 are the first and second roll of a finger
-    r"(.*/)?[fs](\d{7})",  # NIST SD14: f0000001 and s0000001 likewise
-    r"(.*/)?(.+)_\d+",  # FVC 12_3, our own 000123_04, and any finger_impression
+    # NIST SD4: f0001_01 and s0001_01 are the first and second roll of a finger.
+    r"(.*/)?[fs](\d{4}_\d{2})",
+    # NIST SD14: f0000001 and s0000001 likewise.
+    r"(.*/)?[fs](\d{7})",
+    # NIST SD300, SD301, SD302: SUBJECT_DEVICE_roll_FRGP, SUBJECT_plain_PPI_FRGP, whatever their folder.
+    r"(?:.*/)?(?P<subject>\d+)_(?:[^/]*_)?(?:roll|rolled|plain|flat|slap|palm|touch|touchless|contactless)"
+    r"_(?:\d{3,4}_)?(?P<position>\d{2})(?:_[^/]*)?",
+    # SOCOFing: 1__M_Left_index_finger, and its alterations in other folders: …_CR, …_Obl, …_Zcut.
+    rf"(?:.*/)?(\d+__[MF]_{_FINGER})(?:_[^/]*)?",
+    # USER/left_index/n, whatever n is: a folder with a finger's name.
+    rf"((?:.*/)?(?:{_FINGER}|(?:finger|f)[ _-]?\d+))/[^/]+",
+    # Our own 000123_04, FVC's 12_3, CASIA's 000_L0_2, and any FINGER_IMPRESSION.
+    r"(.*/)?(.*[^/_])_\d+",
+    # FINGER/n: numbered impressions, each finger's in a folder of its own.
+    r"(.+)/(?:img|image|impression|sample|scan|print)?[ _-]?\d+",
+    # USER/index and USER_left_thumb: the finger by its name alone, one image of each.
+    rf"((?:.*/)?(?:[^/]*_)?{_FINGER})",
 )
+# Finger positions of ANSI/NIST-ITL (FRGP): the plain thumbs, and the fingers that each slap shows.
+_PLAIN_THUMBS = {"11": "01", "12": "06"}
+_SLAPS = {"13": ("02", "03", "04", "05"), "14": ("07", "08", "09", "10"), "15": ("01", "06")}
 
 
 @dataclass(frozen=True)
 class FingerRule:
-    """How an image's key (its path below the data set's folder, without extension) tells its finger.
+    """How the finger is read from an image's key: its path below the data set's folder, without extension.
 
-    pattern: a regular expression that is found in the key; its groups, or else what it finds, are the finger.
-    None: the first of `DEFAULT_RULES` that fits the whole key; a name that fits none is a finger of its own.
-    By these the same name in another folder is another finger, as in FVC's four databases.
+    Attributes:
+        pattern: A regular expression that is searched in the key; its groups, or else what it matches, are
+            the finger. None: the first of `DEFAULT_RULES` that fits the whole key. By most of these the same
+            name in another folder is another finger, as in FVC's four databases.
     """
 
     pattern: str | None = None
@@ -32,7 +51,7 @@ class FingerRule:
             raise BadInput(f"--finger-pattern {self.pattern}: not a regular expression ({error})") from None
 
     def finger(self, key: str) -> str | None:
-        """The finger that a key tells, if it does."""
+        """The finger that a key states, or None if it states none."""
         if self.pattern is not None:
             match = re.search(self.pattern, key)
         else:
@@ -40,27 +59,37 @@ class FingerRule:
             match = next(filter(None, matches), None)
         if match is None:
             return None
+        named = match.groupdict() if self.pattern is None else {}
+        if position := named.get("position"):
+            return f"{named['subject']}_{_PLAIN_THUMBS.get(position, position)}"
         return "".join(part or "" for part in match.groups()) or match[0]
 
-    def fingers(self, keys: Iterable[str]) -> list[str]:
-        """The finger of every key: what the rule tells, else the key itself.
 
-        BadInput where a pattern was given that a key does not fit.
-        """
-        fingers = []
-        for key in keys:
-            finger = self.finger(key)
-            if finger is None and self.pattern is not None:
-                raise BadInput(f"--finger-pattern {self.pattern}: is not found in '{key}'")
-            fingers.append(key if finger is None else finger)
-        return fingers
+def fingers_that_share_images(fingers: Iterable[str]) -> Iterator[set[str]]:
+    """Each slap among NIST's fingers, as `FingerRule` names them, with those of its fingers that are there.
+
+    They must be on the same side of a split: a slap shows the prints of four fingers, or of both thumbs.
+    """
+    there = set(fingers)
+    for finger in sorted(there):
+        subject, _, position = finger.rpartition("_")
+        if subject.isdigit() and position in _SLAPS:
+            yield {finger, *(f"{subject}_{each}" for each in _SLAPS[position])} & there
 
 
 def held_out(fingers: Iterable[str], fraction: float, most: int | None = None) -> frozenset[str]:
-    """About `fraction` of the fingers, `most` of them at most, but one at least and never all.
+    """Choose the fingers that are held out.
 
-    A finger's place hangs on its name alone: more fingers do not move those that are there to the other side
-    (but for the bounds).
+    A finger's place depends on its name alone: further fingers do not move those that are there to the other
+    side (but for the bounds).
+
+    Args:
+        fingers: Names, each as often as it likes.
+        fraction: Of the fingers, from 0 to 1.
+        most: Upper bound of their number.
+
+    Returns:
+        About `fraction` of the fingers, but one at least and never all.
     """
     ranked = sorted(set(fingers), key=_place)
     count = sum(_place(finger) < fraction for finger in ranked)

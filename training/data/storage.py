@@ -18,7 +18,10 @@ from urllib.parse import quote, unquote
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import FORMATS
 
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".wsq")
+IMAGE_SUFFIXES = (
+    *(".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".wsq"),  # in the order of preference in a shard
+    *(".jp2", ".j2k", ".pgm", ".ppm", ".pbm", ".pnm", ".webp", ".gif"),
+)
 TEMPLATE_SUFFIXES = tuple(sorted({e for known in FORMATS.values() for e in known.extensions}))
 MAP = ".map"  # before a map's suffix in a shard
 
@@ -94,6 +97,11 @@ def find_images(folder: Path) -> list[Path]:
     return _files(folder, IMAGE_SUFFIXES)
 
 
+def find_files(folder: Path) -> list[Path]:
+    """All files below a folder, sorted, but hidden ones; links as in `find_images`."""
+    return sorted(_walk(folder))
+
+
 def write_shards(samples: Sequence[Sample], folder: Path, size: int) -> list[Path]:
     """Write samples to `folder`/000000.tar and so on, `size` a shard; each appears whole or not at all.
 
@@ -145,7 +153,8 @@ def _walk(folder: Path) -> Iterator[Path]:
                         continue
                     if path.is_dir() if entry.is_symlink() else entry.is_dir():
                         (links if entry.is_symlink() else waiting).append(path)
-                    elif path.is_file() if entry.is_symlink() else entry.is_file():
+                    # A link that leads nowhere is a file that cannot be read, not one that is not there.
+                    elif (path.is_file() or not path.exists()) if entry.is_symlink() else entry.is_file():
                         yield path
         except OSError as error:
             raise BadInput(

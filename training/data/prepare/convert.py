@@ -12,18 +12,18 @@ from scipy import ndimage
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
-from fingergen.runtime.images import encode_image, read_provenance
-from fingergen.runtime.minutiae import FORMATS, Minutia, Point, Template, minutiae_map, write_template
+from fingergen.runtime.images import MAX_PIXELS, encode_image, read_provenance
+from fingergen.runtime.minutiae import FORMATS, Minutia, Point, Template, minutiae_map
 
 from ..image_io import decode
 from ..storage import StoredFile
 from .extractors import NONE, load_extractor
-from .raw import Raw, Recipe, grey
-from .segmentation import NoPrint, foreground
+from .raw import PrepareOptions, Raw, gray
+from .segmentation import Unusable, foreground
 
 Place = TypeVar("Place", Minutia, Point)
 
-FOLDERS = ("images", "templates", "maps")
+FOLDERS = ("templates", "maps", "images")  # in the order of writing
 _FEATHER = 4.0  # pixels over which the print fades into the white
 
 
@@ -36,68 +36,103 @@ class Task:
     folder: Path
     key: str
 
-    def files(self, recipe: Recipe) -> dict[str, Path]:
+    def files(self, options: PrepareOptions) -> dict[str, Path]:
         """By folder; the image alone if no minutiae are extracted."""
-        suffixes = (".png", FORMATS[recipe.template_format].extensions[0], ".png")
-        wanted = FOLDERS[:1] if recipe.extractor == NONE else FOLDERS
+        suffixes = (FORMATS[options.template_format].extensions[0], ".png", ".png")
+        wanted = FOLDERS[-1:] if options.extractor == NONE else FOLDERS
         pairs = zip(FOLDERS, suffixes, strict=True)
         return {name: self.folder / name / f"{self.key}{suffix}" for name, suffix in pairs if name in wanted}
 
 
-def is_done(task: Task, recipe: Recipe) -> bool:
+def is_done(task: Task, options: PrepareOptions) -> bool:
     """Whether its files are there, made of the raw file as it is now. The image is written last."""
-    files = task.files(recipe)
+    files = task.files(options)
     if not all(path.exists() for path in files.values()):
         return False
     return read_provenance(files["images"]).get("source_sha256") == task.raw.file_hash
 
 
-def do(recipe: Recipe, task: Task) -> str | None:
-    """Write the files of a task; the reason if that cannot be done."""
-    image = _at_target(task, recipe)
+def convert(options: PrepareOptions, task: Task) -> str | None:
+    """Write the files of a task.
+
+    Returns:
+        None, or the reason if the raw file cannot be used; nothing of it is written then.
+
+    Raises:
+        BadInput: If the extractor returns no Template of the image's size.
+        OSError: If the files cannot be written.
+    """
+    files = task.files(options)
     try:
-        mask = foreground(image, recipe.target_ppi)
-    except NoPrint as error:
+        content = _converted(options, task)
+    except Unusable as error:
         return str(error)
-    left, top = _corner(mask, recipe.size)
-    window = _cropped(image, left, top, recipe.size, 255)
-    inside = _cropped(mask.astype(np.uint8), left, top, recipe.size, 0)
-    extract = load_extractor(recipe.extractor)
-    files = task.files(recipe)
-    for path in files.values():
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError) as error:
+        # One file that nobody foresaw must not end a run over a million.
+        return f"cannot be converted ({' '.join(str(error).split()) or type(error).__name__})"
+    for name, path in files.items():  # the image last: where it is, the others are
         path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content[name])
+    return None
+
+
+def _converted(options: PrepareOptions, task: Task) -> dict[str, bytes]:
+    """The content of a task's files, by folder; Unusable if the raw file is none that can be used."""
+    image = _at_target(task, options)
+    mask = foreground(image, options.target_ppi)
+    left, top = _corner(mask, options.size)
+    window = _cropped(image, left, top, options.size, 255)
+    inside = _cropped(mask.astype(np.uint8), left, top, options.size, 0)
     note = {
         "fingergen": version("fingergen"),
         "source": task.key,
         "source_sha256": task.raw.file_hash,
     }
-    if extract:
+    content = {}
+    if options.extractor != NONE:
         # From the print with its surroundings: on white, its border would look like ridge endings.
+        template = _within(_extracted(window, options), inside)
+        encode = FORMATS[options.template_format].encode
+        assert encode is not None  # the command line offers none that is read only
         try:
-            template = extract(window, recipe.target_ppi)
-        except Exception as error:  # anybody's code
-            reason = " ".join(str(error).split()) or type(error).__name__
-            return f"its minutiae could not be extracted ({reason})"
-        if not isinstance(template, Template) or (template.width, template.height) != recipe.size:
-            raise BadInput(f"--extractor {recipe.extractor}: must return a Template of the image's size")
-        template = _within(template, inside)
-        write_template(files["templates"], template, recipe.template_format)
-        drawn = encode_image(minutiae_map(template), ".png", recipe.target_ppi, note)
-        write_atomically(files["maps"], drawn)
-    if recipe.background == "white":
+            content["templates"] = encode(template)
+        except BadInput as error:
+            raise Unusable(f"its template cannot be written as {options.template_format} ({error})") from None
+        content["maps"] = encode_image(minutiae_map(template), ".png", options.target_ppi, note)
+    if options.background == "white":
         window = _on_white(window, inside)
-    write_atomically(files["images"], encode_image(window, ".png", recipe.target_ppi, note))
-    return None
+    content["images"] = encode_image(window, ".png", options.target_ppi, note)
+    return content
 
 
-def _at_target(task: Task, recipe: Recipe) -> NDArray[np.uint8]:
-    """The raw image in grey at the recipe's resolution."""
-    image = grey(decode(StoredFile(task.source).read(), task.source).image, recipe.invert)
+def _extracted(window: NDArray[np.uint8], options: PrepareOptions) -> Template:
+    extract = load_extractor(options.extractor)
+    assert extract
+    try:
+        template = extract(window, options.target_ppi)
+    except Exception as error:  # anybody's code
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Unusable(f"its minutiae could not be extracted ({reason})") from None
+    if not isinstance(template, Template) or (template.width, template.height) != options.size:
+        raise BadInput(f"--extractor {options.extractor}: must return a Template of the image's size")
+    return template
+
+
+def _at_target(task: Task, options: PrepareOptions) -> NDArray[np.uint8]:
+    """The raw image in gray at the target resolution."""
+    try:
+        content = StoredFile(task.source).read()
+        image = gray(decode(content, task.source).image, options.invert)
+    except BadInput as error:  # it was readable when it was checked
+        raise Unusable(str(error).removeprefix(f"{task.source}: ")) from None
     width, height = (
-        max(1, round(length * recipe.target_ppi / ppi))
+        max(1, round(length * options.target_ppi / ppi))
         for length, ppi in zip(image.size, task.raw.ppi, strict=True)
     )
-    if recipe.resample and (width, height) != image.size:
+    if options.resample and (width, height) != image.size:
+        if width * height > MAX_PIXELS:
+            most = f"more than {MAX_PIXELS >> 20} Mi"
+            raise Unusable(f"would have {width} x {height} pixels at {options.target_ppi} ppi, {most}")
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)
 

@@ -1,6 +1,7 @@
 """The raw files: each one checked by itself, then all of them together."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,16 +15,64 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.images import Scan
 
 from ..image_io import PLAUSIBLE, TOLERANCE, decode, shown_ppi
-from ..splits import FingerRule, held_out
-from ..storage import StoredFile
+from ..splits import FingerRule, fingers_that_share_images, held_out
+from ..storage import IMAGE_SUFFIXES, StoredFile, find_files
 
 TRAIN, TEST = "train", "test"
+_READ_NAMES = "PNG, TIFF, BMP, JPEG, JPEG 2000, PGM, WebP, GIF or WSQ"
+_START = 160  # bytes that tell a file's format
+_READ = (
+    *(b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"\xff\xa0\xff"),
+    *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),  # JPEG 2000: in its file format, and bare
+)
+_WEBP = re.compile(rb"RIFF.{4}WEBP", re.DOTALL)
+_PNM = re.compile(rb"P[1-6]\s+(?:#.*\s+)*\d+\s+\d+\s")
+# HEIF and AVIF, DICOM, Photoshop, PostScript, JPEG XL, JPEG-LS, ISO/IEC 19794-4 records, ANSI/NIST-ITL files
+_NOT_READ = re.compile(
+    rb"\A(?:.{4}ftyp(?:hei|hev|mif|msf|avi)|.{128}DICM|8BPS|%!PS|\xff\x0a|\0\0\0\x0cJXL |\xff\xd8\xff\xf7"
+    rb"|FIR\0|1\.0?01:)",
+    re.DOTALL,
+)
+_IMAGES_NOT_READ = {
+    *(
+        ".heic",
+        ".heif",
+        ".avif",
+        ".jxl",
+        ".jls",
+        ".jxr",
+        ".psd",
+        ".ps",
+        ".eps",
+        ".pdf",
+        ".svg",
+        ".dcm",
+        ".dicom",
+    ),
+    *(
+        ".tga",
+        ".pcx",
+        ".ras",
+        ".sgi",
+        ".xbm",
+        ".xpm",
+        ".ico",
+        ".exr",
+        ".hdr",
+        ".dib",
+        ".pam",
+        ".pfm",
+        ".wmf",
+        ".emf",
+    ),
+    *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raw", ".eft", ".ebts", ".an2", ".nist", ".nst", ".fir"),
+}
 LONGEST_NAME = 200  # bytes without extension: file systems take 255, files that are being written need more
 _COLOURLESS = 16  # levels that the channels of a grey image may differ by, as JPEG makes them
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PrepareOptions:
     """What makes a prepared data set, beside its raw files."""
 
     size: tuple[int, int]  # (width, height) in pixels
@@ -64,7 +113,7 @@ class Plan:
     findings: dict[str, Any]  # for the report
 
 
-def check(recipe: Recipe, path: Path) -> Raw | str:
+def check(options: PrepareOptions, path: Path) -> Raw | str:
     """Read a raw file; the reason if it cannot be used."""
     if not is_text(str(path)):
         return "its name is no UTF-8 text of one line; rename it"
@@ -76,23 +125,28 @@ def check(recipe: Recipe, path: Path) -> Raw | str:
     except BadInput as error:
         return str(error).removeprefix(f"{path}: ").removesuffix("; repair or remove it")
     try:
-        ppi = _resolution(scan, recipe)
+        ppi = _resolution(scan, options)
     except ValueError as error:
         return str(error)
     colour = _is_coloured(scan.image)
-    if colour and recipe.colour == "refuse":
+    if colour and options.colour == "refuse":
         return "in colour; --colour grey converts it"
     image = scan.image
     pixels = hashlib.blake2b(f"{image.mode}{image.size}".encode() + image.tobytes(), digest_size=16)
     return Raw(hashlib.sha256(content).hexdigest(), pixels.hexdigest(), ppi, colour)
 
 
-def plan(folder: Path, checked: dict[Path, Raw | str], fingers: dict[Path, str], recipe: Recipe) -> Plan:
+def plan(
+    folder: Path, checked: dict[Path, Raw | str], fingers: dict[Path, str], options: PrepareOptions
+) -> Plan:
     """Decide what is kept: of files with the same name or the same pixels the first, in order of path."""
     kept: dict[str, tuple[Path, Raw]] = {}
     skipped: dict[Path, str] = {}
     first: dict[str, Path] = {}  # by pixels
     same: dict[Path, list[Path]] = {}
+    for path in [each for each in checked if each not in fingers]:
+        skipped[path] = f"--finger-pattern {options.finger_pattern} is not found in its name"
+    checked = {path: raw for path, raw in checked.items() if path in fingers}
     for path, raw in sorted(checked.items()):
         key = key_of(path, folder)
         if isinstance(raw, str):
@@ -108,12 +162,18 @@ def plan(folder: Path, checked: dict[Path, Raw | str], fingers: dict[Path, str],
     by_key = {key: fingers[path] for key, (path, _) in kept.items()}
     parts = dict.fromkeys(kept, "")
     # Fingers that an image joins go to the same side, whatever their names say.
-    joined = _joined({fingers[path] for path in group} for group in same.values())
+    shared = ({fingers[path] for path in group} for group in same.values())
+    joined = _joined([*shared, *fingers_that_share_images(by_key.values())])
     split_by = {key: joined.get(finger, finger) for key, finger in by_key.items()}
-    if recipe.test_fraction and len(set(split_by.values())) > 1:
-        apart = held_out(split_by.values(), recipe.test_fraction)
+    if options.test_fraction and len(set(split_by.values())) > 1:
+        apart = held_out(split_by.values(), options.test_fraction)
         parts = {key: TEST if finger in apart else TRAIN for key, finger in split_by.items()}
     return Plan(kept, skipped, by_key, parts, _findings(folder, checked, fingers, same))
+
+
+def printable(name: str) -> str:
+    """A file's name as reports and messages hold it: itself if it is text, else in ASCII with escapes."""
+    return name if is_text(name) and name.isprintable() else ascii(name)
 
 
 def is_text(name: str) -> bool:
@@ -121,35 +181,90 @@ def is_text(name: str) -> bool:
     return len(name.splitlines()) == 1 and name.encode(errors="ignore").decode() == name
 
 
+def other_files(folder: Path) -> tuple[list[Path], dict[Path, str], Counter[str]]:
+    """The files below a raw folder whose names are not those of images that are read.
+
+    Returns:
+        Those whose content is an image that is read all the same; those that are images of another format,
+        with the reason to skip them; and how many others there are, by extension.
+    """
+    images: list[Path] = []
+    skipped: dict[Path, str] = {}
+    others: Counter[str] = Counter()
+    for path in find_files(folder):
+        suffix = path.suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            continue
+        try:
+            with path.open("rb") as file:
+                start = file.read(_START)
+        except OSError as error:
+            skipped[path] = f"cannot be read ({error.strerror})"
+            continue
+        if any(start.startswith(each) for each in _READ) or _WEBP.match(start) or _PNM.match(start):
+            images.append(path)
+        elif suffix in _IMAGES_NOT_READ or _NOT_READ.search(start):
+            skipped[path] = f"an image format that is not read; convert it to one of {_READ_NAMES}"
+        else:
+            others[suffix] += 1
+    return images, skipped, others
+
+
 def key_of(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def fingers_of(paths: Sequence[Path], folder: Path, pattern: str | None) -> dict[Path, str]:
-    """The finger of every raw file, by its name."""
-    return dict(zip(paths, FingerRule(pattern).fingers(key_of(path, folder) for path in paths), strict=True))
+    """The finger of every raw file, by its name.
+
+    A name that states none is a finger of its own; where a pattern was given, the file is left out.
+
+    Raises:
+        BadInput: If a pattern was given that no name has in it.
+    """
+    rule = FingerRule(pattern)
+    keys = {path: key_of(path, folder) for path in paths}
+    fingers = {path: rule.finger(key) for path, key in keys.items()}
+    if pattern is None:
+        return {path: keys[path] if finger is None else finger for path, finger in fingers.items()}
+    if not any(fingers.values()):
+        raise BadInput(
+            f"--finger-pattern {pattern}: is not found in '{keys[paths[0]]}' nor in any other name"
+        )
+    return {path: finger for path, finger in fingers.items() if finger is not None}
 
 
-def grey(image: Image.Image, invert: bool) -> Image.Image:
+def refuse_nameless(paths: Sequence[Path], folder: Path) -> None:
+    """BadInput, for a split by finger, if the names of some files tell no finger."""
+    nameless = [path for path in paths if FingerRule().finger(key_of(path, folder)) is None]
+    if nameless:
+        raise BadInput(
+            f"--test-fraction: the names of {len(nameless)} of {len(paths)} files, such as "
+            f"{printable(nameless[0].relative_to(folder).as_posix())}, tell no finger, so that images of one "
+            "finger could land on both sides; give --finger-pattern ('.+' if each file is another finger)"
+        )
+
+
+def gray(image: Image.Image, invert: bool) -> Image.Image:
     """As dark ridges on a light ground."""
     image = image.convert("L")
     return image.point(lambda level: 255 - level) if invert else image
 
 
-def _resolution(scan: Scan, recipe: Recipe) -> tuple[float, float]:
+def _resolution(scan: Scan, options: PrepareOptions) -> tuple[float, float]:
     """Pixels per inch along x and y; ValueError if they are not known or not usable."""
-    told = None if recipe.ignore_file_ppi else scan.ppi
+    told = None if options.ignore_file_ppi else scan.ppi
     if told is None:
-        if recipe.ppi is None:
+        if options.ppi is None:
             raise ValueError("tells no resolution; --ppi N says that of such files")
-        told = recipe.ppi, recipe.ppi
+        told = options.ppi, options.ppi
     shown = shown_ppi(told)
     if not all(PLAUSIBLE[0] <= each <= PLAUSIBLE[1] for each in told):
         raise ValueError(f"has {shown} ppi, which no fingerprint has; --ppi N --ignore-file-ppi overrides it")
-    if not recipe.resample and any(
-        abs(each - recipe.target_ppi) > TOLERANCE * recipe.target_ppi for each in told
+    if not options.resample and any(
+        abs(each - options.target_ppi) > TOLERANCE * options.target_ppi for each in told
     ):
-        raise ValueError(f"has {shown} ppi instead of {recipe.target_ppi}; --resample converts it")
+        raise ValueError(f"has {shown} ppi instead of {options.target_ppi}; --resample converts it")
     return told
 
 

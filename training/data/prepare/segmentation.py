@@ -21,7 +21,11 @@ _SHORTEST = 64  # side of an image in pixels
 _GAP, _SPUR = 24, 12  # a gap so wide is closed; what sticks out so thin is cut off
 
 
-class NoPrint(ValueError):
+class Unusable(Exception):
+    """A raw file that cannot be used; the message is the reason."""
+
+
+class NoPrint(Unusable):
     """A scan without a fingerprint; the message says what is there instead."""
 
 
