@@ -3,13 +3,17 @@
 import argparse
 import os
 import pickle
+import struct
+import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import (
     GeneratorCheckpoint,
@@ -122,6 +126,77 @@ def test_weights_saved_inside_a_wrapper(tmp_path, synfing, reconstruction, gener
     state = {f"module.{key}": value for key, value in reconstruction["state_dict"].items()}
     torch.save(reconstruction | {"state_dict": state}, tmp_path / "e.pt")
     assert same_image(load_reconstruction(tmp_path / "e.pt").decoder, generator)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_weights_of_a_compiled_network(tmp_path, synfing, generator, prefix):
+    synfing["g_ema"] = {prefix + key: tensor for key, tensor in synfing["g_ema"].items()}
+    torch.save(synfing, tmp_path / "g.pt")
+    assert same_image(load_generator(tmp_path / "g.pt").g_ema, generator)
+
+
+def test_noise_buffers_that_are_missing_are_those_of_seed_0(tmp_path, synfing, reconstruction, generator):
+    for part in ("g", "g_ema"):
+        synfing[part] = {key: each for key, each in synfing[part].items() if not key.startswith("noises.")}
+    torch.save(synfing, tmp_path / "g.pt")
+    loaded = load_generator(tmp_path / "g.pt")
+    drawn = seeds.noise(0, generator.noise_shapes())
+    for buffer, expected in zip(loaded.g_ema.stored_noise(), drawn, strict=True):
+        assert np.array_equal(buffer.numpy(), expected)
+    assert same_image(loaded.g_ema, load_generator(tmp_path / "g.pt").g_ema)
+    generator.load_state_dict(loaded.g)  # as who goes on training does
+    torch.save(
+        {"state_dict": {k: v for k, v in reconstruction["state_dict"].items() if "noises." not in k}},
+        tmp_path / "r.pt",
+    )
+    decoder = load_reconstruction(tmp_path / "r.pt").decoder
+    assert np.array_equal(decoder.stored_noise()[3].numpy(), drawn[3])
+
+
+@pytest.mark.parametrize("empty", [{}, None, "absent"])
+def test_parts_that_hold_nothing(tmp_path, synfing, generator, empty):
+    for part in ("g", "d", "g_optim", "d_optim"):
+        synfing[part] = empty
+        if empty == "absent":
+            del synfing[part]
+    torch.save(synfing, tmp_path / "g.pt")
+    loaded = load_generator(tmp_path / "g.pt")
+    assert same_image(loaded.g_ema, generator)
+    assert (loaded.g, loaded.d, loaded.g_optim, loaded.d_optim) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("zip_format", [True, False])
+def test_plain_values_of_numpy_and_pathlib(tmp_path, synfing, generator, zip_format):
+    array = np.arange(6, dtype=">f4").reshape(2, 3, order="F")
+    synfing["args"] = argparse.Namespace(
+        lr=np.float32(0.5),
+        steps=np.int64(7),
+        big=np.array(2.5, ">f8")[()],
+        yes=np.bool_(True),
+        path=Path("a/b"),
+        windows=PureWindowsPath("c"),
+        table=array,
+        nested=[{"deep": (np.float64(0.1), None)}],
+    )
+    synfing["ada_aug_p"] = np.float64(0.2)
+    synfing["latent_avg"] = np.arange(8, dtype=np.float32)
+    torch.save(synfing, tmp_path / "g.pt", _use_new_zipfile_serialization=zip_format)
+    loaded = load_generator(tmp_path / "g.pt")
+    assert same_image(loaded.g_ema, generator) and loaded.ada_p == 0.2
+    assert torch.equal(loaded.latent_avg, torch.arange(8.0))
+    config = dict(loaded.config)
+    assert np.array_equal(config.pop("table").numpy(), array)
+    expected = {"lr": 0.5, "steps": 7, "big": 2.5, "yes": True, "path": "a/b", "windows": "c"}
+    assert config == expected | {"nested": [{"deep": (0.1, None)}]}
+    assert all(type(config[key]) is type(value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize("value", [np.array([object()]), np.array(["text"]), np.datetime64("2026-01-01")])
+def test_other_values_of_numpy_are_refused(tmp_path, synfing, value):
+    synfing["args"] = argparse.Namespace(value=value)
+    torch.save(synfing, tmp_path / "g.pt")
+    with pytest.raises(BadInput, match=r"g\.pt: "):
+        load_generator(tmp_path / "g.pt")
 
 
 def test_buffers_saved_as_parameters(tmp_path, generator):
@@ -296,6 +371,53 @@ def test_truncated_file(tmp_path, synfing, kept, zip_format):
 def test_another_kind_of_file(tmp_path, content):
     (tmp_path / "g.pt").write_bytes(content)
     assert "no PyTorch checkpoint" in refusal(tmp_path / "g.pt")
+
+
+def test_kinds_of_files_that_are_named(tmp_path):
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    safetensors = len(header).to_bytes(8, "little") + header + bytes(4)
+    (tmp_path / "model.safetensors").write_bytes(safetensors)
+    with pytest.raises(BadInput, match="is a safetensors file; load it with"):
+        load_checkpoint(tmp_path / "model.safetensors")
+    for module in (b"torch_utils.persistence", b"dnnlib.tflib.network"):
+        pickled = b"\x80\x04\x95" + bytes(8) + b"}\x8c" + bytes([len(module)]) + module + b"\x94."
+        (tmp_path / "network.pkl").write_bytes(pickled)
+        with pytest.raises(BadInput, match=r"is a pickle of NVIDIA's StyleGAN code \(NVlabs\).*convert it"):
+            load_checkpoint(tmp_path / "network.pkl")
+
+
+def test_a_flipped_bit_in_a_weight_is_found(tmp_path, synfing):
+    torch.save(synfing, tmp_path / "g.pt")
+    content = bytearray((tmp_path / "g.pt").read_bytes())
+    with zipfile.ZipFile(tmp_path / "g.pt") as archive:
+        member = archive.getinfo("g/data/5")
+    start = member.header_offset
+    name, extra = struct.unpack("<HH", content[start + 26 : start + 30])  # lengths, before the values
+    content[start + 30 + name + extra] ^= 1
+    (tmp_path / "g.pt").write_bytes(content)
+    with pytest.raises(BadInput, match=r"g\.pt: is damaged \(g/data/5 does not fit its checksum\)"):
+        load_generator(tmp_path / "g.pt")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"a": b"bytes"},
+        {"a": float("nan")},
+        {"a": "\ud800"},
+        {("a", 1): 2},
+        {"a": torch.ones(1)},
+        {"a": "x" * 2**21},
+    ],
+    ids=["bytes", "nan", "surrogate", "tuple", "tensor", "large"],
+)
+def test_odd_configurations_are_refused_when_they_are_read(tmp_path, generator, config):
+    save_generator(tmp_path / "g.pt", g_ema=generator)
+    content = torch.load(tmp_path / "g.pt", weights_only=False)
+    content["fingergen"]["config"] = {"a": config}
+    torch.save(content, tmp_path / "g.pt")
+    with pytest.raises(BadInput, match=r"g\.pt: fingergen\.config: "):
+        load_generator(tmp_path / "g.pt")
 
 
 def test_missing_file_and_folder(tmp_path):

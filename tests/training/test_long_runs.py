@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import load_generator
-from fingergen.training.checkpoints.manager import States, is_whole
+from fingergen.training.checkpoints.files import damaged_member
+from fingergen.training.checkpoints.manager import States
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
 from fingergen.training.trainers.run_dir import Interruption, Run
 from fingergen.training.trainers.training_loop import train
@@ -118,7 +119,7 @@ def test_killed_at_random_it_ends_bit_equal(uninterrupted: Path, tmp_path: Path)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         killed_at.append(newest(out))
-        assert is_whole(out / "state.pt")
+        assert damaged_member(out / "state.pt") is None
     assert len(set(killed_at)) > 2 and killed_at[-2] < newest(uninterrupted), (
         "the run ended before it could be killed"
     )
@@ -168,12 +169,12 @@ def test_damage_is_seen(harm: str, uninterrupted: Path, tmp_path: Path):
     content = bytearray((uninterrupted / "state.pt").read_bytes())
     path = tmp_path / "state.pt"
     path.write_bytes(content)
-    assert is_whole(path)
+    assert damaged_member(path) is None
     content[len(content) // 2] ^= 1
     path.unlink()
     if harm != "missing":
         path.write_bytes({"cut": content[:-100], "bit": content, "empty": b""}[harm])
-    assert not is_whole(path)
+    assert damaged_member(path) is not None
 
 
 def test_a_damaged_state_falls_back_to_the_one_before(

@@ -1,6 +1,7 @@
 """What our own files say beyond the weights: plain values under one key."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from fingergen.runtime.errors import BadInput
 
 KEY = "fingergen"  # only our files have it
 FORMAT_VERSION = 1
+DESCRIPTION_BYTES = 2**20
 PUBLISHED_PPI = 250.0  # SynFing's 256 px images, which it resizes to 512 px of 500 ppi
 PUBLISHED_SIZE = 256  # of these images, and of the maps that the published encoder reads
 
@@ -33,6 +35,18 @@ class Description:
         return plain
 
 
+def check_plain(where: str, value: object) -> None:
+    """`BadInput` where `value` cannot go into a bundle's manifest: before an export's work, not after."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadInput(f"{where}: holds text that is no Unicode (a lone surrogate)") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadInput(f"{where}: holds what JSON cannot: {error}") from None
+    if len(text) > DESCRIPTION_BYTES:
+        raise BadInput(f"{where}: {len(text)} bytes as JSON; at most {DESCRIPTION_BYTES}")
+
+
 def read_description(path: Path, content: Mapping[str, Any]) -> Description | None:
     """The description in the checkpoint `content`; None for a foreign file, `BadInput` for a damaged one."""
     if KEY not in content:
@@ -47,6 +61,10 @@ def read_description(path: Path, content: Mapping[str, Any]) -> Description | No
     for name, kind in (("networks", dict), ("images_seen", int), ("config", dict)):
         if not isinstance(plain.get(name), kind):
             raise BadInput(f"{path}: '{KEY}.{name}' is missing or no {kind.__name__}")
+    if isinstance(plain["images_seen"], bool) or not 0 <= plain["images_seen"] < 2**63:
+        raise BadInput(f"{path}: '{KEY}.images_seen': {plain['images_seen']}; must be a count of images")
+    for name in ("networks", "config"):
+        check_plain(f"{path}: {KEY}.{name}", plain[name])
     return Description(plain["networks"], plain["images_seen"], plain["config"])
 
 
@@ -56,6 +74,6 @@ def mapping_rate(path: Path, description: Description | None, network: str) -> d
         return {}
     architecture = description.networks.get(network)
     rate = architecture.get("lr_mlp") if isinstance(architecture, dict) else None
-    if not isinstance(rate, float):
-        raise BadInput(f"{path}: '{KEY}.networks.{network}.lr_mlp' is missing or no number")
+    if not isinstance(rate, float) or not 0 < rate < math.inf:
+        raise BadInput(f"{path}: '{KEY}.networks.{network}.lr_mlp' is missing or no positive number")
     return {"lr_mlp": rate}

@@ -24,6 +24,7 @@ from .shapes import (
     average_latent,
     build,
     check,
+    complete,
     discriminator_architecture,
     generator_architecture,
 )
@@ -60,11 +61,10 @@ def generator_checkpoint(path: Path, content: Mapping[str, Any]) -> GeneratorChe
         ada_p=_number(path, content, "ada_aug_p"),
         extra=optional_dict(path, content, "extra") or {},
     )
-    if content.get("g") is not None:
+    if not is_empty(content.get("g")):
         g = StateDict(f"{path}: g", content["g"])
-        check(Generator, architecture, g)
-        checkpoint.g = g.tensors
-    if content.get("d") is not None:
+        checkpoint.g = complete(check(Generator, architecture, g), g)
+    if not is_empty(content.get("d")):
         d = StateDict(f"{path}: d", content["d"])
         check(Discriminator, discriminator_architecture(d), d)
         checkpoint.d = d.tensors
@@ -115,6 +115,11 @@ def save_generator(
     content["extra"] = dict(extra or {})
     content[KEY] = Description(networks, images_seen, dict(config or {})).to_plain()
     write(Path(path), content)
+
+
+def is_empty(value: object) -> bool:
+    """Whether a part of a checkpoint holds nothing: some files keep the key without its tensors."""
+    return value is None or (isinstance(value, Mapping) and not value)
 
 
 def _number(path: Path, content: Mapping[str, Any], key: str) -> float | None:

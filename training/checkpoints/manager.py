@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +15,7 @@ from fingergen.runtime.files import write_atomically
 
 from .. import distributed
 from ..options import setting
+from .files import damaged_member
 
 STATE = "state.pt"  # the newest
 BEST = "best.pt"
@@ -71,7 +71,7 @@ class States:
         present = [path for path in (self.folder / STATE, *numbered) if path.exists()]
         damaged: list[Path] = []
         for path in present:
-            if is_whole(path):
+            if damaged_member(path) is None:
                 if damaged and distributed.is_main():
                     names = ", ".join(map(str, damaged))
                     tqdm.write(f"{names}: damaged; continuing from {path}", file=sys.stderr)
@@ -111,15 +111,6 @@ class States:
             for name in (".state*.pt.*", ".best.*", ".metrics.jsonl.*"):
                 for path in folder.glob(name):
                     path.unlink()
-
-
-def is_whole(path: Path) -> bool:
-    """Whether every byte of a PyTorch file is as it was written, by the checksums of its ZIP container."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            return file.testzip() is None
-    except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return False
 
 
 def link(path: Path, target: Path) -> None:

@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
 
 from ..networks import Generator
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)
-WRAPPER = "module."
+NOISE = "noises."  # before the names of a generator's noise buffers
+WRAPPERS = ("module.", "_orig_mod.")  # of (Distributed)DataParallel and of torch.compile
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -27,11 +29,13 @@ class StateDict:
         for key, value in tensors.items():
             if not (isinstance(key, str) and isinstance(value, Tensor) and _is_plain(value)):
                 raise BadInput(f"{where}: {key!r} is no plain tensor")
-        # Networks saved while wrapped by (Distributed)DataParallel have WRAPPER before every key.
-        wrapped = bool(tensors) and all(key.startswith(WRAPPER) for key in tensors)
-        self.tensors: Mapping[str, Tensor] = {
-            key.removeprefix(WRAPPER) if wrapped else key: value.detach() for key, value in tensors.items()
-        }
+        self.tensors: Mapping[str, Tensor] = {key: value.detach() for key, value in tensors.items()}
+        # Networks saved while wrapped, more than once perhaps, have the wrappers' names before every key.
+        while wrapper := next((each for each in WRAPPERS if self._all_start_with(each)), None):
+            self.tensors = {key.removeprefix(wrapper): tensor for key, tensor in self.tensors.items()}
+
+    def _all_start_with(self, prefix: str) -> bool:
+        return bool(self.tensors) and all(key.startswith(prefix) for key in self.tensors)
 
     def part(self, prefix: str) -> "StateDict":
         """The keys that start with `prefix`, without it."""
@@ -128,14 +132,18 @@ def encoder_architecture(state: StateDict, style_dim: int) -> dict[str, Any]:
 
 
 def check(network: type[Network], architecture: Mapping[str, Any], state: StateDict) -> Network:
-    """`network` of this architecture, without weights; `BadInput` if `state` does not fit it."""
+    """`network` of this architecture, without weights; `BadInput` if `state` does not fit it.
+
+    A generator's noise buffers may be missing, if all are: see `complete`.
+    """
     try:
         with torch.device("meta"):
             module = network(**architecture)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise BadInput(f"{state.where}: is no {network.__name__}: {error}") from error
     expected = module.state_dict()
-    if missing := [key for key in expected if key not in state.tensors]:
+    optional = () if any(key.startswith(NOISE) for key in state.tensors) else (NOISE,)
+    if missing := [key for key in expected if key not in state.tensors and not key.startswith(optional)]:
         raise BadInput(f"{state.where}: lacks the key '{missing[0]}'{_and_more(missing)}")
     if unexpected := [key for key in state.tensors if key not in expected]:
         raise BadInput(
@@ -150,10 +158,22 @@ def check(network: type[Network], architecture: Mapping[str, Any], state: StateD
     return module
 
 
+def complete(module: nn.Module, state: StateDict) -> Mapping[str, Tensor]:
+    """The tensors of `state`, which `module` was checked with; where it has no noise, that of seed 0.
+
+    Files that rosinality's code loads with `strict=False` have none. Drawn, they are the same at every
+    reading.
+    """
+    missing = {key: own for key, own in module.state_dict().items() if key not in state.tensors}
+    drawn = seeds.noise(0, [tuple(own.shape) for own in missing.values()])
+    return dict(state.tensors) | dict(zip(missing, map(torch.from_numpy, drawn), strict=True))
+
+
 def build(network: type[Network], architecture: Mapping[str, Any], state: StateDict) -> Network:
     """`network` with the weights of `state`, float32, in evaluation mode."""
     module = check(network, architecture, state)
-    tensors = {key: state.tensors[key].to(own.dtype, copy=True) for key, own in module.state_dict().items()}
+    found = complete(module, state)
+    tensors = {key: found[key].to(own.dtype, copy=True) for key, own in module.state_dict().items()}
     module.load_state_dict(tensors, assign=True)
     return module.eval()
 
