@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# Not the pages that `benchmarks.gpu.check` wrote: they record what a tree was once.
+# Not the pages that `fg-bench gpu` wrote: they record what a tree was once.
 DOCUMENTS = [
     *ROOT.glob("*.md"),
     *(p for p in (ROOT / "docs").glob("*.md") if not p.name.startswith("gpu_result")),

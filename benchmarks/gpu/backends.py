@@ -16,17 +16,16 @@ from fingergen.runtime.model import Model, open_bundle
 
 from ..speed.executors import CPU, Entry, OurBackend, choose
 from ..speed.measure import Plan, Result, measure
-from ..speed.workload import Job, Runner
+from ..speed.workload import Runner, Workload
 from . import models
-from .page import Check, Item
-from .sections import guarded
+from .page import Check, Item, guarded
 from .settings import Deadline, Settings
 
 if TYPE_CHECKING:
     from fingergen.runtime.backends.ort.library import onnxruntime
 
     from .profiles import Spent
-    from .ways import Task
+    from .variants import DeviceWorkload
 
 PSNR_DB = {"fp32": 60.0, "fp16": 50.0, "bf16": 30.0}
 """Least agreement with the CPU's float32 images, and of an image with itself in another batch."""
@@ -48,7 +47,7 @@ def run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
     """The networks in float32 and float16, and the packaged demo."""
     for name in settings.networks:
         yield from guarded(f"backends, {name} model", _network, settings, name, deadline)
-    demo = Job(open_bundle(None))
+    demo = Workload(open_bundle(None))
     yield from guarded(
         "backends, packaged demo", backend_checks, demo, NAMES[:2], settings, deadline.left / 2
     )
@@ -56,38 +55,40 @@ def run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
 
 def _network(settings: Settings, name: str, deadline: Deadline) -> Iterator[Item]:
     seconds = deadline.left / (len(settings.networks) + 1)
-    job = models.job(settings, name)
-    yield from backend_checks(job, NAMES, settings, seconds)
+    workload = models.workload(settings, name)
+    yield from backend_checks(workload, NAMES, settings, seconds)
     if deadline.left > seconds:
         yield from guarded(f"copies, {name} model", copy_checks, settings, name)
 
 
-def backend_checks(job: Job, names: Sequence[str], settings: Settings, seconds: float) -> Iterator[Check]:
+def backend_checks(
+    workload: Workload, names: Sequence[str], settings: Settings, seconds: float
+) -> Iterator[Check]:
     """The backends of `names` that can run: their images against those of the CPU in float32, which is the
     first of `names`, and their speed."""
-    found, left_out = choose(job, names, list(PSNR_DB))
-    about = job.bundle.manifest.name
-    entries = [entry for entry in found if entry.contender.name == CPU and entry.precision == "fp32"]
+    found, left_out = choose(workload, names, list(PSNR_DB))
+    about = workload.bundle.manifest.name
+    entries = [entry for entry in found if entry.executor.name == CPU and entry.precision == "fp32"]
     for entry in found:
-        if entry.contender.name == CPU:
+        if entry.executor.name == CPU:
             continue
-        what = f"{entry.contender.name}, {entry.precision}, {about}"
+        what = f"{entry.executor.name}, {entry.precision}, {about}"
         try:
-            runner = entry.contender.open_runner(job, entry.precision, usable_cores())
+            runner = entry.executor.open_runner(workload, entry.precision, usable_cores())
             try:
-                images = runner.run(job.inputs(max(settings.batches)))
+                images = runner.run(workload.inputs(max(settings.batches)))
                 if not np.isfinite(images).all():
                     raise ValueError("gives values that are not finite")
                 entries.append(entry)
-                if isinstance(entry.contender, OurBackend):
-                    yield batches_check(job, entry, runner, settings.largest_batch)
-                    yield pixel_check(job, entry)
+                if isinstance(entry.executor, OurBackend):
+                    yield batches_check(workload, entry, runner, settings.largest_batch)
+                    yield pixel_check(workload, entry)
             finally:
                 runner.close()
         except Exception as error:  # whatever it is, the others are still to be checked
             yield Check(what, f"{type(error).__name__}: {error}", False)
     plan = Plan(settings.batches, [usable_cores()], settings.rounds, seconds / 2, warm_up=2)
-    results, _ = measure(job, entries, plan)
+    results, _ = measure(workload, entries, plan)
     for result in results:
         yield backend_check(result, about)
     for name, reason in left_out.items():
@@ -95,9 +96,9 @@ def backend_checks(job: Job, names: Sequence[str], settings: Settings, seconds: 
             yield Check(f"{name}, {about}", reason, None)
 
 
-def batches_check(job: Job, entry: Entry, runner: Runner, largest: int) -> Check:
+def batches_check(workload: Workload, entry: Entry, runner: Runner, largest: int) -> Check:
     """Whether a seed gives its image in batches of every size; of the largest difference there is."""
-    inputs = job.inputs(largest)
+    inputs = workload.inputs(largest)
     together = runner.run(inputs)
     difference = 0.0
     worst = np.inf
@@ -110,7 +111,9 @@ def batches_check(job: Job, entry: Entry, runner: Runner, largest: int) -> Check
             difference = max(difference, float(apart.max()))
             power = float(np.square(apart, dtype=np.float64).mean())
             worst = min(worst, 10 * np.log10(4 / power) if power else np.inf)
-    what = f"{entry.contender.name}, {entry.precision}, {job.bundle.manifest.name}, seeds in other batches"
+    what = (
+        f"{entry.executor.name}, {entry.precision}, {workload.bundle.manifest.name}, seeds in other batches"
+    )
     about = f"batches of {', '.join(map(str, sizes))} and {largest}"
     if difference == 0:
         return Check(what, f"{about}: equal to the bit", True)
@@ -121,17 +124,17 @@ def batches_check(job: Job, entry: Entry, runner: Runner, largest: int) -> Check
     return Check(what, result, bool(worst >= least))
 
 
-def pixel_check(job: Job, entry: Entry) -> Check:
+def pixel_check(workload: Workload, entry: Entry) -> Check:
     """A backend's images in 256 levels, made on the device, against what the host makes of float32 ones."""
-    opened = open_backend(entry.contender.name, job.bundle, precision=cast(Precision, entry.precision))
-    with Model(job.bundle, opened) as model:
-        w = model.styles(model.map(job.inputs(PIXEL_CHECK_BATCH)))
+    opened = open_backend(entry.executor.name, workload.bundle, precision=cast(Precision, entry.precision))
+    with Model(workload.bundle, opened) as model:
+        w = model.styles(model.map(workload.inputs(PIXEL_CHECK_BATCH)))
         noise = model.noise_buffers("const", None, len(w))
         difference = np.abs(opened.render(w, noise).astype(int) - to_levels(opened.synthesize(w, noise)))
     result = (
         f"{(difference > 0).mean():.2%} of the pixels differ, by {difference.max()} of 256 levels at most"
     )
-    what = f"{entry.contender.name}, {entry.precision}, {job.bundle.manifest.name}, pixels"
+    what = f"{entry.executor.name}, {entry.precision}, {workload.bundle.manifest.name}, pixels"
     return Check(what, result, bool(difference.max() <= LEVELS[entry.precision]))
 
 
@@ -142,14 +145,14 @@ def backend_check(result: Result, about: str) -> Check:
         f"{result.images_per_second:.1f} images/s, p50 {latency.p50:.2f} ms, p95 {latency.p95:.2f} ms,"
         f" p99 {latency.p99:.2f} ms, {result.relative_speed:.2f} x the CPU"
     )
-    what = f"{setting.contender}, {setting.precision}, {about}, batch {setting.batch}"
+    what = f"{setting.executor}, {setting.precision}, {about}, batch {setting.batch}"
     if result.max_abs_error is None:
         return Check(what, f"{figures}; random weights, not compared", True)
     psnr = result.psnr_db
     agreement = (
         "equal images" if psnr is None else f"PSNR {psnr:.1f} dB, max error {result.max_abs_error:.1e}"
     )
-    tf32 = setting.contender in TF32 and setting.precision == "fp32"
+    tf32 = setting.executor in TF32 and setting.precision == "fp32"
     least = PSNR_DB["fp16" if tf32 else setting.precision]
     return Check(what, f"{figures}; {agreement}", psnr is None or psnr >= least)
 
@@ -159,18 +162,18 @@ def copy_checks(settings: Settings, name: str) -> Iterator[Item]:
     outputs are on the device: nothing should be."""
     # Here, for they import PyTorch, and the other checks do without.
     from .profiles import profile_calls
-    from .ways import CannotRun, Task, onnxruntime_way
+    from .variants import CannotRun, DeviceWorkload, onnxruntime_variant
 
-    task = Task(models.job(settings, name), settings.device)
+    target = DeviceWorkload(models.workload(settings, name), settings.device)
     for ours in (True, False):
         what = f"ONNX Runtime, {'our' if ours else 'standard'} ops, {name} model"
         try:
-            bound = onnxruntime_way(ours, False, task, 1)
+            bound = onnxruntime_variant(ours, False, target, 1)
         except CannotRun as error:
             yield Check(f"copies, {what}", str(error), None)
             continue
         yield copies_check(f"copies around a call, {what}", profile_calls(bound.run, settings.device))
-        yield _copying_nodes(task, ours, what)
+        yield _copying_nodes(target, ours, what)
 
 
 def copies_check(what: str, spent: Spent) -> Check:
@@ -181,10 +184,10 @@ def copies_check(what: str, spent: Spent) -> Check:
     return Check(what, f"{said or 'none'}, with everything bound on the device", not said)
 
 
-def _copying_nodes(task: Task, ours: bool, what: str) -> Check:
+def _copying_nodes(target: DeviceWorkload, ours: bool, what: str) -> Check:
     """By ONNX Runtime's own profile of a few runs."""
     from .profiles import read_nodes, shares
-    from .ways import open_session
+    from .variants import open_session
 
     with tempfile.TemporaryDirectory() as folder:
 
@@ -192,9 +195,9 @@ def _copying_nodes(task: Task, ours: bool, what: str) -> Check:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
 
-        session = open_session(task, ours, {}, with_profile)
+        session = open_session(target, ours, {}, with_profile)
         for _ in range(PROFILED_RUNS):
-            session.run(["image"], task.inputs(1))
+            session.run(["image"], target.inputs(1))
         nodes = read_nodes(Path(session.end_profiling()))
     placed = ", ".join(f"{count} on {provider}" for provider, count in nodes.providers.items())
     of_what = "of the kernels' time" if nodes.of_kernels else "of the host's time"

@@ -29,8 +29,7 @@ from ..speed.kernels import (
     sanitize,
     time_calls,
 )
-from .page import MARKS, Check, Item, Row
-from .sections import guarded
+from .page import MARKS, Check, Item, Row, guarded
 from .settings import Deadline, Settings, find_nvcc
 
 RANDOM_CASES, SEED = 60, 2026
@@ -67,12 +66,15 @@ def run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
 
 
 def kernel_checks(
-    program: Path, networks: Mapping[str, Path | Mapping[str, Any]], ways: Sequence[str], deadline: Deadline
+    program: Path,
+    networks: Mapping[str, Path | Mapping[str, Any]],
+    variants: Sequence[str],
+    deadline: Deadline,
 ) -> Iterator[Item]:
     """All that is checked of the kernels in the program, which is compiled."""
     sizes = {name: network for name, network in networks.items() if not isinstance(network, Path)}
-    for way in ways:
-        yield from guarded(f"kernels, {way}", compare_kernels, program, way)
+    for variant in variants:
+        yield from guarded(f"kernels, {variant}", compare_kernels, program, variant)
     for name, network in sizes.items():
         yield from guarded(f"kernels, {name} model", network_kernels, program, name, network)
     yield from sanitizer_checks(program, deadline)
@@ -88,13 +90,15 @@ def library_checks() -> Iterator[Check]:
         yield Check(f"{name} ops library", result, status.cuda)
 
 
-def compare_kernels(program: Path, way: str) -> Iterator[Check]:
+def compare_kernels(program: Path, variant: str) -> Iterator[Check]:
     """A line an op and type: the largest error of fixed and of random cases against the NumPy reference."""
     for op in OPS:
         for dtype in TYPES[op]:
             fixed, drawn = cases(op, dtype), random_cases(op, dtype, RANDOM_CASES, SEED)
             about = f"{len(fixed)} cases and {len(drawn)} of random shapes"
-            yield _compare(program, way, f"{op}, {way}, {np.dtype(dtype).name}", [*fixed, *drawn], about)
+            yield _compare(
+                program, variant, f"{op}, {variant}, {np.dtype(dtype).name}", [*fixed, *drawn], about
+            )
 
 
 def network_kernels(program: Path, name: str, sizes: Mapping[str, Any]) -> Iterator[Check]:
@@ -112,9 +116,9 @@ def network_kernels(program: Path, name: str, sizes: Mapping[str, Any]) -> Itera
             yield _compare(program, "cuda", what, [call.case(rng) for call in calls], about)
 
 
-def _compare(program: Path, way: str, what: str, some: Sequence[Case], about: str) -> Check:
+def _compare(program: Path, variant: str, what: str, some: Sequence[Case], about: str) -> Check:
     worst, passed = 0.0, bool(some)
-    for case, result in zip(some, run_cases(program, some[0].call.op, way, some), strict=True):
+    for case, result in zip(some, run_cases(program, some[0].call.op, variant, some), strict=True):
         error = np.abs(result.astype(np.float64) - case.expected)
         worst = max(worst, float(error.max(initial=0.0)))
         passed = passed and bool((error <= case.tolerance).all())

@@ -16,9 +16,8 @@ from fingergen.runtime.errors import FingerGenError
 from fingergen.training.checkpoints import save_generator
 from fingergen.training.networks import Generator
 
-from ..speed.workload import Job
-from .page import Check, Item
-from .sections import guarded
+from ..speed.workload import Workload
+from .page import Check, Item, guarded
 from .settings import Deadline, Settings
 
 CHECK_SEEDS = 2  # few: float16 is judged by what the GPU makes of it
@@ -47,12 +46,12 @@ def checkpoint(settings: Settings, name: str) -> Path:
     return path
 
 
-def job(settings: Settings, name: str) -> Job:
+def workload(settings: Settings, name: str) -> Workload:
     """The bundle of a network, which `run` has exported."""
     path = _folder(settings, name)
     if not path.exists():
         raise FingerGenError(f"the {name} model was not exported: see the section models")
-    return Job(read_bundle(path), checkpoint=checkpoint(settings, name))
+    return Workload(read_bundle(path), checkpoint=checkpoint(settings, name))
 
 
 def _export(settings: Settings, name: str) -> Iterator[Item]:

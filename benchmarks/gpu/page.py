@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fingergen.runtime.files import write_atomically
 
@@ -68,7 +70,7 @@ class Page:
         }
         parts = self._kept() | new
         names = sorted(parts, key=lambda name: [*self.order, name].index(name))
-        head = f"{TITLE}\n\nPrinted by `benchmarks/gpu_check.py`; not edited.\n"
+        head = f"{TITLE}\n\nWritten by `fg-bench gpu`; not edited.\n"
         return "\n".join([head, *(f"{parts[name].strip()}\n" for name in names)])
 
     def _kept(self) -> dict[str, str]:
@@ -79,6 +81,15 @@ class Page:
             return {}
         _, *parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
         return {part.splitlines()[0].removeprefix("## ").strip(): part for part in parts}
+
+
+def guarded(what: str, find: Callable[..., Iterator[Item]], *arguments: Any) -> Iterator[Item]:
+    """What `find(*arguments)` finds; where it breaks off a check that fails, for more is to be checked."""
+    try:
+        yield from find(*arguments)
+    except Exception as error:  # whatever it is
+        traceback.print_exc()
+        yield Check(what, f"{type(error).__name__}: {error}", False)
 
 
 def markdown(items: Sequence[Item]) -> list[str]:

@@ -1,4 +1,5 @@
-"""Runs sections, each in a process of its own: one that hangs is ended, one that dies ends no other."""
+"""The sections of `fg-bench gpu`, each run in a process of its own: one that hangs is ended, one that dies
+ends no other."""
 
 from __future__ import annotations
 
@@ -6,29 +7,104 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import traceback
 from collections.abc import Callable, Iterator
-from importlib import import_module
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
 
-from .page import Check, Item
+from .page import Check, Item, guarded
 from .settings import Deadline, Settings
 
 GRACE = 10.0  # seconds that a section may outlast its deadline by before it is ended
 Run = Callable[[Settings, Deadline], Iterator[Item]]
 
 
-def run_section(
-    name: str, settings: Settings, seconds: float, package: str = __package__, grace: float = GRACE
-) -> Iterator[Item]:
-    """What the module `name` of `package` finds, as it finds it; where it broke off, a check that fails or
-    says what is missing. Never raises.
+@dataclass(frozen=True)
+class Section:
+    """One part of the page.
+
+    Attributes:
+        name: its heading.
+        seconds: it may take, unless told otherwise.
+        run: yields what it finds, as soon as that is known.
+        needs_models: whether it runs the networks that the section `models` exports.
     """
+
+    name: str
+    seconds: int
+    run: Run
+    needs_models: bool = False
+
+
+# Imported in the section's own process only: they need PyTorch, CUDA and TensorRT, and may end the process.
+
+
+def _kernels(settings: Settings, deadline: Deadline) -> Iterator[Item]:
+    from . import kernels
+
+    return kernels.run(settings, deadline)
+
+
+def _models(settings: Settings, deadline: Deadline) -> Iterator[Item]:
+    from . import models
+
+    return models.run(settings, deadline)
+
+
+def _backends(settings: Settings, deadline: Deadline) -> Iterator[Item]:
+    from . import backends
+
+    return backends.run(settings, deadline)
+
+
+def _speed(settings: Settings, deadline: Deadline) -> Iterator[Item]:
+    from . import speed
+
+    return speed.run(settings, deadline)
+
+
+def _training(settings: Settings, deadline: Deadline) -> Iterator[Item]:
+    from . import training
+
+    return training.run(settings, deadline)
+
+
+def _tensorrt(settings: Settings, deadline: Deadline) -> Iterator[Item]:
+    from . import tensorrt
+
+    return tensorrt.run(settings, deadline)
+
+
+SECTIONS = {
+    section.name: section
+    for section in (
+        Section("kernels", 60, _kernels),
+        Section("models", 90, _models),
+        Section("backends", 70, _backends, needs_models=True),
+        Section("speed", 160, _speed, needs_models=True),
+        Section("training", 110, _training),
+        Section("tensorrt", 60, _tensorrt, needs_models=True),
+    )
+}
+"""All sections by name, in the order of the page: some nine minutes together."""
+
+
+def run_section(section: Section, settings: Settings, seconds: float, grace: float = GRACE) -> Iterator[Item]:
+    """Run a section in a process of its own. Never raises.
+
+    Args:
+        section: what to run.
+        settings: of all sections.
+        seconds: until its deadline.
+        grace: seconds that it may outlast its deadline by before it is ended.
+
+    Yields:
+        What it finds; where it broke off, a check that failed or says what is missing.
+    """
+    name = section.name
     spawn = multiprocessing.get_context("spawn")  # CUDA works in no forked process
     receiver, sender = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_work, args=(package, name, settings, seconds, sender))
+    process = spawn.Process(target=_work, args=(section, settings, seconds, sender))
     process.start()
     sender.close()  # so that the end of the process is the end of the pipe
     deadline = Deadline(seconds + grace)
@@ -48,25 +124,11 @@ def run_section(
         receiver.close()
 
 
-def guarded(what: str, find: Callable[..., Iterator[Item]], *arguments: Any) -> Iterator[Item]:
-    """What `find(*arguments)` finds; where it breaks off a check that fails, for more is to be checked."""
-    try:
-        yield from find(*arguments)
-    except Exception as error:  # whatever it is
-        traceback.print_exc()
-        yield Check(what, f"{type(error).__name__}: {error}", False)
-
-
-def _work(package: str, name: str, settings: Settings, seconds: float, found: Connection) -> None:
+def _work(section: Section, settings: Settings, seconds: float, found: Connection) -> None:
     os.setpgid(0, 0)  # compilers and the like end with it
     os.dup2(2, 1)  # standard output is for the page
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.work / "inductor"))  # for later runs
-
-    def find() -> Iterator[Item]:
-        run: Run = import_module(f".{name}", package).run
-        yield from run(settings, Deadline(seconds))
-
-    for item in guarded(name, find):
+    for item in guarded(section.name, section.run, settings, Deadline(seconds)):
         found.send(item)
     found.close()
 

@@ -1,4 +1,4 @@
-"""How fast synthesis is in float16, in every way that there is, against what the device could do."""
+"""How fast synthesis is in float16, in every variant that there is, against what the device could do."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ import torch
 from ..speed.timing import Latency, Seconds, interleave
 from . import models
 from .layers import Layer, Peaks, floor_seconds, layers
-from .page import Check, Item, Row
+from .page import Check, Item, Row, guarded
 from .profiles import profile_calls, shares
-from .sections import guarded
 from .settings import Deadline, Settings
-from .ways import COMPILED, QUICK, Bound, CannotRun, Task
+from .variants import COMPILED, QUICK, Bound, CannotRun, DeviceWorkload
 
 LEAST_PSNR = 50.0  # dB, against float32 in PyTorch
 COMPARED = 8  # images of a batch
 PEAK = 2.0  # of images in [-1, 1]
-SECONDS_A_GROUP = 8.0  # of timing, for ways that are timed in the same rounds
+SECONDS_A_GROUP = 8.0  # of timing, for variants that are timed in the same rounds
 TOP = 6
 LEAST_LEFT = 20.0  # seconds for which nothing more is begun
 LEAST_TO_COMPILE = 30.0
 
-Open = Callable[[Task, int], Bound]
+Open = Callable[[DeviceWorkload, int], Bound]
 
 
 def run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
-    """The device's peaks, then for each network the quick ways in all batches, then the compiled ones."""
+    """The device's peaks, then for each network the quick variants in all batches, then the compiled ones."""
     stance = "default" if settings.on_gpu else "force_eager"  # a rehearsal need not wait for compilers
     peaks = measure_peaks(settings.device)
     yield Check(
@@ -46,21 +45,23 @@ def run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
 
 
 def network_speed(settings: Settings, name: str, peaks: Peaks, deadline: Deadline) -> Iterator[Item]:
-    """One network: rows of its floor and of every way, and where the time of the ways goes."""
-    job = models.job(settings, name)
-    task = Task(job, settings.device)
+    """One network: rows of its floor and of every variant, and where the time of the variants goes."""
+    workload = models.workload(settings, name)
+    target = DeviceWorkload(workload, settings.device)
     floors = {
-        batch: floor_row(name, layers(task.generator.architecture()), batch, peaks)
+        batch: floor_row(name, layers(target.generator.architecture()), batch, peaks)
         for batch in settings.batches
     }
     yield from (row for row, _ in floors.values())
-    for ways, least in ((QUICK, LEAST_LEFT), (COMPILED, LEAST_TO_COMPILE)):
+    for variants, least in ((QUICK, LEAST_LEFT), (COMPILED, LEAST_TO_COMPILE)):
         for batch in settings.batches:
             if deadline.left < least:
-                what = f"{name} model, batch {batch}: {', '.join(ways)}"
+                what = f"{name} model, batch {batch}: {', '.join(variants)}"
                 yield Check(what, "no time left: give --only speed and more --seconds", None)
                 continue
-            yield from time_ways(name, task, ways, batch, floors[batch][1], settings.rounds, deadline)
+            yield from time_variants(
+                name, target, variants, batch, floors[batch][1], settings.rounds, deadline
+            )
 
 
 def measure_peaks(device: str) -> Peaks:
@@ -87,7 +88,7 @@ def measure_peaks(device: str) -> Peaks:
 
 
 def floor_row(name: str, some: Sequence[Layer], batch: int, peaks: Peaks) -> tuple[Row, float]:
-    """The row of what no way should beat, and its seconds."""
+    """The row of what no variant should beat, and its seconds."""
     floor, arithmetic, memory = floor_seconds(some, batch, peaks)
     flops = batch * sum(layer.flops for layer in some)
     cells = {
@@ -101,25 +102,25 @@ def floor_row(name: str, some: Sequence[Layer], batch: int, peaks: Peaks) -> tup
     return Row(f"Floor of synthesis, {name} model, float16", cells), floor
 
 
-def time_ways(
+def time_variants(
     name: str,
-    task: Task,
-    ways: Mapping[str, Open],
+    target: DeviceWorkload,
+    variants: Mapping[str, Open],
     batch: int,
     floor: float,
     rounds: int,
     deadline: Deadline,
 ) -> Iterator[Item]:
-    """Rows of the ways that can run, timed in the same rounds; checks of their images; where time goes."""
-    reference = task.reference(min(batch, COMPARED))
+    """Rows of the variants that can run, timed in the same rounds; checks of their images; profiles."""
+    reference = target.reference(min(batch, COMPARED))
     bound: dict[str, Bound] = {}
-    for way, open_way in ways.items():
-        what = f"{way}, {name} model, batch {batch}"
+    for variant, open_variant in variants.items():
+        what = f"{variant}, {name} model, batch {batch}"
         if deadline.left < LEAST_LEFT:
             yield Check(what, "no time left: give --only speed and more --seconds", None)
             continue
         try:
-            candidate = open_way(task, batch)
+            candidate = open_variant(target, batch)
             candidate.run()
             check = compare(what, candidate.images(), reference)
         except CannotRun as error:
@@ -130,17 +131,23 @@ def time_ways(
             continue
         yield check
         if check.passed:
-            bound[way] = candidate
+            bound[variant] = candidate
     if not bound:
         return
     calls = [each.run for each in bound.values()]
     interleave(calls, 3)
     durations = interleave(calls, rounds, min(SECONDS_A_GROUP, deadline.left / 2))
-    for way, seconds in zip(bound, durations.T, strict=True):
-        yield speed_row(name, way, batch, seconds, floor)
-    for way, each in bound.items():
+    for variant, seconds in zip(bound, durations.T, strict=True):
+        yield speed_row(name, variant, batch, seconds, floor)
+    for variant, each in bound.items():
         yield from guarded(
-            f"profile, {way}, {name} model, batch {batch}", profile_way, name, way, batch, each, task
+            f"profile, {variant}, {name} model, batch {batch}",
+            profile_variant,
+            name,
+            variant,
+            batch,
+            each,
+            target,
         )
 
 
@@ -156,11 +163,11 @@ def compare(what: str, images: np.ndarray[Any, Any], reference: np.ndarray[Any, 
     return Check(what, f"PSNR {psnr:.1f} dB against float32", psnr >= LEAST_PSNR)
 
 
-def speed_row(name: str, way: str, batch: int, seconds: Seconds, floor: float) -> Row:
+def speed_row(name: str, variant: str, batch: int, seconds: Seconds, floor: float) -> Row:
     """A line of the table of speeds."""
     latency = Latency.of(seconds)
     cells = {
-        "way": way,
+        "variant": variant,
         "batch": str(batch),
         "p50 ms": f"{latency.p50:.3f}",
         "p95 ms": f"{latency.p95:.3f}",
@@ -172,11 +179,13 @@ def speed_row(name: str, way: str, batch: int, seconds: Seconds, floor: float) -
     return Row(f"Synthesis, {name} model, float16, on the device", cells)
 
 
-def profile_way(name: str, way: str, batch: int, bound: Bound, task: Task) -> Iterator[Row]:
+def profile_variant(
+    name: str, variant: str, batch: int, bound: Bound, target: DeviceWorkload
+) -> Iterator[Row]:
     """The kernels that take most of the time."""
-    spent = profile_calls(bound.run, task.device)
+    spent = profile_calls(bound.run, target.device)
     cells = {
-        "way": way,
+        "variant": variant,
         "batch": str(batch),
         "ms in kernels": f"{1e3 * sum(spent.seconds.values()):.3f}",
         "most of it": shares(spent.top(TOP)) or "the profiler saw nothing",

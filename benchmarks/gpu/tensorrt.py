@@ -14,11 +14,10 @@ from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 
 from ..speed.executors import CPU
-from ..speed.workload import Job
+from ..speed.workload import Workload
 from . import models
 from .backends import backend_checks
-from .page import Check, Item
-from .sections import guarded
+from .page import Check, Item, guarded
 from .settings import Deadline, Settings
 
 BATCH = (1, 8, 64)
@@ -32,50 +31,52 @@ TRIALS: dict[str, dict[str, tuple[str, ...]]] = {
 def run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
     """TensorRT, TensorRT-RTX, and TensorRT within ONNX Runtime; with the first of the networks."""
     name = next(iter(settings.networks))
-    job = models.job(settings, name)
+    workload = models.workload(settings, name)
     for flavour in FLAVOURS.values():
-        yield from guarded(flavour.title, flavour_checks, flavour, job, settings, deadline)
+        yield from guarded(flavour.title, flavour_checks, flavour, workload, settings, deadline)
     if deadline.left:
         names = (CPU, "onnxruntime-tensorrt")
-        yield from guarded(names[1], backend_checks, job, names, settings, deadline.left / 2)
+        yield from guarded(names[1], backend_checks, workload, names, settings, deadline.left / 2)
 
 
-def flavour_checks(flavour: Flavour, job: Job, settings: Settings, deadline: Deadline) -> Iterator[Item]:
+def flavour_checks(
+    flavour: Flavour, workload: Workload, settings: Settings, deadline: Deadline
+) -> Iterator[Item]:
     """Its own words on building for this GPU; then engines of all graphs, run and compared."""
     if flavour.module is None:
         yield Check(flavour.title, f"not installed: {flavour.install}", None)
         return
     here = nvidia.architecture()
     version = flavour.version() or "version unknown"
-    for trial, answer in answers(flavour, job).items():
+    for trial, answer in answers(flavour, workload).items():
         what = f"{flavour.title} {version}, {trial}, {here or 'no GPU'}"
         yield Check(what, answer or "built and loaded", None if answer else True)
     what = f"{flavour.title} {version}, engines, {here or 'no GPU'}"
-    out = settings.work / f"{job.bundle.path.name}-{flavour.name}"
+    out = settings.work / f"{workload.bundle.path.name}-{flavour.name}"
     options = EngineOptions(
         precision="fp16", flavour=flavour.name, batch=BATCH, architectures=(here,) if here else ()
     )
     try:
-        add_engines(job.bundle.path, out, options, overwrite=True)
+        add_engines(workload.bundle.path, out, options, overwrite=True)
     except FingerGenError as error:
         yield Check(what, str(error), None if isinstance(error, BadInput) else False)
         return
     yield Check(what, f"built: {out.name}", True)
-    with_engines = Job(read_bundle(out), checkpoint=job.checkpoint)
+    with_engines = Workload(read_bundle(out), checkpoint=workload.checkpoint)
     yield from backend_checks(with_engines, (CPU, "tensorrt"), settings, deadline.left / 3)
 
 
-def answers(flavour: Flavour, job: Job) -> dict[str, str]:
+def answers(flavour: Flavour, workload: Workload) -> dict[str, str]:
     """Trial → what the flavour says against it, in its own words; empty where it builds and loads an engine.
 
     Of the mapping network, which is small, and what has to be said of a GPU is said of any graph.
     """
     said = {}
-    architecture = job.bundle.manifest.architecture
+    architecture = workload.bundle.manifest.architecture
     with tempfile.TemporaryDirectory() as folder:
         asked = {
             "command": "attempt",
-            "model": str(job.bundle.file(job.bundle.manifest.graphs.mapping)),
+            "model": str(workload.bundle.file(workload.bundle.manifest.graphs.mapping)),
             "engine": str(Path(folder) / "engine"),
             "profile": {"z": [[batch, architecture.style_dim] for batch in BATCH]},
             "plugins": None,

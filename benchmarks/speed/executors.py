@@ -1,41 +1,60 @@
-"""Who can do a job here: the runtime's backends, and the peers."""
+"""What can run a workload here: the runtime's backends, and the baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol, cast
 
 from fingergen.runtime import backends
 from fingergen.runtime.backends import AUTO, BACKENDS
 from fingergen.runtime.errors import BadInput
 
-from .baselines import PEERS
-from .workload import Job, Runner
+from .baselines import BASELINES
+from .workload import Runner, Workload
 
 CPU = "onnxruntime"
-"""Our backend on the CPU, which runs everywhere: the measure of all others."""
+"""Our backend on the CPU, which runs everywhere: the reference of all others."""
 
-NAMES = (CPU, *(name for name in BACKENDS if name != CPU), *PEERS)
-DEFAULT = tuple(name for name in NAMES if name in (*AUTO, *PEERS))
-"""Not what runs on request only."""
+NAMES = (CPU, *(name for name in BACKENDS if name != CPU), *BASELINES)
+DEFAULT = tuple(name for name in NAMES if name in (*AUTO, *BASELINES))
+"""Those that run unless others are asked for."""
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 
-class Contender(Protocol):
-    """`precisions`: those it computes in. `threaded`: the number of CPU threads matters."""
+class Executor(Protocol):
+    """Runs a workload: a backend of the runtime or a baseline.
 
-    name: str
-    precisions: Sequence[str]
-    threaded: bool
+    Attributes:
+        name: one of `NAMES`.
+        precisions: those of `PRECISIONS` that it computes in.
+        threaded: whether the number of CPU threads matters.
+    """
 
-    def unavailable(self, job: Job, precision: str) -> str | None:
-        """Why it cannot do the job here in one of its precisions, and the fix; None where it can."""
+    @property
+    def name(self) -> str: ...
 
-    def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
-        """Ready to run."""
+    @property
+    def precisions(self) -> Sequence[str]: ...
+
+    @property
+    def threaded(self) -> bool: ...
+
+    def unavailable(self, workload: Workload, precision: str) -> str | None:
+        """Returns why it cannot run the workload here in this precision, and the fix; None if it can."""
+
+    def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
+        """Load the networks.
+
+        Args:
+            workload: what is to be run.
+            precision: one of `precisions`.
+            threads: CPU threads, 1 or more; ignored unless `threaded`.
+
+        Raises:
+            BadInput: the bundle or checkpoint cannot be run.
+        """
 
 
 class OurBackend:
@@ -47,56 +66,51 @@ class OurBackend:
         self.name = name
         self.threaded = name == CPU
 
-    def unavailable(self, job: Job, precision: str) -> str | None:
-        return backends.unavailable(self.name, job.bundle, precision=cast(backends.Precision, precision))
+    def unavailable(self, workload: Workload, precision: str) -> str | None:
+        return backends.unavailable(self.name, workload.bundle, precision=cast(backends.Precision, precision))
 
-    def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
+    def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
         chosen = cast(backends.Precision, precision)
-        return Runner.of_backend(job, backends.open_backend(self.name, job.bundle, threads, precision=chosen))
-
-
-class Peer:
-    """A module of `peers`."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._module = import_module(f".baselines.{PEERS[name]}", __package__)
-        self.precisions: Sequence[str] = self._module.PRECISIONS
-        self.threaded: bool = self._module.THREADED
-
-    def unavailable(self, job: Job, precision: str) -> str | None:
-        return self._module.unavailable(job)
-
-    def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
-        return self._module.open_runner(job, precision, threads)
+        opened = backends.open_backend(self.name, workload.bundle, threads, precision=chosen)
+        return Runner.of_backend(workload, opened)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender in one precision."""
+    """An executor in one precision."""
 
-    contender: Contender
+    executor: Executor
     precision: str
 
 
-def contender(name: str) -> Contender:
-    """One of `NAMES`."""
-    return OurBackend(name) if name in BACKENDS else Peer(name)
+def executor(name: str) -> Executor:
+    """Returns the executor of this name, one of `NAMES`."""
+    return OurBackend(name) if name in BACKENDS else BASELINES[name]
 
 
 def choose(
-    job: Job, names: Iterable[str], precisions: Sequence[str], required: bool = False
+    workload: Workload, names: Iterable[str], precisions: Sequence[str], required: bool = False
 ) -> tuple[list[Entry], dict[str, str]]:
-    """Which of `names` can do the job here, in those of `precisions` that they have; and why others cannot.
+    """Find the executors that can run a workload here.
 
-    `required`: `BadInput` where one can in none of the precisions.
+    Args:
+        workload: what is to be run.
+        names: executors, of `NAMES`.
+        precisions: of `PRECISIONS`; an executor takes part in those that it has.
+        required: whether each of `names` must run in one precision at least.
+
+    Returns:
+        The executors that can run, by name and precision, and name → reason of those left out.
+
+    Raises:
+        BadInput: a required executor cannot run.
     """
     entries: list[Entry] = []
     left_out: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        candidate = contender(name)
+        candidate = executor(name)
         known = [precision for precision in precisions if precision in candidate.precisions]
-        reasons = {precision: candidate.unavailable(job, precision) for precision in known}
+        reasons = {precision: candidate.unavailable(workload, precision) for precision in known}
         entries += [Entry(candidate, precision) for precision, reason in reasons.items() if reason is None]
         if None in reasons.values():
             left_out |= {f"{name} {precision}": reason for precision, reason in reasons.items() if reason}

@@ -37,7 +37,7 @@ OPS = tuple(TYPES)
 NETWORK_OPS = ("FusedLeakyReLU", "UpFirDn2d")
 """Those in StyleGAN2's networks."""
 
-WAYS = {"cpu": 0, "cuda": 1, "plugin": 2}
+VARIANTS = {"cpu": 0, "cuda": 1, "plugin": 2}
 """What computes: the CPU kernel, the CUDA kernel, the CUDA kernel called by the TensorRT plugin."""
 
 RESOLUTION = {"float32": 4e-6, "float16": 1e-3}
@@ -90,10 +90,10 @@ class Call:
         """Of x."""
         return self.sizes[:4]
 
-    def header(self, way: str) -> bytes:
+    def header(self, variant: str) -> bytes:
         """As the program reads it."""
         half = self.dtype is np.float16
-        return np.array([OPS.index(self.op), half, WAYS[way], *self.sizes], np.int64).tobytes()
+        return np.array([OPS.index(self.op), half, VARIANTS[variant], *self.sizes], np.int64).tobytes()
 
     def case(self, rng: np.random.Generator) -> Case:
         """With random values; `ValueError` where nothing is left to filter."""
@@ -173,12 +173,12 @@ def random_cases(op: str, dtype: type[np.floating], count: int, seed: int) -> li
     return found
 
 
-def run_cases(program: Path, op: str, way: str, some: Sequence[Case]) -> list[Array]:
+def run_cases(program: Path, op: str, variant: str, some: Sequence[Case]) -> list[Array]:
     """The program's answers to `some` cases; `FingerGenError` with its words where it fails."""
-    done = subprocess.run([program], input=_sent(way, some), capture_output=True)
+    done = subprocess.run([program], input=_sent(variant, some), capture_output=True)
     if done.returncode != 0 or len(done.stdout) != sum(case.expected.nbytes for case in some):
         said = done.stderr.decode(errors="replace").strip()
-        raise FingerGenError(f"{op}, {way}: the kernels' program ended with {done.returncode}: {said}")
+        raise FingerGenError(f"{op}, {variant}: the kernels' program ended with {done.returncode}: {said}")
     ends = itertools.accumulate((case.expected.nbytes for case in some), initial=0)
     return [
         np.frombuffer(done.stdout, case.x.dtype, case.expected.size, begin).reshape(case.expected.shape)
@@ -187,7 +187,7 @@ def run_cases(program: Path, op: str, way: str, some: Sequence[Case]) -> list[Ar
 
 
 def sanitize(
-    program: Path, sanitizer: str, tool: str, way: str, some: Sequence[Case], seconds: float
+    program: Path, sanitizer: str, tool: str, variant: str, some: Sequence[Case], seconds: float
 ) -> str | None:
     """What `tool` of compute-sanitizer, the program `sanitizer`, finds in `some` cases; None: nothing.
 
@@ -198,7 +198,7 @@ def sanitize(
         command = [sanitizer, "--tool", tool, "--error-exitcode", str(FOUND), "--log-file", str(log)]
         try:
             done = subprocess.run(
-                [*command, str(program)], input=_sent(way, some), capture_output=True, timeout=seconds
+                [*command, str(program)], input=_sent(variant, some), capture_output=True, timeout=seconds
             )
         except subprocess.TimeoutExpired:
             raise FingerGenError(f"compute-sanitizer, {tool}: stopped after {seconds:.0f} s") from None
@@ -224,8 +224,8 @@ def time_calls(program: Path, calls: Sequence[Call]) -> list[Timing]:
     return [Timing(float(seconds), float(copy), int(size)) for seconds, copy, size in fields]
 
 
-def _sent(way: str, some: Sequence[Case]) -> bytes:
-    return b"".join(case.call.header(way) + case.x.tobytes() + case.parameter.tobytes() for case in some)
+def _sent(variant: str, some: Sequence[Case]) -> bytes:
+    return b"".join(case.call.header(variant) + case.x.tobytes() + case.parameter.tobytes() for case in some)
 
 
 def sources(repository: Path, plugins: bool) -> list[Path]:

@@ -1,4 +1,4 @@
-"""One benchmark: contenders x precisions x threads x batch sizes, all in the same rounds."""
+"""One benchmark: executors x precisions x threads x batch sizes, all in the same rounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fingergen.runtime.errors import FingerGenError
 
 from .executors import Entry
 from .timing import Latency, Seconds, interleave, relative_speed
-from .workload import Floats, Job, Runner
+from .workload import Floats, Runner, Workload
 
 PEAK = 2.0  # of images in [-1, 1]
 
@@ -23,7 +23,7 @@ PEAK = 2.0  # of images in [-1, 1]
 class Setting:
     """A row of the result: who, how, and images a call. `threads` None: they do not matter."""
 
-    contender: str
+    executor: str
     precision: str
     threads: int | None
     batch: int
@@ -59,7 +59,7 @@ class Plan:
 
 
 def measure(
-    job: Job,
+    workload: Workload,
     entries: Sequence[Entry],
     plan: Plan,
     after_round: Callable[[], object] = lambda: None,
@@ -68,15 +68,15 @@ def measure(
     with ExitStack() as opened:
         runners: dict[Setting, Runner] = {}
         for entry in entries:
-            name, threaded = entry.contender.name, entry.contender.threaded
+            name, threaded = entry.executor.name, entry.executor.threaded
             for threads in plan.threads if threaded else plan.threads[:1]:
-                runner = entry.contender.open_runner(job, entry.precision, threads)
+                runner = entry.executor.open_runner(workload, entry.precision, threads)
                 opened.callback(runner.close)
                 for batch in plan.batches:
                     setting = Setting(name, entry.precision, threads if threaded else None, batch)
                     runners[setting] = runner
         settings = sorted(runners, key=lambda setting: plan.batches.index(setting.batch))
-        inputs = {batch: job.inputs(batch) for batch in plan.batches}
+        inputs = {batch: workload.inputs(batch) for batch in plan.batches}
         images = {setting: _first_images(setting, runners[setting], inputs) for setting in settings}
         calls = [partial(runners[setting].run, inputs[setting.batch]) for setting in settings]
         if plan.warm_up > 1:  # the first images were a round
@@ -98,7 +98,7 @@ def measure(
 def _first_images(setting: Setting, runner: Runner, inputs: Mapping[int, Floats]) -> Floats:
     images = runner.run(inputs[setting.batch])
     if not np.isfinite(images).all():
-        raise FingerGenError(f"{setting.contender}, {setting.precision}: gives values that are not finite")
+        raise FingerGenError(f"{setting.executor}, {setting.precision}: gives values that are not finite")
     return images
 
 

@@ -30,17 +30,19 @@ def write_plot(path: Path, report: Report) -> None:
 
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     speed, latency = figure.subplots(1, 2)
-    ways = dict.fromkeys(
-        (r.setting.contender, r.setting.precision, r.setting.threads) for r in report.results
+    variants = dict.fromkeys(
+        (r.setting.executor, r.setting.precision, r.setting.threads) for r in report.results
     )
-    for way in ways:
+    for variant in variants:
         rows = [
-            r for r in report.results if (r.setting.contender, r.setting.precision, r.setting.threads) == way
+            r
+            for r in report.results
+            if (r.setting.executor, r.setting.precision, r.setting.threads) == variant
         ]
         rows.sort(key=lambda row: row.setting.batch)
         batches = [row.setting.batch for row in rows]
-        threads = "" if way[2] is None else f", {way[2]} thread{'s' if way[2] > 1 else ''}"
-        label = f"{way[0]} {way[1]}{threads}"
+        threads = "" if variant[2] is None else f", {variant[2]} thread{'s' if variant[2] > 1 else ''}"
+        label = f"{variant[0]} {variant[1]}{threads}"
         speed.plot(batches, [row.images_per_second for row in rows], marker="o", label=label)
         p50 = [row.latency_ms.p50 for row in rows]
         above = [row.latency_ms.p99 - row.latency_ms.p50 for row in rows]

@@ -13,7 +13,7 @@ from .measure import Result
 
 FEW_ROUNDS = 100
 COLUMNS = (
-    *("contender", "precision", "threads", "batch"),
+    *("executor", "precision", "threads", "batch"),
     *("best ms", "p50 ms", "p90 ms", "p95 ms", "p99 ms"),
     *("images/s", "speed", "max error"),
 )
@@ -22,7 +22,7 @@ LEFT = 2  # columns of text; the others are numbers
 
 @dataclass(frozen=True)
 class Report:
-    """`left_out`: contenders that took no part, and why."""
+    """`left_out`: executors that took no part, and why."""
 
     bundle: str
     bundle_sha256: str
@@ -41,7 +41,7 @@ class Report:
         """Text for a terminal: the machine, a row a setting, and what the figures mean."""
         rows = [COLUMNS, *(_row(result) for result in self.results)]
         described = dict.fromkeys(
-            f"{result.setting.contender}: {result.description}" for result in self.results
+            f"{result.setting.executor}: {result.description}" for result in self.results
         )
         return "\n".join(
             [
@@ -70,7 +70,7 @@ def _row(result: Result) -> tuple[str, ...]:
     setting = result.setting
     error = "-" if result.max_abs_error is None else f"{result.max_abs_error:.1e}"
     return (
-        setting.contender,
+        setting.executor,
         setting.precision,
         str(setting.threads or "-"),
         str(setting.batch),

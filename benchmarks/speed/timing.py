@@ -1,4 +1,4 @@
-"""Timing of several ways to do one job, in rounds of one call each: a busy machine slows all alike."""
+"""Interleaved timing: rounds of one call of each executor, so that a busy machine slows all alike."""
 
 from __future__ import annotations
 

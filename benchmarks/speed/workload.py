@@ -1,4 +1,4 @@
-"""What is timed: float32 arrays in, float32 images out, alike for us and for every peer."""
+"""What is timed: float32 arrays in, float32 images out, alike for us and for every baseline."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ TASKS: tuple[Task, ...] = get_args(Task)
 
 
 @dataclass(frozen=True)
-class Job:
-    """`synthesis`: z → image, by mapping and synthesis. `reconstruction`: minutiae map → image, by encoder
-    and decoder. Both with the stored noise.
+class Workload:
+    """What is timed, with the stored noise.
 
-    `checkpoint`: the file that the bundle was exported from, for peers that cannot run a bundle.
+    Attributes:
+        bundle: to run.
+        task: `synthesis`, z → image by mapping and synthesis; or `reconstruction`, minutiae map → image by
+            encoder and decoder.
+        checkpoint: the file that the bundle was exported from, for baselines that cannot run a bundle.
     """
 
     bundle: Bundle
@@ -58,9 +61,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Runner:
-    """One way to do a job: `run` takes `Job.inputs` and gives images (N, C, R, R), float32, on the host.
+    """An executor, ready to run.
 
-    `description`: one line for people. `comparable`: False where the weights are not the bundle's.
+    Attributes:
+        run: `Workload.inputs` → images (N, C, R, R), float32, nominally in [-1, 1], on the host.
+        description: one line for the report.
+        comparable: False if the weights are not the bundle's.
+        close: releases what it holds.
     """
 
     run: Callable[[Floats], Floats]
@@ -69,10 +76,10 @@ class Runner:
     close: Callable[[], None] = lambda: None
 
     @staticmethod
-    def of_backend(job: Job, backend: Backend) -> Runner:
+    def of_backend(workload: Workload, backend: Backend) -> Runner:
         """With what runs the bundle's graphs."""
-        model = Model(job.bundle, backend)
-        if job.task == "synthesis":
+        model = Model(workload.bundle, backend)
+        if workload.task == "synthesis":
             return Runner(lambda z: model.generate(model.map(z)), backend.description, close=model.close)
         return Runner(
             lambda maps: model.generate(backend.encode(maps)), backend.description, close=model.close

@@ -4,15 +4,17 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from fingergen.benchmarks.gpu import SECTIONS, check
-from fingergen.benchmarks.gpu.check import build_package, main
+from fingergen.benchmarks.cli import main
+from fingergen.benchmarks.gpu import command
+from fingergen.benchmarks.gpu.command import build_package
 from fingergen.benchmarks.gpu.page import Check, Item, Page, Row, markdown
-from fingergen.benchmarks.gpu.sections import run_section
+from fingergen.benchmarks.gpu.sections import SECTIONS, Section, run_section
 from fingergen.benchmarks.gpu.settings import Deadline, Settings
 from fingergen.runtime.errors import FingerGenError
 
@@ -37,16 +39,16 @@ def sections(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Settings, float
     """Stand-ins for the sections: what each of them was run with."""
     ran: dict[str, tuple[Settings, float]] = {}
 
-    def run_one(name: str, settings: Settings, seconds: float) -> Iterator[Item]:
-        ran[name] = settings, seconds
-        yield BADLY if name == "training" else WELL
+    def run_one(section: Section, settings: Settings, seconds: float) -> Iterator[Item]:
+        ran[section.name] = settings, seconds
+        yield BADLY if section.name == "training" else WELL
 
-    monkeypatch.setattr(check, "run_section", run_one)
+    monkeypatch.setattr(command, "run_section", run_one)
     return ran
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="gpu_check")
+    return CliRunner().invoke(main, ["gpu", *(str(argument) for argument in arguments)], prog_name="fg-bench")
 
 
 # -- the command ---------------------------------------------------------------------------------------------
@@ -57,7 +59,7 @@ def test_without_a_gpu_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run()
     assert done.exit_code == 1
     assert done.stderr.strip() == (
-        "gpu_check: error: this needs an NVIDIA GPU and its driver; nvidia-smi lists none here"
+        "fg-bench: error: this needs an NVIDIA GPU and its driver; nvidia-smi lists none here"
     )
 
 
@@ -74,8 +76,10 @@ def test_all_sections_with_their_times(
     done = run("--installed", "--out", page, "--work", tmp_path / "work")
     assert done.exit_code == 1 and "something failed: see the table" in done.stderr
     assert page.read_text() == done.stdout
-    assert {name: seconds for name, (_, seconds) in sections.items()} == SECTIONS
-    assert sum(SECTIONS.values()) <= 600  # all of it in a loan of ten minutes
+    assert {name: seconds for name, (_, seconds) in sections.items()} == {
+        section.name: section.seconds for section in SECTIONS.values()
+    }
+    assert sum(section.seconds for section in SECTIONS.values()) <= 600  # all of it in a loan of ten minutes
     settings, _ = sections["kernels"]
     assert settings.device == "cuda" and list(settings.networks) == ["release-size", "demo-size"]
     lines = done.stdout.splitlines()
@@ -110,7 +114,7 @@ def test_the_new_build_is_what_is_checked(gpu: None, tmp_path: Path, monkeypatch
     """The package that was built is another: its module tells where it is, and what it was told."""
 
     def build(source: Path, folder: Path) -> None:
-        module = folder / "fingergen" / "benchmarks" / "gpu" / "check.py"
+        module = folder / "fingergen" / "benchmarks" / "cli.py"
         module.parent.mkdir(parents=True)
         module.with_name("__init__.py").touch()  # else the installed package would come first
         told = tmp_path / "told.json"
@@ -118,10 +122,10 @@ def test_the_new_build_is_what_is_checked(gpu: None, tmp_path: Path, monkeypatch
             f"import json, sys\nopen({str(told)!r}, 'w').write(json.dumps(sys.argv))\nsys.exit(7)\n"
         )
 
-    monkeypatch.setattr(check, "build_package", build)
-    monkeypatch.setattr(sys, "argv", ["gpu_check", "--batch", "4"])
+    monkeypatch.setattr(command, "build_package", build)
+    monkeypatch.setattr(sys, "argv", ["fg-bench", "gpu", "--batch", "4"])
     assert run("--batch", 4).exit_code == 7
-    assert json.loads((tmp_path / "told.json").read_text())[1:] == ["--batch", "4", "--installed"]
+    assert json.loads((tmp_path / "told.json").read_text())[1:] == ["gpu", "--batch", "4", "--installed"]
 
 
 def test_a_build_that_fails(tmp_path: Path) -> None:
@@ -135,6 +139,7 @@ def test_a_build_that_fails(tmp_path: Path) -> None:
 
 STAND_INS = {
     "right": "yield Check('right', str(deadline.seconds), True)",
+    "lacks": "import absent_package\n    yield Check('before', 'known', True)",
     "raises": "yield Check('before', 'known', True)\n    raise ValueError('broken')",
     "dies": "yield Check('before', 'known', True)\n    os.kill(os.getpid(), 9)",
     "prints": "print('to standard output')\n    yield Check('after', 'known', True)",
@@ -149,7 +154,7 @@ STAND_INS = {
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Modules that stand in for sections."""
+    """Modules whose `run` stands in for that of a section: another process imports it."""
     folder = tmp_path / "stand_ins"
     folder.mkdir()
     (folder / "__init__.py").touch()
@@ -163,8 +168,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "stand_ins"
 
 
+def stand_in(package: str, name: str) -> Section:
+    return Section(name, 60, import_module(f"{package}.{name}").run)
+
+
 def section(name: str, work: Path, package: str, seconds: float = 60) -> list[Item]:
-    return list(run_section(name, Settings(ROOT, work, {}), seconds, package, grace=0))
+    return list(run_section(stand_in(package, name), Settings(ROOT, work, {}), seconds, grace=0))
 
 
 def test_a_section_that_ends(package: str, tmp_path: Path) -> None:
@@ -180,14 +189,14 @@ def test_a_section_that_raises_or_dies(
         before,
         Check("dies", "its process ended with SIGKILL", False),
     ]
-    (missing,) = section("absent", tmp_path, package)
-    assert isinstance(missing, Check) and missing.passed is False and "stand_ins.absent" in missing.result
+    (missing,) = section("lacks", tmp_path, package)
+    assert isinstance(missing, Check) and missing.passed is False and "absent_package" in missing.result
     assert section("prints", tmp_path, package) == [Check("after", "known", True)]
     assert capfd.readouterr().out == ""  # which is the page's
 
 
 def test_a_section_that_hangs_is_ended_with_all_that_it_started(package: str, tmp_path: Path) -> None:
-    found = run_section("hangs", Settings(ROOT, tmp_path, {}), 60, package, grace=0)
+    found = run_section(stand_in(package, "hangs"), Settings(ROOT, tmp_path, {}), 60, grace=0)
     assert next(found) == Check("before", "known", True)
     pid = tmp_path / "pid"
     wait_for(lambda: pid.exists() and pid.read_text() != "")
@@ -253,7 +262,7 @@ def test_parts_that_are_not_made_anew_stay(tmp_path: Path) -> None:
 
 
 def test_tables_of_figures() -> None:
-    rows = [Row("Speed", {"way": "a", "ms": "1"}), Row("Speed", {"way": "b", "images/s": "9"})]
+    rows = [Row("Speed", {"variant": "a", "ms": "1"}), Row("Speed", {"variant": "b", "images/s": "9"})]
     assert markdown([rows[0], WELL, rows[1]]) == [
         "| what |  | result |",
         "| --- | --- | --- |",
@@ -261,7 +270,7 @@ def test_tables_of_figures() -> None:
         "",
         "### Speed",
         "",
-        "| way | ms | images/s |",
+        "| variant | ms | images/s |",
         "| --- | --- | --- |",
         "| a | 1 |  |",
         "| b |  | 9 |",

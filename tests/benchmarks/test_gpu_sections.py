@@ -23,15 +23,15 @@ from fingergen.benchmarks.gpu import (
     speed,
     tensorrt,
     training,
-    ways,
+    variants,
 )
-from fingergen.benchmarks.gpu.check import DEMO, RELEASE, TINY
+from fingergen.benchmarks.gpu.command import DEMO, RELEASE, TINY
 from fingergen.benchmarks.gpu.page import Check, Item, Row
 from fingergen.benchmarks.gpu.settings import Deadline, Settings
 from fingergen.benchmarks.speed import measure
 from fingergen.benchmarks.speed.executors import Entry, OurBackend
 from fingergen.benchmarks.speed.timing import Latency
-from fingergen.benchmarks.speed.workload import Job, Runner
+from fingergen.benchmarks.speed.workload import Runner, Workload
 from fingergen.runtime.backends.trt.products import FLAVOURS
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.images import to_levels
@@ -53,8 +53,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def job(settings: Settings) -> Job:
-    return models.job(settings, "tiny")
+def workload(settings: Settings) -> Workload:
+    return models.workload(settings, "tiny")
 
 
 def checks_of(items: list[Item]) -> dict[str, bool | None]:
@@ -68,14 +68,14 @@ def test_networks_are_exported_once_and_again_for_other_weights(settings: Settin
     (again,) = models.run(settings, Deadline(60))
     assert isinstance(again, Check) and again.result.startswith("exported before: tiny-")
     with pytest.raises(FingerGenError, match="the other model was not exported: see the section models"):
-        models.job(replace(settings, networks={"other": TINY}), "other")
+        models.workload(replace(settings, networks={"other": TINY}), "other")
 
 
-def test_noise_matters_in_networks_with_random_weights(job: Job, settings: Settings) -> None:
-    task = ways.Task(job, "cpu")
-    w = task.styles(1)
-    quiet = task.generator.synthesize(w, task.generator.zero_noise())
-    assert not torch.allclose(task.generator.synthesize(w), quiet, atol=1e-3)
+def test_noise_matters_in_networks_with_random_weights(workload: Workload, settings: Settings) -> None:
+    target = variants.DeviceWorkload(workload, "cpu")
+    w = target.styles(1)
+    quiet = target.generator.synthesize(w, target.generator.zero_noise())
+    assert not torch.allclose(target.generator.synthesize(w), quiet, atol=1e-3)
 
 
 def test_the_sizes_that_are_measured() -> None:
@@ -216,13 +216,13 @@ def test_backends_of_a_network(settings: Settings, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_backend_that_breaks_is_a_line(
-    job: Job, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    workload: Workload, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(OurBackend):
-        def unavailable(self, job: Job, precision: str) -> str | None:
+        def unavailable(self, workload: Workload, precision: str) -> str | None:
             return None
 
-        def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
+        def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
             if precision == "fp32":
                 raise RuntimeError("CUDA failure 700: an illegal memory access")
             return Runner(lambda z: np.full((len(z), 1, 16, 16), np.nan, np.float32), "broken")
@@ -234,7 +234,7 @@ def test_a_backend_that_breaks_is_a_line(
         return [*found, *(Entry(Broken("onnxruntime-cuda"), p) for p in ("fp32", "fp16"))], left_out
 
     monkeypatch.setattr(backends, "choose", choose)
-    items = list(backends.backend_checks(job, backends.NAMES[:1], settings, 1.0))
+    items = list(backends.backend_checks(workload, backends.NAMES[:1], settings, 1.0))
     checks = {item.what: item for item in items}
     illegal = checks["onnxruntime-cuda, fp32, tiny"]
     assert not illegal.passed and "illegal memory access" in illegal.result
@@ -242,15 +242,15 @@ def test_a_backend_that_breaks_is_a_line(
     assert checks["onnxruntime, fp32, tiny, batch 1"].passed
 
 
-def test_seeds_are_the_same_in_every_batch(job: Job) -> None:
+def test_seeds_are_the_same_in_every_batch(workload: Workload) -> None:
     entry = Entry(OurBackend("onnxruntime"), "fp32")
-    runner = entry.contender.open_runner(job, "fp32", 1)
-    check = backends.batches_check(job, entry, runner, 5)
+    runner = entry.executor.open_runner(workload, "fp32", 1)
+    check = backends.batches_check(workload, entry, runner, 5)
     assert check.passed and check.result == "batches of 1, 2, 3 and 5: equal to the bit"
 
 
 @pytest.mark.parametrize(("error", "passed"), [(1e-4, True), (0.1, False)])
-def test_seeds_that_differ_by_batch(error: float, passed: bool, job: Job) -> None:
+def test_seeds_that_differ_by_batch(error: float, passed: bool, workload: Workload) -> None:
     """By what float16 may, and by more; in the last image of a batch of two alone."""
 
     def run(z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -259,22 +259,22 @@ def test_seeds_that_differ_by_batch(error: float, passed: bool, job: Job) -> Non
         return images
 
     entry = Entry(OurBackend("onnxruntime-cuda"), "fp16")
-    check = backends.batches_check(job, entry, Runner(run, ""), 5)
+    check = backends.batches_check(workload, entry, Runner(run, ""), 5)
     assert check.passed is passed and f"largest difference {error:.1e}" in check.result
 
 
 def test_pixels_of_the_device_are_compared_with_those_of_the_host(
-    job: Job, monkeypatch: pytest.MonkeyPatch
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = Entry(OurBackend("onnxruntime"), "fp32")
-    check = backends.pixel_check(job, entry)
+    check = backends.pixel_check(workload, entry)
     assert check.passed and check.result.startswith("0.00% of the pixels differ, by 0 of 256 levels")
     monkeypatch.setattr(backends, "to_levels", lambda raw: to_levels(raw) - 2)
-    assert backends.pixel_check(job, entry).passed is False
+    assert backends.pixel_check(workload, entry).passed is False
 
 
 @pytest.mark.parametrize(
-    ("contender", "precision", "psnr", "passed"),
+    ("executor", "precision", "psnr", "passed"),
     [
         ("tensorrt", "fp16", 51.0, True),
         ("tensorrt", "fp16", 49.0, False),
@@ -285,12 +285,12 @@ def test_pixels_of_the_device_are_compared_with_those_of_the_host(
     ],
 )
 def test_backends_must_agree_with_the_cpu(
-    contender: str, precision: str, psnr: float | None, passed: bool
+    executor: str, precision: str, psnr: float | None, passed: bool
 ) -> None:
-    setting = replace(SETTING, contender=contender, precision=precision)
+    setting = replace(SETTING, executor=executor, precision=precision)
     check = backends.backend_check(replace(RESULT, setting=setting, psnr_db=psnr), "tiny")
     assert check.passed is passed
-    assert check.what == f"{contender}, {precision}, tiny, batch 8" and "9.50 x the CPU" in check.result
+    assert check.what == f"{executor}, {precision}, tiny, batch 8" and "9.50 x the CPU" in check.result
 
 
 def test_libraries_without_cuda_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,43 +304,43 @@ def test_libraries_without_cuda_fail(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_speed_of_a_network(settings: Settings) -> None:
-    """Every way that a CPU has gives the right images, a row and a profile; the others a reason."""
+    """Every variant that a CPU has gives the right images, a row and a profile; the others a reason."""
     items = list(speed.run(settings, Deadline(200)))
     checks = checks_of(items)
-    ready = [way for way in (*ways.QUICK, *ways.COMPILED) if "CUDA graph" not in way]
+    ready = [variant for variant in (*variants.QUICK, *variants.COMPILED) if "CUDA graph" not in variant]
     if cpp_ops.status("onnxruntime").path is None:
         ready.remove("ONNX Runtime, our ops")
-    for way in (*ways.QUICK, *ways.COMPILED):
+    for variant in (*variants.QUICK, *variants.COMPILED):
         for batch in settings.batches:
-            assert checks[f"{way}, tiny model, batch {batch}"] is (True if way in ready else None)
+            assert checks[f"{variant}, tiny model, batch {batch}"] is (True if variant in ready else None)
     rows = [item for item in items if isinstance(item, Row)]
     timed = [row.cells for row in rows if row.table == "Synthesis, tiny model, float16, on the device"]
-    assert sorted((cells["way"], cells["batch"]) for cells in timed) == sorted(
-        (way, str(batch)) for way in ready for batch in settings.batches
+    assert sorted((cells["variant"], cells["batch"]) for cells in timed) == sorted(
+        (variant, str(batch)) for variant in ready for batch in settings.batches
     )
     assert sum(row.table.startswith("Floor of synthesis") for row in rows) == 2
     assert sum(row.table.startswith("Where the time goes") for row in rows) == len(timed)
 
 
-def test_ways_that_are_wrong_or_break_are_not_timed(job: Job) -> None:
-    task = ways.Task(job, "cpu")
+def test_variants_that_are_wrong_or_break_are_not_timed(workload: Workload) -> None:
+    target = variants.DeviceWorkload(workload, "cpu")
 
-    def wrong(task: ways.Task, batch: int) -> ways.Bound:
-        right = ways.reexpressed(task, batch)
-        return ways.Bound(right.run, lambda: right.images() + 0.1)
+    def wrong(target: variants.DeviceWorkload, batch: int) -> variants.Bound:
+        right = variants.reexpressed(target, batch)
+        return variants.Bound(right.run, lambda: right.images() + 0.1)
 
-    def breaks(task: ways.Task, batch: int) -> ways.Bound:
+    def breaks(target: variants.DeviceWorkload, batch: int) -> variants.Bound:
         raise RuntimeError("out of memory")
 
-    some = {"wrong": wrong, "breaks": breaks, "right": ways.reexpressed}
-    items = list(speed.time_ways("tiny", task, some, 2, 1e-6, 2, Deadline(60)))
+    some = {"wrong": wrong, "breaks": breaks, "right": variants.reexpressed}
+    items = list(speed.time_variants("tiny", target, some, 2, 1e-6, 2, Deadline(60)))
     assert checks_of(items) == {
         "wrong, tiny model, batch 2": False,
         "breaks, tiny model, batch 2": False,
         "right, tiny model, batch 2": True,
     }
-    assert {row.cells["way"] for row in items if isinstance(row, Row)} == {"right"}
-    late = list(speed.time_ways("tiny", task, some, 2, 1e-6, 2, Deadline(1)))
+    assert {row.cells["variant"] for row in items if isinstance(row, Row)} == {"right"}
+    late = list(speed.time_variants("tiny", target, some, 2, 1e-6, 2, Deadline(1)))
     assert set(checks_of(late).values()) == {None}
 
 
@@ -353,7 +353,7 @@ def test_images_are_compared_by_psnr() -> None:
 
 
 def test_rows_of_speed() -> None:
-    row = speed.speed_row("tiny", "a way", 8, np.full(100, 0.004), 0.001)
+    row = speed.speed_row("tiny", "a variant", 8, np.full(100, 0.004), 0.001)
     assert (
         row.cells["images/s"] == "2000" and row.cells["x floor"] == "4.0" and row.cells["p99 ms"] == "4.000"
     )
@@ -402,15 +402,15 @@ def test_settings_that_break_are_a_line_and_the_fastest_is_named(
 
 
 def test_what_a_flavour_says_is_kept_word_by_word(
-    job: Job, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    workload: Workload, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = "Error Code 9: API Usage Error (SM 9.0 is not supported)"
     flavour = FLAVOURS["tensorrt-rtx"]
     asked: list[tuple[str, ...]] = []
 
-    def worker(flavour: Any, job: dict[str, Any]) -> dict[str, Any]:
-        asked.append(job["architectures"])
-        if not job["architectures"]:
+    def worker(flavour: Any, workload: dict[str, Any]) -> dict[str, Any]:
+        asked.append(workload["architectures"])
+        if not workload["architectures"]:
             raise FingerGenError("the builder died (SIGABRT): it said nothing")
         return {"said": refusal}
 
@@ -422,7 +422,7 @@ def test_what_a_flavour_says_is_kept_word_by_word(
     monkeypatch.setattr(tensorrt, "run_worker", worker)
     monkeypatch.setattr(tensorrt, "add_engines", refuse)
     monkeypatch.setattr(tensorrt.nvidia, "architecture", lambda: "sm_90")
-    items = list(tensorrt.flavour_checks(flavour, job, settings, Deadline(60)))
+    items = list(tensorrt.flavour_checks(flavour, workload, settings, Deadline(60)))
     assert asked == [("CURRENT",), ()]
     assert items == [
         Check("TensorRT-RTX 1.7, an engine for the current GPU, sm_90", refusal, None),
@@ -436,19 +436,19 @@ def test_what_a_flavour_says_is_kept_word_by_word(
 
 
 def test_a_flavour_that_is_not_installed(
-    job: Job, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    workload: Workload, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flavour = FLAVOURS["tensorrt"]
     monkeypatch.setattr(type(flavour), "module", None)
-    items = list(tensorrt.flavour_checks(flavour, job, settings, Deadline(60)))
+    items = list(tensorrt.flavour_checks(flavour, workload, settings, Deadline(60)))
     assert items == [Check("TensorRT", "not installed: pip install tensorrt", None)]
 
 
-def test_tensorrt_rtx_is_really_asked(job: Job) -> None:
+def test_tensorrt_rtx_is_really_asked(workload: Workload) -> None:
     """It builds without a GPU, and cannot load; for the current GPU it cannot even build."""
     flavour = FLAVOURS["tensorrt-rtx"]
     if flavour.module is None or torch.cuda.is_available():
         pytest.skip("needs TensorRT-RTX, and a machine without a GPU")
-    said = tensorrt.answers(flavour, job)
+    said = tensorrt.answers(flavour, workload)
     assert "buildSerializedNetwork" in said["an engine for the current GPU"]
     assert "deserializeCudaEngine" in said["an engine for no GPU in particular"]

@@ -16,7 +16,7 @@ from fingergen.benchmarks.speed import executors, machine
 from fingergen.benchmarks.speed.baselines.published import PerSampleConv, as_published
 from fingergen.benchmarks.speed.measure import Plan, measure
 from fingergen.benchmarks.speed.timing import Latency, interleave, relative_speed
-from fingergen.benchmarks.speed.workload import Job, Runner
+from fingergen.benchmarks.speed.workload import Runner, Workload
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
@@ -87,7 +87,7 @@ def test_every_modulated_convolution_is_replaced() -> None:
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime-plain", "pytorch", "openvino"])
 @pytest.mark.parametrize("task", ["synthesis", "reconstruction"])
-def test_all_do_the_same_job(bundle: Path, tmp_path: Path, task: str, backend: str) -> None:
+def test_all_do_the_same_work(bundle: Path, tmp_path: Path, task: str, backend: str) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     if task == "synthesis":
         save_generator(checkpoint, g_ema=generator(1))
@@ -98,13 +98,13 @@ def test_all_do_the_same_job(bundle: Path, tmp_path: Path, task: str, backend: s
         checkpoint, "--threads", 1, "--precision", "fp32",
     )  # fmt: skip
     assert [row["setting"]["batch"] for row in rows] == sorted(row["setting"]["batch"] for row in rows)
-    assert {row["setting"]["contender"] for row in rows} == {"onnxruntime-plain", backend}
+    assert {row["setting"]["executor"] for row in rows} == {"onnxruntime-plain", backend}
     for row in rows:
         assert row["max_abs_error"] < 1e-3
         assert row["images_per_second"] > 0
         latency = row["latency_ms"]
         assert 0 < latency["best"] <= latency["p50"] <= latency["p90"] <= latency["p95"] <= latency["p99"]
-    assert [row["relative_speed"] for row in rows if row["setting"]["contender"] == "onnxruntime-plain"] == [
+    assert [row["relative_speed"] for row in rows if row["setting"]["executor"] == "onnxruntime-plain"] == [
         1,
         1,
     ]
@@ -113,10 +113,10 @@ def test_all_do_the_same_job(bundle: Path, tmp_path: Path, task: str, backend: s
 def test_every_combination_is_a_row(bundle: Path) -> None:
     rows = results(bundle, "--backend", "onnxruntime,onnxruntime-plain", "--batch", "2,1", "--threads", "1,2")
     settings = [row["setting"] for row in rows]
-    assert [(s["batch"], s["contender"], s["threads"]) for s in settings] == [
-        (batch, contender, threads)
+    assert [(s["batch"], s["executor"], s["threads"]) for s in settings] == [
+        (batch, executor, threads)
         for batch in (2, 1)
-        for contender in ("onnxruntime", "onnxruntime-plain")
+        for executor in ("onnxruntime", "onnxruntime-plain")
         for threads in (1, 2)
     ]
 
@@ -141,7 +141,7 @@ def test_lower_precision_is_another_computation(bundle: Path, tmp_path: Path) ->
 def test_random_weights_where_there_is_no_checkpoint(tmp_path: Path) -> None:
     bundle = read_bundle(write_tiny_bundle(tmp_path / "tiny"))
     noted = json.loads((tmp_path / "tiny" / "bundle.json").read_text())
-    assert executors.contender("pytorch").unavailable(Job(bundle), "fp32") is not None
+    assert executors.executor("pytorch").unavailable(Workload(bundle), "fp32") is not None
     noted["provenance"]["networks"] = {"generator": generator(1).architecture()}  # as the export does
     (tmp_path / "tiny" / "bundle.json").write_text(json.dumps(noted))
     ours, theirs = results(
@@ -160,27 +160,27 @@ def test_report_describes_the_machine_but_does_not_name_it(bundle: Path) -> None
     assert socket.gethostname() not in done.stdout
 
 
-def test_contenders_that_cannot_run_are_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_executors_that_cannot_run_are_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fingergen.benchmarks.speed.baselines.openvino.find_spec", lambda name: None)
-    job, reason = Job(read_bundle(bundle)), "not installed: pip install openvino onnx"
-    found, left_out = executors.choose(job, executors.NAMES, ["fp32"])
-    names = [entry.contender.name for entry in found]
+    workload, reason = Workload(read_bundle(bundle)), "not installed: pip install openvino onnx"
+    found, left_out = executors.choose(workload, executors.NAMES, ["fp32"])
+    names = [entry.executor.name for entry in found]
     assert "onnxruntime" in names and "openvino" not in names and left_out["openvino"] == reason
     assert {*names, *left_out} == set(executors.NAMES)
     with pytest.raises(BadInput, match=f"openvino: {reason}"):
-        executors.choose(job, ["onnxruntime", "openvino"], ["fp32"], required=True)
+        executors.choose(workload, ["onnxruntime", "openvino"], ["fp32"], required=True)
 
 
 def test_precisions(bundle: Path) -> None:
-    """A contender takes part in those that it has, and in those of the bundle."""
-    job = Job(read_bundle(bundle))
-    found, left_out = executors.choose(job, ["onnxruntime-plain"], ["bf16", "fp32"], required=True)
+    """A executor takes part in those that it has, and in those of the bundle."""
+    workload = Workload(read_bundle(bundle))
+    found, left_out = executors.choose(workload, ["onnxruntime-plain"], ["bf16", "fp32"], required=True)
     assert [entry.precision for entry in found] == ["fp32"] and left_out == {}
-    assert executors.choose(job, ["onnxruntime-plain"], ["bf16"]) == (
+    assert executors.choose(workload, ["onnxruntime-plain"], ["bf16"]) == (
         [],
         {"onnxruntime-plain": "has fp32 only"},
     )
-    found, left_out = executors.choose(job, ["onnxruntime"], ["fp32", "fp16"], required=True)
+    found, left_out = executors.choose(workload, ["onnxruntime"], ["fp32", "fp16"], required=True)
     assert [entry.precision for entry in found] == ["fp32"]
     assert list(left_out) == ["onnxruntime fp16"] and "fp16" in left_out["onnxruntime fp16"]
 
@@ -189,23 +189,23 @@ def test_images_that_are_not_finite_are_a_failure(bundle: Path) -> None:
     class Broken:
         name, precisions, threaded = "broken", ("fp32",), True
 
-        def unavailable(self, job: Job, precision: str) -> None:
+        def unavailable(self, workload: Workload, precision: str) -> None:
             return None
 
-        def open_runner(self, job: Job, precision: str, threads: int) -> Runner:
+        def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
             return Runner(lambda x: np.full((len(x), 1, 4, 4), np.nan, np.float32), "broken")
 
     plan = Plan(batches=[1], threads=[1], rounds=1, seconds=1, warm_up=1)
     with pytest.raises(FingerGenError, match="broken, fp32: gives values that are not finite"):
-        measure(Job(read_bundle(bundle)), [executors.Entry(Broken(), "fp32")], plan)
+        measure(Workload(read_bundle(bundle)), [executors.Entry(Broken(), "fp32")], plan)
 
 
 def test_threads_of_a_gpu_do_not_matter(bundle: Path) -> None:
     """It runs once, whatever the numbers of threads."""
-    ours = executors.contender("onnxruntime")
+    ours = executors.executor("onnxruntime")
     ours.threaded = False
     plan = Plan(batches=[1, 2], threads=[1, 2], rounds=1, seconds=1, warm_up=1)
-    rows, _ = measure(Job(read_bundle(bundle)), [executors.Entry(ours, "fp32")], plan)
+    rows, _ = measure(Workload(read_bundle(bundle)), [executors.Entry(ours, "fp32")], plan)
     assert [(row.setting.threads, row.setting.batch) for row in rows] == [(None, 1), (None, 2)]
 
 
@@ -281,6 +281,6 @@ def test_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytes
     assert machine.find_gpus() == ()
 
 
-def test_every_contender_has_its_module() -> None:
+def test_every_executor_has_its_module() -> None:
     for name in executors.NAMES:
-        assert "fp32" in executors.contender(name).precisions
+        assert "fp32" in executors.executor(name).precisions

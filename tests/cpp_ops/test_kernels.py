@@ -18,7 +18,7 @@ from fingergen.benchmarks.speed.kernels import (
     OPS,
     TOOLS,
     TYPES,
-    WAYS,
+    VARIANTS,
     Call,
     Timing,
     cases,
@@ -56,7 +56,7 @@ def portable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", VARIANTS)
 @pytest.mark.parametrize(("op", "dtype"), [(op, dtype) for op in OPS for dtype in TYPES[op]])
 def test_kernels_equal_the_references(harness: Path, op: str, dtype: type[np.floating], way: str) -> None:
     if way == "plugin" and HEADERS is None:

@@ -1,15 +1,12 @@
-"""Others that do our job, timed beside us in the same run. A module a peer, with
+"""Other software for the same workload, timed beside FingerGen in the same rounds: one class per baseline."""
 
-- `PRECISIONS`: those it computes in;
-- `THREADED`: whether the number of CPU threads matters;
-- `unavailable(job)`: why it cannot do the job here, and the fix; None where it can;
-- `open_runner(job, precision, threads)`.
-"""
+from .onnxruntime_plain import OnnxRuntimePlain
+from .openvino import OpenVino
+from .pytorch import PyTorch, PyTorchCuda
 
-PEERS = {
-    "onnxruntime-plain": "plain_onnxruntime",
-    "openvino": "openvino",
-    "pytorch": "pytorch",
-    "pytorch-cuda": "pytorch_cuda",
+BASELINES = {
+    baseline.name: baseline for baseline in (OnnxRuntimePlain(), OpenVino(), PyTorch(), PyTorchCuda())
 }
-"""Peer → its module here."""
+"""Name → baseline, an `executors.Executor`."""
+
+__all__ = ["BASELINES", "OnnxRuntimePlain", "OpenVino", "PyTorch", "PyTorchCuda"]

@@ -13,32 +13,36 @@ from fingergen.runtime.backends.graphs import Inputs
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.bundle.manifest import GraphName
 
-from ..workload import Job, Runner
+from ..workload import Runner, Workload
 
-PRECISIONS = ("fp32", "fp16", "bf16")
-THREADED = True
 HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
-def unavailable(job: Job) -> str | None:
-    """None where OpenVINO and onnx are installed."""
-    missing = [package for package in ("openvino", "onnx") if find_spec(package) is None]
-    return f"not installed: pip install {' '.join(missing)}" if missing else None
+class OpenVino:
+    """OpenVINO on the bundle's graphs in standard operators, compiled for latency."""
 
+    name = "openvino"
+    precisions = tuple(HINTS)
+    threaded = True
 
-def open_runner(job: Job, precision: str, threads: int) -> Runner:
-    """The bundle's graphs in standard operators, compiled for latency: one call uses all threads."""
-    return Runner.of_backend(job, _OpenVino(job, precision, threads))
+    def unavailable(self, workload: Workload, precision: str) -> str | None:
+        """Why it cannot run here, and the fix; None where OpenVINO and onnx are installed."""
+        missing = [package for package in ("openvino", "onnx") if find_spec(package) is None]
+        return f"not installed: pip install {' '.join(missing)}" if missing else None
+
+    def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
+        """Compile the graphs; one call uses all `threads`."""
+        return Runner.of_backend(workload, _OpenVino(workload, precision, threads))
 
 
 class _OpenVino(Backend):
     name = "openvino"
     batch = 1
 
-    def __init__(self, job: Job, precision: str, threads: int) -> None:
+    def __init__(self, workload: Workload, precision: str, threads: int) -> None:
         import openvino  # type: ignore[import-not-found]
 
-        super().__init__(job.bundle)
+        super().__init__(workload.bundle)
         core = openvino.Core()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
@@ -47,7 +51,7 @@ class _OpenVino(Backend):
         }
         self._models = {
             graph: core.compile_model(core.read_model(_standard_operators(path)), "CPU", settings)
-            for graph, path in job.graphs().items()
+            for graph, path in workload.graphs().items()
         }
         version = openvino.__version__.partition("-")[0]
         self.description = f"OpenVINO {version}, CPU, standard operators"

@@ -2,40 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from fingergen.runtime.errors import BadInput
 
-from ..workload import Floats, Job, Runner
+from ..workload import Floats, Runner, Workload
 
 if TYPE_CHECKING:
     from fingergen.training.networks import Generator, Reconstructor
 
-PRECISIONS = ("fp32", "bf16")
-THREADED = True
+
+class PyTorch:
+    """PyTorch on the CPU; lower precisions are its autocast."""
+
+    name = "pytorch"
+    precisions: Sequence[str] = ("fp32", "bf16")
+    threaded = True
+
+    def unavailable(self, workload: Workload, precision: str) -> str | None:
+        """Why it cannot run here, and the fix; None where PyTorch and a network to run are there."""
+        if find_spec("torch") is None:
+            return "PyTorch is not installed: pip install 'fingergen[train]'"
+        if workload.checkpoint is None and (workload.task == "reconstruction" or not _sizes(workload)):
+            return "give --checkpoint, the file that the bundle was exported from"
+        return None
+
+    def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
+        """Load the checkpoint's network; without a checkpoint, one of the bundle's sizes with random weights.
+
+        Raises:
+            BadInput: the checkpoint cannot run the workload.
+        """
+        return _open(workload, precision, threads, "cpu")
 
 
-def unavailable(job: Job) -> str | None:
-    """None where PyTorch is installed and there are weights, or sizes, to run it with."""
-    if find_spec("torch") is None:
-        return "PyTorch is not installed: pip install 'fingergen[train]'"
-    if job.checkpoint is None and (job.task == "reconstruction" or not _sizes(job)):
-        return "give --checkpoint, the file that the bundle was exported from"
-    return None
+class PyTorchCuda(PyTorch):
+    """PyTorch on the first GPU."""
+
+    name = "pytorch-cuda"
+    precisions = ("fp32", "fp16", "bf16")
+    threaded = False
+
+    def unavailable(self, workload: Workload, precision: str) -> str | None:
+        reason = super().unavailable(workload, precision)
+        if reason is None:
+            import torch
+
+            if not torch.cuda.is_available():
+                return "PyTorch finds no GPU that it can use"
+        return reason
+
+    def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
+        return _open(workload, precision, threads, "cuda")
 
 
-def open_runner(job: Job, precision: str, threads: int, device: str = "cpu") -> Runner:
-    """The checkpoint's network; without a checkpoint one of the bundle's sizes with random weights.
-
-    Lower precisions are PyTorch's autocast. `BadInput` where the checkpoint cannot do the job.
-    """
+def _open(workload: Workload, precision: str, threads: int, device: str) -> Runner:
     import torch
 
     from .published import as_published
 
-    network = as_published(_network(job)).to(device).eval().requires_grad_(False)
+    network = as_published(_network(workload)).to(device).eval().requires_grad_(False)
 
     def autocast() -> AbstractContextManager[Any]:
         if precision == "fp32":
@@ -53,40 +82,42 @@ def open_runner(job: Job, precision: str, threads: int, device: str = "cpu") -> 
         where = torch.cuda.get_device_name() + (
             ", TF32 convolutions" if torch.backends.cudnn.allow_tf32 else ""
         )
-    weights = "" if job.checkpoint else ", random weights"
+    weights = "" if workload.checkpoint else ", random weights"
     description = f"PyTorch {torch.__version__}, eager, published form, {where}{weights}"
-    return Runner(run, description, comparable=job.checkpoint is not None)
+    return Runner(run, description, comparable=workload.checkpoint is not None)
 
 
-def _network(job: Job) -> Generator | Reconstructor:
+def _network(workload: Workload) -> Generator | Reconstructor:
     from fingergen.training.checkpoints import ReconstructionCheckpoint, load_checkpoint
     from fingergen.training.networks import Generator
 
-    if job.checkpoint is None:
-        return Generator(**_sizes(job))
-    checkpoint = load_checkpoint(job.checkpoint)
+    if workload.checkpoint is None:
+        return Generator(**_sizes(workload))
+    checkpoint = load_checkpoint(workload.checkpoint)
     if isinstance(checkpoint, ReconstructionCheckpoint):
-        _check_sizes(job, checkpoint.decoder)
-        return checkpoint.reconstructor() if job.task == "reconstruction" else checkpoint.decoder
-    if job.task == "reconstruction":
-        raise BadInput(f"{job.checkpoint}: a generator checkpoint; reconstruction needs one with an encoder")
-    _check_sizes(job, checkpoint.g_ema)
+        _check_sizes(workload, checkpoint.decoder)
+        return checkpoint.reconstructor() if workload.task == "reconstruction" else checkpoint.decoder
+    if workload.task == "reconstruction":
+        raise BadInput(
+            f"{workload.checkpoint}: a generator checkpoint; reconstruction needs one with an encoder"
+        )
+    _check_sizes(workload, checkpoint.g_ema)
     return checkpoint.g_ema
 
 
-def _check_sizes(job: Job, generator: Generator) -> None:
+def _check_sizes(workload: Workload, generator: Generator) -> None:
     """`BadInput` where the checkpoint's generator cannot be the bundle's."""
-    architecture = job.bundle.manifest.architecture
+    architecture = workload.bundle.manifest.architecture
     for size in ("resolution", "channels", "style_dim"):
         found, expected = getattr(generator, size), getattr(architecture, size)
         if found != expected:
             raise BadInput(
-                f"{job.checkpoint}: {size} {found}, that of bundle {job.bundle.path} is {expected};"
+                f"{workload.checkpoint}: {size} {found}, that of bundle {workload.bundle.path} is {expected};"
                 " give the checkpoint that the bundle was exported from"
             )
 
 
-def _sizes(job: Job) -> dict[str, Any]:
+def _sizes(workload: Workload) -> dict[str, Any]:
     """Arguments of the bundle's `Generator`, which the export notes; empty where another program wrote it."""
-    networks = job.bundle.manifest.provenance.get("networks", {})
+    networks = workload.bundle.manifest.provenance.get("networks", {})
     return dict(networks.get("generator", {}))

@@ -1,12 +1,8 @@
-"""What only a machine with an NVIDIA GPU can tell, in one run and one page.
+"""`fg-bench gpu`: what only a machine with an NVIDIA GPU can show, in one run and one page.
 
-    python benchmarks/gpu_check.py --out docs/gpu_result.md
-
-in the source tree builds the package with its CUDA code, as `pip install .` does, and runs the sections of
-`fingergen.benchmarks.gpu`: kernels, backends, speed, training, TensorRT. See `docs/gpu.md`.
+In the source tree it builds the package with its CUDA code, as `pip install .` does, and runs the sections
+of `sections`. See `docs/gpu.md`.
 """
-
-# A script and a module: its imports are absolute, for a script has no package.
 
 from __future__ import annotations
 
@@ -21,13 +17,12 @@ from typing import Any
 
 import click
 
-from fingergen.runtime.errors import BadInput, FingerGenError, command_line_errors
+from fingergen.runtime.errors import BadInput, FingerGenError
 
-from ..cli import Listed
+from ..options import Listed
 from ..speed.machine import describe_machine, find_gpus
-from . import NEED_MODELS, SECTIONS
 from .page import Page
-from .sections import run_section
+from .sections import SECTIONS, run_section
 from .settings import Settings, find_nvcc
 
 MODELS = "models"
@@ -51,14 +46,13 @@ WORK = Path("build") / "gpu_check"
 EXAMPLES = """
 \b
 Examples, in the source tree:
-  python benchmarks/gpu_check.py --out docs/gpu_result.md
-  python benchmarks/gpu_check.py --out docs/gpu_result.md --installed --only speed,training --seconds 280
-  python benchmarks/gpu_check.py --rehearse
+  fg-bench gpu --out docs/gpu_result.md
+  fg-bench gpu --out docs/gpu_result.md --installed --only speed,training --seconds 280
+  fg-bench gpu --rehearse
 """
 
 
-@command_line_errors
-@click.command(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(epilog=EXAMPLES)
 @click.option(
     "--only",
     type=Listed("sections", tuple(SECTIONS)),
@@ -67,7 +61,9 @@ Examples, in the source tree:
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
-    help=f"Most for each section.  [default: {', '.join(f'{k} {v}' for k, v in SECTIONS.items())}]",
+    help="Most for each section.  [default: "
+    + ", ".join(f"{name} {section.seconds}" for name, section in SECTIONS.items())
+    + "]",
 )
 @click.option(
     "--out",
@@ -80,7 +76,7 @@ Examples, in the source tree:
     help="Generator to measure.  [default: one of SynFing's size with random weights]",
 )
 @click.option(
-    "--batch", "batches", type=Listed("numbers"), default="1,8,64", show_default=True, help="Images a call."
+    "--batch", "batches", type=Listed("numbers"), default="1,8,64", show_default=True, help="Images per call."
 )
 @click.option(
     "--work",
@@ -91,7 +87,7 @@ Examples, in the source tree:
 @click.option(
     "--rehearse", is_flag=True, help="Try the check itself, on the CPU with tiny networks; no GPU needed."
 )
-def main(
+def gpu(
     only: Sequence[str] | None,
     seconds: float | None,
     out: Path | None,
@@ -110,14 +106,14 @@ def main(
             build_package(source, Path(name))
             # The package is loaded already: the new one needs a new process.
             path = os.pathsep.join(filter(None, [name, os.environ.get("PYTHONPATH")]))
-            command = [sys.executable, "-m", "fingergen.benchmarks.gpu.check", *sys.argv[1:], "--installed"]
+            command = [sys.executable, "-m", "fingergen.benchmarks.cli", *sys.argv[1:], "--installed"]
             sys.exit(subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode)
     settings = make_settings(source, work or source / WORK, checkpoint, tuple(batches), rehearse)
     page = Page(out, tuple(SECTIONS), notes(rehearse))
     for name in chosen(only):
         click.echo(f"{name} …", err=True)
         page.add(name)
-        for item in run_section(name, settings, seconds or SECTIONS[name]):
+        for item in run_section(SECTIONS[name], settings, seconds or SECTIONS[name].seconds):
             page.add(name, item)
     click.echo(page.text(), nl=False)
     if page.failed:
@@ -127,7 +123,7 @@ def main(
 def chosen(only: Sequence[str] | None) -> list[str]:
     """The sections to run, in their order: with the models, if one needs them."""
     names = set(only or SECTIONS)
-    if names.intersection(NEED_MODELS):
+    if any(SECTIONS[name].needs_models for name in names):
         names.add(MODELS)
     return [name for name in SECTIONS if name in names]
 
@@ -154,7 +150,7 @@ def notes(rehearse: bool) -> list[str]:
         *([REHEARSAL] if rehearse else []),
         *describe_machine().lines(),
         release,
-        f"`python benchmarks/gpu_check.py {shlex.join(sys.argv[1:])}`",
+        f"`fg-bench {shlex.join(sys.argv[1:])}`",
     ]
 
 
@@ -175,7 +171,3 @@ def build_package(source: Path, folder: Path) -> None:
     done = subprocess.run([*command, str(folder), str(source)], capture_output=True, text=True)
     if done.returncode:
         raise FingerGenError(f"pip install failed: {(done.stderr or done.stdout).strip()[-500:]}")
-
-
-if __name__ == "__main__":
-    main()

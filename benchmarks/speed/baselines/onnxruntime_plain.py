@@ -10,28 +10,30 @@ from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.bundle.manifest import GraphName
 
-from ..workload import Job, Runner
-
-PRECISIONS = ("fp32",)
-THREADED = True
+from ..workload import Runner, Workload
 
 
-def unavailable(job: Job) -> str | None:
-    """None: ONNX Runtime comes with FingerGen."""
-    return None
+class OnnxRuntimePlain:
+    """ONNX Runtime without our ops library."""
 
+    name = "onnxruntime-plain"
+    precisions = ("fp32",)
+    threaded = True
 
-def open_runner(job: Job, precision: str, threads: int) -> Runner:
-    """Sessions of the bundle's graphs without our ops library."""
-    return Runner.of_backend(job, _PlainOnnxRuntime(job, threads))
+    def unavailable(self, workload: Workload, precision: str) -> None:
+        """Returns None: ONNX Runtime comes with FingerGen."""
+
+    def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
+        """Open sessions of the bundle's graphs; `threads` run inside the operators."""
+        return Runner.of_backend(workload, _PlainOnnxRuntime(workload, threads))
 
 
 class _PlainOnnxRuntime(Backend):
     name = "onnxruntime-plain"
     batch = 1
 
-    def __init__(self, job: Job, threads: int) -> None:
-        super().__init__(job.bundle)
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload.bundle)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -40,7 +42,7 @@ class _PlainOnnxRuntime(Backend):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._sessions = {
             graph: onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            for graph, path in job.graphs().items()
+            for graph, path in workload.graphs().items()
         }
         self.description = f"ONNX Runtime {onnxruntime.__version__}, CPU, standard operators, whole batches"
 

@@ -1,0 +1,117 @@
+"""`fg-bench speed`: latency and throughput of a bundle."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fingergen.runtime.backends import usable_cores
+from fingergen.runtime.cli.kit import Number
+from fingergen.runtime.model import open_bundle
+
+from ..options import Listed
+from .executors import DEFAULT, NAMES, PRECISIONS, choose
+from .machine import describe_machine
+from .measure import Plan, measure
+from .plot import check_plot, write_plot
+from .report import Report
+from .workload import TASKS, Task, Workload
+
+EXAMPLES = """
+\b
+Examples:
+  fg-bench speed
+  fg-bench speed finger --batch 1,8,64 --threads 1,4 --plot bench.png
+  fg-bench speed finger --checkpoint generator.pt --backend onnxruntime,pytorch --json
+  fg-bench speed finger --backend openvino --precision fp32,bf16
+  fg-bench speed finger --task reconstruction --rounds 200
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--task",
+    type=click.Choice(TASKS),
+    default="synthesis",
+    show_default=True,
+    help="Latents to images, or minutiae maps to images.",
+)
+@click.option(
+    "--backend",
+    "names",
+    type=Listed("names", NAMES),
+    help=f"Among {', '.join(NAMES)}.  [default: all that run here]",
+)
+@click.option(
+    "--batch", "batches", type=Listed("sizes"), default="1,8", show_default=True, help="Images per call."
+)
+@click.option("--threads", type=Listed("numbers"), help="CPU threads.  [default: one per core]")
+@click.option(
+    "--precision",
+    "precisions",
+    type=Listed("names", PRECISIONS),
+    default="fp32,fp16",
+    show_default=True,
+    help=f"Among {', '.join(PRECISIONS)}; a backend takes part in those that it has.",
+)
+@click.option("--rounds", type=click.IntRange(1, 10**6), default=100, show_default=True)
+@click.option(
+    "--seconds",
+    type=Number(0, 1e9, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Begin no further round after this long.",
+)
+@click.option(
+    "--warm-up", type=click.IntRange(1, 1000), default=3, show_default=True, help="Rounds not counted."
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What the bundle was exported from, for PyTorch.  [default: random weights of the same sizes]",
+)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def speed(
+    bundle: Path | None,
+    task: Task,
+    names: list[str] | None,
+    checkpoint: Path | None,
+    threads: list[int] | None,
+    precisions: list[str],
+    plot: Path | None,
+    as_json: bool,
+    **plan: Any,
+) -> None:
+    """Time a bundle: latency and throughput over batch sizes, threads, precisions and backends.
+
+    All settings are timed in the same rounds, one call of each per round, so that a busy machine slows all
+    of them alike; speeds are relative to the first backend. BUNDLE is a bundle directory, by default the
+    packaged demo bundle.
+    """
+    if plot is not None:
+        check_plot(plot)
+    workload = Workload(open_bundle(bundle), task, checkpoint)
+    entries, left_out = choose(workload, names or DEFAULT, precisions, required=bool(names))
+    chosen = Plan(threads=threads or [usable_cores()], **plan)
+    machine = describe_machine()  # before the run, whose own load is no news
+    with click.progressbar(length=chosen.rounds, label="rounds", file=sys.stderr) as bar:
+        results, rounds = measure(workload, entries, chosen, lambda: bar.update(1))
+    report = Report(
+        bundle=workload.bundle.manifest.name,
+        bundle_sha256=workload.bundle.sha256,
+        task=task,
+        machine=machine,
+        rounds=rounds,
+        warm_up=chosen.warm_up,
+        results=results,
+        left_out=left_out,
+    )
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else report.table())
+    if plot is not None:  # last: whatever becomes of it, the figures are there
+        write_plot(plot, report)
