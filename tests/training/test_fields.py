@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
 from fingergen.export.checks.parity import open_session
 from fingergen.export.onnx_graphs.fields import field_model
@@ -12,6 +13,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers.reconstruction.raster import CELLS, CHANNELS
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
 from fingergen.training.checkpoints.files import read, write
+from fingergen.training.commands.encoder import encoder
 from fingergen.training.data import fields as data
 from fingergen.training.data.fields import FieldExamples, disturb
 from fingergen.training.networks.field_net import FieldNet
@@ -126,3 +128,30 @@ def test_the_graph_equals_the_network():
             expected = network(raster)
         expected[:, 3] = expected[:, 3].sigmoid()
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+def encoder_command(*arguments: object) -> Result:
+    return CliRunner().invoke(
+        encoder, [str(argument) for argument in arguments], prog_name="fg-train encoder"
+    )
+
+
+@pytest.mark.slow
+def test_encoder_without_a_generator_trains_the_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(data, "HELD_OUT", 1)
+    done = encoder_command("--fingers", 1, "--batch", 2, "--images", 4, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert read(tmp_path / "run" / "state.pt")["images_seen"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "prints"], "without --generator give --fingers N"),
+        (["--fingers", 1, "--w-plus"], "--w-plus True: has no effect without --generator"),
+        (["--fingers", 1, "--minutiae-images", 5], "--minutiae-images 5: has no effect without --generator"),
+    ],
+)
+def test_options_that_need_a_generator(arguments: list[object], message: str, tmp_path: Path):
+    done = encoder_command(*arguments, "--out", tmp_path)
+    assert isinstance(done.exception, BadInput) and message in str(done.exception)

@@ -1,5 +1,6 @@
 """`fg-train encoder`."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from .. import distributed
 from ..checkpoints import load_generator, published_ppi
 from ..checkpoints.manager import StatesConfig
 from ..config import ConfigurableCommand
+from ..data.fields import FieldExamples
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.minutiae_maps import PPI
@@ -21,14 +23,18 @@ from ..data.storage import find_samples
 from ..options import config_options, refuse_idle, take
 from ..trainers.encoder import EncoderTrainer
 from ..trainers.encoder_config import EncoderConfig
+from ..trainers.fields import FieldTrainer
 from ..trainers.minutiae import MinutiaeTrainer
 from ..trainers.run_dir import choose_device, interruption
 from .progress import train_with_bar
 
+_OPTIONS_OF_FIELDS = {"batch", "learning_rate", "seed"}  # of the encoder's, those that the field network has
+
 
 @click.command(cls=ConfigurableCommand)
-@click.option("--generator", "generator_path", type=click.Path(path_type=Path), required=True,
-              help="checkpoint of the generator that makes the images")  # fmt: skip
+@click.option("--generator", "generator_path", type=click.Path(path_type=Path),
+              help="checkpoint of the generator that makes the images; none: train the encoder of generators "
+                   "with ridge noise")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), help="folder of images with maps or templates")
 @click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: so many procedural fingers")
 @click.option("--masters", type=click.Path(path_type=Path),
@@ -55,7 +61,7 @@ from .progress import train_with_bar
 @config_options(EncoderConfig)
 @config_options(StatesConfig)
 def encoder(
-    generator_path: Path,
+    generator_path: Path | None,
     data: Path | None,
     fingers: int | None,
     masters: Path | None,
@@ -72,11 +78,18 @@ def encoder(
 ) -> None:
     """Train the encoder that reconstructs a fingerprint from its minutiae.
 
-    First a small network learns to see minutiae in images; then, through its eyes, the encoder learns to
-    make the generator show them. Interrupt it at any time: the same command continues.
+    Without --generator, a network learns to read orientation, ridge period and contact off a template of
+    procedural fingers; from these and the minutiae follows the ridge map that any generator with ridge noise
+    takes. Of the options of the encoder it has --batch, --learning-rate and --seed.
+
+    With --generator, the published form: first a small network learns to see minutiae in images; then,
+    through its eyes, the encoder learns to make the generator show them.
+
+    Interrupt it at any time: the same command continues.
 
     \b
-    Examples: full prints of a data set; a small sensor, small enough for a CPU
+    Examples: for ridge noise; full prints of a data set; a small sensor, small enough for a CPU
+      fg-train encoder --fingers 3000 --batch 16 --learning-rate 0.002 --images 60000 --out fields
       fg-train encoder --generator run/state.pt --data prints --out encoder
       fg-train encoder --generator run/state.pt --fingers 4000 --depth ir_se_18 --width 16 \\
           --map-size 128 --batch 16 --out encoder
@@ -85,6 +98,11 @@ def encoder(
         raise BadInput("give either --data FOLDER or --fingers N")
     if data:
         refuse_idle(["masters"], "--fingers")
+    if generator_path is None:
+        _train_fields(
+            data, fingers, masters or out / "masters", out, images, checkpoint_every, device, options
+        )
+        return
     config, states = take(EncoderConfig, options), take(StatesConfig, options)
     chosen = choose_device(device)
     checkpoint = load_generator(generator_path)
@@ -126,4 +144,35 @@ def encoder(
             keep=states.keep,
             best_by=states.best_by,
             workers=workers,
+        )
+
+
+def _train_fields(
+    data: Path | None,
+    fingers: int | None,
+    masters: Path,
+    out: Path,
+    images: int,
+    checkpoint_every: int,
+    device: str,
+    options: dict[str, Any],
+) -> None:
+    """Train the field network, the encoder of generators with ridge noise."""
+    if data is not None or fingers is None:
+        raise BadInput(
+            "--data: without --generator give --fingers N, procedural fingers, whose fields are known"
+        )
+    published = {each.name for each in dataclasses.fields(EncoderConfig)} - _OPTIONS_OF_FIELDS
+    refuse_idle([*published, "minutiae_net", "minutiae_images", "start_from", "trunk"], "--generator")
+    config, states = take(EncoderConfig, options), take(StatesConfig, options)
+    chosen = choose_device(device)
+    hidden = not distributed.is_main() or None
+    with distributed.main_first(), tqdm(desc="fingers", unit="finger", leave=False, disable=hidden) as bar:
+        source = FieldExamples(masters, fingers, bar.update)
+    trainer = FieldTrainer(source, config.batch, config.learning_rate, images, config.seed, chosen)
+    with interruption() as interrupted:
+        train_with_bar(
+            *("encoder", trainer, out, images, checkpoint_every, interrupted),
+            keep=states.keep,
+            best_by=states.best_by,
         )

@@ -48,16 +48,17 @@ class FieldExamples:
         Args:
             masters: Folder of shards.
             fingers: Number of fingers to train on.
-            on_progress: Called with the number of fingers that were read, shard by shard.
+            on_progress: Called with the number of fingers of each shard that was read.
         """
         self._training: list[Finger] = []
         self._held_out: list[Finger] = []
         groups = ((self._training, range(fingers)), (self._held_out, range(fingers, fingers + HELD_OUT)))
         for group, seeds in groups:
             for shard in write_masters(masters, seeds, FULL_PRINT):
-                group += map(_without_ridges, read_shard(shard))
+                read = read_shard(shard)
+                group += map(_without_ridges, read)
                 if on_progress:
-                    on_progress(len(group))
+                    on_progress(len(read))
         self._known: dict[tuple[int, int], tuple[Template, NDArray[np.float16]]] = {}
 
     def batch(self, rng: np.random.Generator, count: int) -> Fields:
