@@ -84,7 +84,7 @@ Examples:
     "--noise",
     type=click.Choice(get_args(NoiseMode)),
     help="Noise that the bundle recommends; random gives each seed ridges of its own where noise says where"
-    " ridges run.  [default: const]",
+    " ridges run.  [default: ridges where the checkpoint was trained with them, else const]",
 )
 @click.option(
     "--edit-from",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -89,6 +89,9 @@ def export_bundle(
             f"--edit-from {options.recommended.edit_from}: this generator has style inputs"
             f" 0-{source.generator.num_ws - 1}"
         )
+    recommended = options.recommended
+    if source.ridge_noise is not None and recommended.noise == "const":  # stored noise has no finger
+        recommended = replace(recommended, noise="ridges")
     networks = network_graphs(source, map_size)
     ops = OPS[options.ops]
     files: dict[GraphName, str] = {}
@@ -129,7 +132,8 @@ def export_bundle(
         encoder=_encoder_input(source, map_size),
         graphs=Graphs(**files),
         precisions={"fp16": half_files} if half_files else {},
-        recommended=options.recommended,
+        recommended=recommended,
+        ridge_noise=source.ridge_noise,
         engines=tuple(built),
         tools={tool: version(tool) for tool in TOOLS},
         provenance=_provenance(source, options),

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from fingergen.runtime.bundle.manifest import RidgeNoise
+from fingergen.runtime.bundle.ridge_noise import NoiseLayer
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import (
     PUBLISHED_SIZE,
@@ -29,8 +31,9 @@ class Source:
     """What a bundle is made from.
 
     `decoder`: the reconstruction checkpoint's generator, None if its synthesis network is `generator`'s.
-    `ppi`: of the networks' images; `map_size`: pixels a side of the encoder's input. `checkpoints`: for the
-    manifest's provenance, an entry a file.
+    `ridge_noise`: what the generator's noise inputs take, if they carry fingers. `ppi`: of the networks'
+    images; `map_size`: pixels a side of the encoder's input. `checkpoints`: for the manifest's provenance, an
+    entry per file.
     """
 
     generator: Generator
@@ -39,6 +42,7 @@ class Source:
     ppi: float
     map_size: int
     checkpoints: tuple[dict[str, Any], ...]
+    ridge_noise: RidgeNoise | None = None
 
 
 def read_source(paths: Sequence[Path]) -> Source:
@@ -72,7 +76,20 @@ def read_source(paths: Sequence[Path]) -> Source:
         _from_config(ordered, "ppi", published_ppi(generator.resolution)),
         int(_from_config(reconstructions, "map_size", PUBLISHED_SIZE)),
         tuple(_provenance(path, each) for path, each in ordered),
+        _ridge_noise(*generators[0]) if generators else None,
     )
+
+
+def _ridge_noise(path: Path, checkpoint: GeneratorCheckpoint) -> RidgeNoise | None:
+    """What the noise inputs take, from the training configuration of a checkpoint of ours."""
+    config = checkpoint.config if checkpoint.source_format == "fingergen" else {}
+    if config.get("noise") != "ridges":
+        return None
+    try:
+        layers = tuple(NoiseLayer(**layer) for layer in config["noise_layers"])
+        return RidgeNoise(layers, tuple(config.get("looks", ())))
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"{path}: fingergen.config.noise_layers: missing or damaged ({error})") from error
 
 
 def _from_config(checkpoints: Sequence[tuple[Path, Checkpoint]], key: str, default: float) -> float:

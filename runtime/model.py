@@ -16,6 +16,7 @@ from .bundle import Bundle, read_bundle
 from .bundle.encoded import Encoded, with_predicted
 from .bundle.manifest import NoiseMode
 from .errors import BadInput
+from .fingers.noise import FingerNoise
 from .images import Pixels, resize, to_picture
 from .pipeline.reconstruction import Map, Source, encoder_maps, to_encoder_input
 from .pipeline.synthesis import Synthesis, batches, pair
@@ -57,7 +58,8 @@ class Model:
     Arguments that several methods have:
 
     - `seeds`: integers in [0, 2**64), one an image.
-    - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`) or `none`; None: what the
+    - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`), `none` or, of a bundle with
+      ridge noise, `ridges` (it carries impression 0 of the finger of each of `seeds`); None: what the
       bundle recommends, or `const` where that is `random` and no `seeds` are given.
     - `truncation`: ψ of w_avg + ψ (w - w_avg); None: what the bundle recommends.
     - `layers`: indices of style inputs, in [0, num_ws); None: all or, of edits, those that the bundle
@@ -71,6 +73,8 @@ class Model:
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self.bundle = bundle
         self.backend = backend
+        ridges = bundle.manifest.ridge_noise is not None
+        self.finger_noise = FingerNoise(bundle.manifest) if ridges else None
 
     def __enter__(self) -> Model:
         return self
@@ -321,10 +325,14 @@ class Model:
             return own or self.bundle.latents.noise
         if mode == "none":
             return [np.zeros(shape, np.float32) for shape in shapes]
-        if mode != "random":
+        if mode not in ("random", "ridges"):
             raise BadInput(f"noise {mode!r}: choose {', '.join(NOISE_MODES)}")
         if seeds is None or len(seeds) != images:
-            raise BadInput(f"noise random: give one seed an image ({images})")
+            raise BadInput(f"noise {mode}: give one seed per image ({images})")
+        if mode == "ridges":
+            if self.finger_noise is None:
+                raise BadInput(f"noise ridges: bundle {self.bundle.manifest.name} has no ridge noise")
+            return self.finger_noise.of_seeds(seeds)
         drawn = [draw_noise(seed, shapes) for seed in seeds]
         return [np.concatenate(buffers) for buffers in zip(*drawn, strict=True)]
 

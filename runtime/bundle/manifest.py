@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import BadInput
+from .ridge_noise import NoiseLayer
 
 FORMAT = "fingergen-bundle"
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 
 GraphName = Literal["mapping", "synthesis", "encoder", "decoder"]
-NoiseMode = Literal["const", "random", "none"]
+NoiseMode = Literal["const", "random", "none", "ridges"]
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,28 @@ class EncoderInput:
 class Recommended:
     """Settings that the bundle's maker chose; they hold where the user gives none.
 
-    `truncation`: ψ of w_avg + ψ (w - w_avg). `noise`: `const`, `random` or `none`. A generator whose noise
-    says where ridges run gives every finger the same minutiae unless it is drawn for each (`random`).
+    `truncation`: ψ of w_avg + ψ (w - w_avg). `noise`: `const`, `random`, `none` or, with
+    `Manifest.ridge_noise`, `ridges`. A generator whose noise says where ridges run gives every finger the
+    same minutiae unless it is drawn for each (`random`) or carries the finger's ridge map (`ridges`).
     `edit_from`: first style input that edits act on; the coarser ones before it tell the pattern.
     """
 
     truncation: float = 1.0
     noise: NoiseMode = "const"
     edit_from: int = 0
+
+
+@dataclass(frozen=True)
+class RidgeNoise:
+    """How a generator takes fingers.
+
+    Attributes:
+        layers: What the noise input of each layer is, coarsest first.
+        looks: Names of the first numbers of z, each standard normal and the same in every finger.
+    """
+
+    layers: tuple[NoiseLayer, ...]
+    looks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +130,8 @@ class Manifest:
     """`bundle.json`. `files` (path → record) has every file but `bundle.json`; `write_bundle` fills it.
 
     `precisions`: graphs in a further precision, such as `{"fp16": {"synthesis": "synthesis.fp16.onnx"}}`,
-    with the inputs and outputs of the float32 graph; a graph that is not there has none.
+    with the inputs and outputs of the float32 graph; a graph that is not there has none. `ridge_noise`: of a
+    generator whose noise carries fingers.
     """
 
     name: str
@@ -130,12 +146,15 @@ class Manifest:
     latents: str = "latents.npz"
     precisions: Mapping[str, Mapping[GraphName, str]] = field(default_factory=dict)
     engines: tuple[Engine, ...] = ()
+    ridge_noise: RidgeNoise | None = None
     files: Mapping[str, FileRecord] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of `bundle.json`."""
-        head = {"format": FORMAT, "format_version": FORMAT_VERSION}
-        return json.loads(json.dumps(head | dataclasses.asdict(self), allow_nan=False))
+        content = {"format": FORMAT, "format_version": FORMAT_VERSION} | dataclasses.asdict(self)
+        if self.ridge_noise is None:  # then the file is one that older versions read
+            del content["ridge_noise"]
+        return json.loads(json.dumps(content, allow_nan=False))
 
     @staticmethod
     def from_json(content: dict[str, Any], source: str = MANIFEST) -> Manifest:
@@ -150,6 +169,7 @@ class Manifest:
             "graphs": Graphs(**content["graphs"]),
             "recommended": Recommended(**content.get("recommended", {})),
             "engines": tuple(_engine(**engine) for engine in content["engines"]),
+            "ridge_noise": _ridge_noise(**content["ridge_noise"]) if "ridge_noise" in content else None,
             "files": {path: FileRecord(**record) for path, record in content["files"].items()},
         }
         manifest = Manifest(**fields)
@@ -159,6 +179,10 @@ class Manifest:
 
 def _encoder_input(noise_layers: Sequence[int] = (), **fields: Any) -> EncoderInput:
     return EncoderInput(noise_layers=tuple(noise_layers), **fields)
+
+
+def _ridge_noise(layers: Sequence[Mapping[str, Any]], looks: Sequence[str] = ()) -> RidgeNoise:
+    return RidgeNoise(tuple(NoiseLayer(**layer) for layer in layers), tuple(looks))
 
 
 def _engine(gpu_architectures: list[str], batch: tuple[int, int, int], **fields: Any) -> Engine:
@@ -200,6 +224,15 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
             f"{source}: image.output_ppi: {image.output_ppi:g}; resizing {architecture.resolution} px of"
             f" {image.ppi:g} ppi to {image.output_size} px gives {ppi:g} ppi"
         )
+    if (noise := manifest.ridge_noise) is not None:
+        if (count := len(noise.layers)) != len(architecture.noise_shapes):
+            raise BadInput(
+                f"{source}: ridge_noise.layers: {count}; this generator has {len(architecture.noise_shapes)}"
+            )
+        if len(noise.looks) > architecture.style_dim:
+            raise BadInput(f"{source}: ridge_noise.looks: {len(noise.looks)}; z has {architecture.style_dim}")
+    elif manifest.recommended.noise == "ridges":
+        raise BadInput(f"{source}: recommended.noise: ridges; this bundle has no ridge_noise")
     if (first := manifest.recommended.edit_from) >= num_ws:
         raise BadInput(f"{source}: recommended.edit_from: {first}; style inputs are 0-{num_ws - 1}")
     if (graphs.encoder is None) != (manifest.encoder is None):

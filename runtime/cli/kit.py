@@ -238,7 +238,8 @@ truncation = click.option(
 noise = click.option(
     "--noise",
     type=click.Choice(NOISE_MODES),
-    help="The stored noise, noise drawn from a seed, or none.  [default: what the bundle recommends]",
+    help="The stored noise, noise drawn from a seed, none, or the ridges of the seed's finger.  [default:"
+    " what the bundle recommends]",
 )
 noise_seed = click.option(
     "--noise-seed",

@@ -1,92 +1,89 @@
-"""Ridge noise: a finger as the noise inputs of a StyleGAN2 synthesis network.
-
-Each layer of the network adds one image of numbers to its feature maps. StyleGAN2 draws them at random; ridge
-noise puts a pyramid of a ridge map there. So the noise says where ridges run, and w how they look.
-"""
+"""Fingers as the noise inputs of a bundle's synthesis network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
 
-NoiseSource = Literal["ridges", "contact", "white"]
+import numpy as np
+from numpy.typing import NDArray
 
-GAIN = 1.5  # of ridge map and contact, whose values are smaller than those of standard normal noise
-FINE_PPI = 200.0  # below, averaging over pixels takes much of the ridges' contrast
-COARSE_GAIN = 1.6  # gives it back
-LEAST_PPI = 110.0  # of a layer that can show ridges, nine to ten pixels apart at 500 ppi
-SMALLEST_CONTACT = 8  # pixels a side of the smallest layer that shows the outline of the contact
+from ..bundle.manifest import Manifest
+from ..bundle.ridge_noise import noise_images
+from ..errors import BadInput
+from ..seeds import noise as draw_noise
+from .capture.presets import Effects
+from .finger import PPI, Finger, make_finger
+from .impression import Impression, take_impression
+
+Floats = NDArray[np.float32]
+
+FINGERS = 32  # masters that are kept, of about a megabyte each: impressions of a finger share its growth
 
 
 @dataclass(frozen=True)
-class NoiseLayer:
-    """What the noise input of one layer is.
+class FingerNoise:
+    """Draws fingers for a bundle with ridge noise. May be used from many threads.
 
     Attributes:
-        source: `ridges`, the ridge map; `contact`, the mask of contact; `white`, independent standard normal
-            numbers.
-        gain: Factor of the values of `source`.
+        manifest: Of the bundle.
     """
 
-    source: NoiseSource
-    gain: float = 1.0
+    manifest: Manifest
+
+    def __post_init__(self) -> None:
+        """Raises BadInput if the network's images cannot show impressions of fingers."""
+        image, resolution = self.manifest.image, self.manifest.architecture.resolution
+        if self.side % resolution:
+            raise BadInput(
+                f"bundle {self.manifest.name}: image.ppi: {image.ppi:g}; must be {PPI}, which fingers have,"
+                f" or {PPI} divided by a whole number"
+            )
+
+    @property
+    def side(self) -> int:
+        """Pixels a side at 500 ppi of what an image of the network shows."""
+        return round(self.manifest.architecture.resolution * PPI / self.manifest.image.ppi)
+
+    def impression(
+        self, seed: int, number: int = 0, preset: str = "easy", effects: Effects | None = None
+    ) -> Impression:
+        """An impression of a seed's finger, with its template; arguments as of `take_impression`.
+
+        Raises:
+            BadInput: If an argument is out of range.
+        """
+        return take_impression(_finger(seed, self.side), number, preset, effects)
+
+    def of_impressions(self, impressions: Sequence[Impression], seeds: Sequence[int]) -> list[Floats]:
+        """Noise inputs.
+
+        Args:
+            impressions: N impressions.
+            seeds: N seeds, of what is random in their noise.
+
+        Returns:
+            float32 (N, 1, H, W) per layer.
+        """
+        noise, shapes = self.manifest.ridge_noise, self.manifest.architecture.noise_shapes
+        assert noise is not None
+        white = [np.concatenate(each) for each in zip(*(draw_noise(s, shapes) for s in seeds), strict=True)]
+        ridges = np.stack([self._reduced(one.ridges) for one in impressions])[:, None]
+        contact = np.stack([self._reduced(one.contact) for one in impressions])[:, None]
+        return noise_images(noise.layers, ridges, contact, white)
+
+    def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
+        """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
+        return self.of_impressions([self.impression(seed) for seed in seeds], seeds)
+
+    def _reduced(self, image: Floats) -> Floats:
+        """(side, side) averaged to the network's resolution."""
+        size = self.manifest.architecture.resolution
+        factor = image.shape[0] // size
+        return image.reshape(size, factor, size, factor).mean(axis=(1, 3), dtype=np.float32)
 
 
-def ridge_noise_layers(resolution: int, ppi: float) -> tuple[NoiseLayer, ...]:
-    """What the layers of a network take: of the two of a resolution, the first takes structure and the second
-    white noise.
-
-    Args:
-        resolution: Side in pixels of the network's images, a power of two, at least 8.
-        ppi: Pixels per inch of these images.
-
-    Returns:
-        One entry per layer, coarsest first: one at 4x4, then two per resolution.
-    """
-    layers = [NoiseLayer("white")]
-    for exponent in range(3, resolution.bit_length()):
-        size = 1 << exponent
-        layer_ppi = ppi * size / resolution
-        if layer_ppi >= LEAST_PPI:
-            structure = NoiseLayer("ridges", GAIN * (COARSE_GAIN if layer_ppi < FINE_PPI else 1.0))
-        else:
-            structure = NoiseLayer("contact", GAIN) if size >= SMALLEST_CONTACT else NoiseLayer("white")
-        layers += [structure, NoiseLayer("white")]
-    return tuple(layers)
-
-
-def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white: Sequence[Any]) -> list[Any]:
-    """The noise inputs of N impressions.
-
-    Arrays may be NumPy's or PyTorch's tensors; all of one kind, float32.
-
-    Args:
-        layers: What each layer takes.
-        ridges: (N, 1, R, R), ridge maps times contact: -1 in a valley, 1 on a ridge, 0 without contact.
-        contact: (N, 1, R, R), masks of contact: 0 … 1.
-        white: One array (N, 1, H, W) per layer, standard normal; those of other sources give the size.
-
-    Returns:
-        One array (N, 1, H, W) per layer.
-    """
-    images = []
-    for layer, drawn in zip(layers, white, strict=True):
-        size = drawn.shape[-1]
-        if layer.source == "white":
-            image = drawn
-        elif layer.source == "ridges":
-            image = _reduced(ridges, size)
-        else:
-            image = 2.0 * _reduced(contact, size) - 1.0
-        images.append(image if layer.gain == 1.0 else image * layer.gain)
-    return images
-
-
-def _reduced(images: Any, size: int) -> Any:
-    """(N, 1, R, R) averaged to (N, 1, size, size)."""
-    number, _, side, _ = images.shape
-    factor = side // size
-    if factor == 1:
-        return images
-    return images.reshape(number, 1, size, factor, size, factor).mean(axis=(3, 5))
+@lru_cache(maxsize=FINGERS)
+def _finger(seed: int, side: int) -> Finger:
+    return make_finger(seed, (side, side))

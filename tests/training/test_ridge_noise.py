@@ -49,6 +49,7 @@ class Stripes:
     """Prints of straight ridges; the first number of the look is their brightness."""
 
     look = 2
+    names = ("brightness",)
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
         ridges = stripes(rng, count)
@@ -181,6 +182,7 @@ def test_a_state_says_what_its_layers_take_and_is_no_other_kind_of_training(tmp_
     assert config["noise"] == "ridges"
     assert config["noise_layers"][3] == {"source": "ridges", "gain": 1.5}
     assert config["look"] == 2
+    assert config["looks"] == ["brightness"]
     with pytest.raises(BadInput, match=r"state.pt: was trained with noise ridges, not random"):
         GeneratorTrainer(replace(TINY, noise="random"), Stripes(), {"ppi": 250.0}, CPU).load(
             tmp_path / "state.pt"

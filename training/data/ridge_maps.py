@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import Finger, Impression, take_impression
-from fingergen.runtime.fingers.capture.look import LOOK, with_look
+from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
 
 from .masters import read_shard, write_masters
 
@@ -40,7 +40,15 @@ class RidgeImages(NamedTuple):
 class RidgeImageSource(Protocol):
     """Draws images with their ridge maps."""
 
-    look: int  # K of `RidgeImages.look`
+    @property
+    def look(self) -> int:
+        """K of `RidgeImages.look`."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the first of these numbers."""
+        ...
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
         """What to train on."""
@@ -55,6 +63,7 @@ class ProceduralRidges:
     """Impressions of procedural fingers, drawn anew for every batch, with exact ridge maps."""
 
     look = LOOK
+    names = tuple(EFFECTS)
 
     def __init__(
         self,

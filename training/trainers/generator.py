@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -72,7 +72,8 @@ class GeneratorTrainer:
         self.config, self.source, self.device = config, source, device
         self.noise: NoiseInputs = RandomNoise()
         if config.noise == "ridges":
-            self.noise = RidgeNoise(config, source.look, provenance["ppi"])  # type: ignore[union-attr]
+            ridges = cast(RidgeImageSource, source)
+            self.noise = RidgeNoise(config, ridges.look, provenance["ppi"], ridges.names)
         self.provenance = {**provenance, **self.noise.describe()}
         self.batch_size, self.images_seen = config.batch, 0
         seed_torch(config.seed, 0)
@@ -284,7 +285,7 @@ class GeneratorTrainer:
     def sample(self, run: Run) -> None:
         """Write a sheet of samples; show how weights, w and logits are spread."""
         if self.config.noise == "ridges":
-            reals, condition = self._prepare(self.source.held_out(ROW))  # type: ignore[union-attr]
+            reals, condition = self._prepare(cast(RidgeImageSource, self.source).held_out(ROW))
             rows = self.looks(condition)
             images, sheet = rows[0], torch.cat([reals, *rows])
         else:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fingergen.runtime.bundle.ridge_noise import NoiseLayer, noise_images, ridge_noise_layers
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.fingers.noise import NoiseLayer, noise_images, ridge_noise_layers
 
 from ..data.ridge_maps import RidgeImages
 from ..losses.ridges import ridge_loss
@@ -98,20 +98,21 @@ class RidgeNoise:
     channel, so that it also learns whether they belong together.
     """
 
-    def __init__(self, config: GeneratorConfig, look: int, ppi: float) -> None:
+    def __init__(self, config: GeneratorConfig, look: int, ppi: float, names: Sequence[str] = ()) -> None:
         """Decide what each layer takes.
 
         Args:
             config: Options of the training.
             look: How many numbers a look has.
             ppi: Pixels per inch of the images.
+            names: Of the first numbers of a look.
 
         Raises:
             BadInput: If z has no room for a look.
         """
         if config.style_dim < look:
             raise BadInput(f"--style-dim {config.style_dim}: must be at least {look}, the numbers of a look")
-        self.config, self.look, self.ppi = config, look, ppi
+        self.config, self.look, self.ppi, self.names = config, look, ppi, names
         self.seen = MAPS + look
         self.layers: tuple[NoiseLayer, ...] = ridge_noise_layers(config.resolution, ppi)
 
@@ -164,7 +165,11 @@ class RidgeNoise:
         return total, figures
 
     def describe(self) -> dict[str, Any]:
-        return {"look": self.look, "noise_layers": [asdict(layer) for layer in self.layers]}
+        return {
+            "look": self.look,
+            "looks": list(self.names),
+            "noise_layers": [asdict(layer) for layer in self.layers],
+        }
 
     def _l1_weight(self, images_seen: int) -> float:
         until = self.config.l1_images

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fingergen.runtime.fingers.noise import NoiseLayer, noise_images, ridge_noise_layers
+from fingergen.runtime.bundle.ridge_noise import NoiseLayer, noise_images, ridge_noise_layers
 
 
 def sizes(resolution: int) -> list[int]:

@@ -1,0 +1,92 @@
+"""Ridge noise: a finger as the noise inputs of a StyleGAN2 synthesis network.
+
+Each layer of the network adds one image of numbers to its feature maps. StyleGAN2 draws them at random; ridge
+noise puts a pyramid of a ridge map there. So the noise says where ridges run, and w how they look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+NoiseSource = Literal["ridges", "contact", "white"]
+
+GAIN = 1.5  # of ridge map and contact, whose values are smaller than those of standard normal noise
+FINE_PPI = 200.0  # below, averaging over pixels takes much of the ridges' contrast
+COARSE_GAIN = 1.6  # gives it back
+LEAST_PPI = 110.0  # of a layer that can show ridges, nine to ten pixels apart at 500 ppi
+SMALLEST_CONTACT = 8  # pixels a side of the smallest layer that shows the outline of the contact
+
+
+@dataclass(frozen=True)
+class NoiseLayer:
+    """What the noise input of one layer is.
+
+    Attributes:
+        source: `ridges`, the ridge map; `contact`, the mask of contact; `white`, independent standard normal
+            numbers.
+        gain: Factor of the values of `source`.
+    """
+
+    source: NoiseSource
+    gain: float = 1.0
+
+
+def ridge_noise_layers(resolution: int, ppi: float) -> tuple[NoiseLayer, ...]:
+    """What the layers of a network take: of the two of a resolution, the first takes structure and the second
+    white noise.
+
+    Args:
+        resolution: Side in pixels of the network's images, a power of two, at least 8.
+        ppi: Pixels per inch of these images.
+
+    Returns:
+        One entry per layer, coarsest first: one at 4x4, then two per resolution.
+    """
+    layers = [NoiseLayer("white")]
+    for exponent in range(3, resolution.bit_length()):
+        size = 1 << exponent
+        layer_ppi = ppi * size / resolution
+        if layer_ppi >= LEAST_PPI:
+            structure = NoiseLayer("ridges", GAIN * (COARSE_GAIN if layer_ppi < FINE_PPI else 1.0))
+        else:
+            structure = NoiseLayer("contact", GAIN) if size >= SMALLEST_CONTACT else NoiseLayer("white")
+        layers += [structure, NoiseLayer("white")]
+    return tuple(layers)
+
+
+def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white: Sequence[Any]) -> list[Any]:
+    """The noise inputs of N impressions.
+
+    Arrays may be NumPy's or PyTorch's tensors; all of one kind, float32.
+
+    Args:
+        layers: What each layer takes.
+        ridges: (N, 1, R, R), ridge maps times contact: -1 in a valley, 1 on a ridge, 0 without contact.
+        contact: (N, 1, R, R), masks of contact: 0 … 1.
+        white: One array (N, 1, H, W) per layer, standard normal; those of other sources give the size.
+
+    Returns:
+        One array (N, 1, H, W) per layer.
+    """
+    images = []
+    for layer, drawn in zip(layers, white, strict=True):
+        size = drawn.shape[-1]
+        if layer.source == "white":
+            image = drawn
+        elif layer.source == "ridges":
+            image = _reduced(ridges, size)
+        else:
+            image = 2.0 * _reduced(contact, size) - 1.0
+        images.append(image if layer.gain == 1.0 else image * layer.gain)
+    return images
+
+
+def _reduced(images: Any, size: int) -> Any:
+    """(N, 1, R, R) averaged to (N, 1, size, size)."""
+    number, _, side, _ = images.shape
+    factor = side // size
+    if factor == 1:
+        return images
+    return images.reshape(number, 1, size, factor, size, factor).mean(axis=(3, 5))

@@ -1,0 +1,98 @@
+"""A bundle with ridge noise: its manifest, and that a seed's finger shows in what is made of it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fingergen.runtime.bundle import read_bundle, write_bundle
+from fingergen.runtime.bundle.manifest import MANIFEST, Manifest, Recommended, RidgeNoise
+from fingergen.runtime.bundle.ridge_noise import ridge_noise_layers
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.model import Model, load
+from tests.tiny_bundle import write_tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "plain", with_encoder=False)
+
+
+@pytest.fixture(scope="module")
+def ridges(plain: Path) -> Path:
+    """The same networks; of images of 32 pixels at 250 ppi, which show 64 pixels at 500 ppi."""
+    bundle = read_bundle(plain)
+    noise = RidgeNoise(ridge_noise_layers(32, 250.0), ("moisture", "ink"))
+    manifest = dataclasses.replace(
+        bundle.manifest, name="ridges", ridge_noise=noise, recommended=Recommended(noise="ridges")
+    )
+    contents = {name: (plain / name).read_bytes() for name in bundle.manifest.files}
+    write_bundle(plain.parent / "ridges", manifest, contents)
+    return plain.parent / "ridges"
+
+
+@pytest.fixture(scope="module")
+def model(ridges: Path) -> Model:
+    return load(ridges, backend="onnxruntime", workers=1)
+
+
+def test_manifest_keeps_what_layers_take_and_others_say_nothing_of_it(ridges: Path, plain: Path):
+    manifest = read_bundle(ridges).manifest
+    assert manifest.ridge_noise is not None
+    assert manifest.ridge_noise.layers == ridge_noise_layers(32, 250.0)
+    assert manifest.ridge_noise.looks == ("moisture", "ink")
+    assert manifest.recommended.noise == "ridges"
+    assert "ridge_noise" not in json.loads((plain / MANIFEST).read_text())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["ridge_noise"]["layers"].pop(), r"ridge_noise.layers: 6; this generator has 7"),
+        (lambda m: m["ridge_noise"]["layers"][2].update(source="minutiae"), r"ridge_noise.layers.2.source: "),
+        (lambda m: m["ridge_noise"].update(looks=["look"] * 2), r"ridge_noise.looks: "),
+        (lambda m: m["ridge_noise"].update(looks=[f"l-{'a' * i}" for i in range(33)]), r"33; z has 32"),
+        (lambda m: m.pop("ridge_noise"), r"recommended.noise: ridges; this bundle has no ridge_noise"),
+    ],
+)
+def test_wrong_manifests_are_named(ridges: Path, change, message: str):
+    content = json.loads((ridges / MANIFEST).read_text())
+    change(content)
+    with pytest.raises(BadInput, match=message):
+        Manifest.from_json(content)
+
+
+def test_the_finest_noise_is_the_ridge_map_of_the_seeds_finger(model: Model):
+    buffers = model.noise_buffers(None, [3, 8], 2)
+    assert [each.shape for each in buffers] == [
+        (2, *shape[1:]) for shape in model.bundle.manifest.architecture.noise_shapes
+    ]
+    assert model.finger_noise is not None
+    impression = model.finger_noise.impression(8)
+    halved = impression.ridges.reshape(32, 2, 32, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(buffers[-2][1, 0], 1.5 * halved, atol=1e-5)
+    contact = impression.contact.reshape(8, 8, 8, 8).mean(axis=(1, 3))
+    np.testing.assert_allclose(buffers[1][1, 0], 1.5 * (2 * contact - 1), atol=1e-5)
+    assert len(impression.template.minutiae) > 0
+
+
+def test_an_image_is_its_seeds_whatever_the_batch_and_mixing_or_editing_keeps_its_noise(model: Model):
+    images = model.synthesize([3, 8, 21])
+    for index, seed in enumerate([3, 8, 21]):
+        np.testing.assert_array_equal(model.synthesize([seed])[0], images[index])
+    w = model.map(model.z([8]))
+    before, middle, after = model.edit(w, 0, 2.0, seeds=[8])
+    np.testing.assert_array_equal(middle[0], images[1])
+    assert (before != after).any()
+    with pytest.raises(BadInput, match="noise ridges: give one seed per image"):
+        model.render(w)
+
+
+def test_ridges_are_refused_where_a_bundle_has_none(plain: Path):
+    with (
+        load(plain, backend="onnxruntime", workers=1) as other,
+        pytest.raises(BadInput, match="noise ridges: bundle tiny has no ridge noise"),
+    ):
+        other.synthesize([1], noise="ridges")
