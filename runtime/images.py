@@ -45,15 +45,23 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC = 274, 258, 262  # EXIF and TIFF tags
+_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of more than 8 bits
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the levels that scanners store in 16
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A decoded image of mode L or RGB, and the pixels per inch (x, y) that its file states, if it does."""
+    """A decoded image.
+
+    Attributes:
+        image: Of mode L or RGB, upright.
+        ppi: Pixels per inch (x, y) that its file states, if it does.
+        highest: Of a file with 16 bits a pixel, the highest level that occurs, of 65535; else None.
+    """
 
     image: Image.Image
     ppi: tuple[float, float] | None
+    highest: int | None = None
 
 
 def to_levels(raw: NDArray[np.float32]) -> Pixels:
@@ -149,7 +157,8 @@ def decode_image(content: bytes, name: object) -> Scan:
                 upright = picture
             if ppi and stored >= _FIRST_SIDEWAYS:
                 ppi = ppi[::-1]
-            return Scan(_to_8_bits(upright, inverted, picture.has_transparency_data), ppi)
+            highest = int(np.asarray(upright).max()) if upright.mode in _DEEP else None
+            return Scan(_to_8_bits(upright, inverted, picture.has_transparency_data), ppi, highest)
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
         reason = str(error).replace(repr(content), "").splitlines() or [type(error).__name__]
         raise BadInput(f"{name}: not a readable image ({_reason(reason[0])}); repair or remove it") from error
@@ -189,7 +198,8 @@ def encode_image(image: Pixels, suffix: str, ppi: float, provenance: Provenance)
         case ".png":
             text = PngImagePlugin.PngInfo()
             for key, value in {"Software": software, **provenance}.items():
-                text.add_text(key, value)
+                # A value may hold a file's name, which may be any bytes.
+                text.add_text(key, value.encode(errors="backslashreplace").decode())
             picture.save(stream, "PNG", dpi=(ppi, ppi), pnginfo=text)
         case ".tif" | ".tiff":
             tags = TiffImagePlugin.ImageFileDirectory_v2()
@@ -273,7 +283,7 @@ def _black_is_zero(content: bytes) -> tuple[bytes, bool]:
 
 def _to_8_bits(image: Image.Image, inverted: bool, transparent: bool) -> Image.Image:
     """As L or RGB, on white where it is transparent; `inverted`: zero is white."""
-    if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
+    if image.mode in _DEEP:
         levels = np.asarray(image).astype(np.int64)
         if levels.min() < 0 or levels.max() > 0xFFFF:
             raise ValueError("more than 16 bits a pixel: save it with 8 or 16")

@@ -468,6 +468,15 @@ def test_a_process_that_dies_costs_its_item_alone():
     assert results == {item: -1 if item in (3, 17) else item * item for item in range(24)}
 
 
+def test_the_highest_level_of_16_bits_is_named(raw):
+    Image.fromarray(np.full((300, 300), 4095, np.uint16)).save(raw / "9_0.png", dpi=(500, 500))
+    stored = np.asarray(scan(9)).astype(np.int64) * 4095 // 255  # 12 bits in 16
+    Image.fromarray(stored.astype(np.uint16)).save(raw / "9_1.png", dpi=(500, 500))
+    assert run(raw).exit_code == 3
+    reason = "nothing but an even surface; the highest level of its 16 bits is 4095 of 65535"
+    assert skipped(raw) == {"9_0.png": f"no fingerprint: {reason}"}
+
+
 # -- fingers ------------------------------------------------------------------------------------------------
 
 

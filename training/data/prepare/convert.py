@@ -19,7 +19,7 @@ from ..image_io import decode
 from ..storage import StoredFile
 from .extractors import NONE, load_extractor
 from .raw import PrepareOptions, Raw, gray
-from .segmentation import Unusable, foreground
+from .segmentation import NoPrint, Unusable, foreground
 
 Place = TypeVar("Place", Minutia, Point)
 
@@ -78,8 +78,13 @@ def convert(options: PrepareOptions, task: Task) -> str | None:
 
 def _converted(options: PrepareOptions, task: Task) -> dict[str, bytes]:
     """The content of a task's files, by folder; Unusable if the raw file is none that can be used."""
-    image = _at_target(task, options)
-    mask = foreground(image, options.target_ppi)
+    image, highest = _at_target(task, options)
+    try:
+        mask = foreground(image, options.target_ppi)
+    except NoPrint as error:
+        if highest is None or highest == 0xFFFF:
+            raise
+        raise Unusable(f"{error}; the highest level of its 16 bits is {highest} of 65535") from None
     left, top = _corner(mask, options.size)
     window = _cropped(image, left, top, options.size, 255)
     inside = _cropped(mask.astype(np.uint8), left, top, options.size, 0)
@@ -118,13 +123,14 @@ def _extracted(window: NDArray[np.uint8], options: PrepareOptions) -> Template:
     return template
 
 
-def _at_target(task: Task, options: PrepareOptions) -> NDArray[np.uint8]:
-    """The raw image in gray at the target resolution."""
+def _at_target(task: Task, options: PrepareOptions) -> tuple[NDArray[np.uint8], int | None]:
+    """The raw image in gray at the target resolution, and the highest level of a file of 16 bits."""
     try:
         content = StoredFile(task.source).read()
-        image = gray(decode(content, task.source).image, options.invert)
+        scan = decode(content, task.source)
     except BadInput as error:  # it was readable when it was checked
         raise Unusable(str(error).removeprefix(f"{task.source}: ")) from None
+    image = gray(scan.image, options.invert)
     width, height = (
         max(1, round(length * options.target_ppi / ppi))
         for length, ppi in zip(image.size, task.raw.ppi, strict=True)
@@ -134,7 +140,7 @@ def _at_target(task: Task, options: PrepareOptions) -> NDArray[np.uint8]:
             most = f"more than {MAX_PIXELS >> 20} Mi"
             raise Unusable(f"would have {width} x {height} pixels at {options.target_ppi} ppi, {most}")
         image = image.resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+    return np.asarray(image), scan.highest
 
 
 def _corner(mask: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int]:

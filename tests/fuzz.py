@@ -1,0 +1,179 @@
+"""Long fuzzing of every reader of files, guided by coverage; the short form is in the tests.
+
+    python -m tests.fuzz                       # lists the readers
+    python -m tests.fuzz json --cases 200000   # exits with 0, or prints the input that broke the reader
+    nox -s fuzz                                # all of them, 200,000 cases each
+
+A reader must give its result or raise BadInput with one short line, whatever the bytes. Needs the package
+`atheris`. An input that breaks a reader is written to a file `crash-…` in the current folder: add it to the
+reader's tests.
+"""
+
+import argparse
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["fingergen"]):
+    import numpy as np
+    from PIL import Image
+
+    from fingergen.runtime.errors import BadInput
+    from fingergen.runtime.images import decode_image
+    from fingergen.runtime.minutiae import FORMATS, Template, decode_template
+    from fingergen.training.data.metadata import INDEX, stated_fingers
+    from fingergen.training.data.storage import find_samples
+    from fingergen.training.data.wsq import decode_wsq
+
+from .runtime.test_minutiae_fuzz import sample
+
+Reader = Callable[[bytes], object]
+
+
+def template(name: str) -> Reader:
+    """A format of templates, read with and without `strict`."""
+
+    def read(data: bytes) -> None:
+        for strict in (False, True):
+            found = decode_template(
+                data, "file", name, width=300, height=400, strict=strict, on_warning=check_line
+            )
+            assert isinstance(found, Template)
+
+    return read
+
+
+def any_template(data: bytes) -> None:
+    """A template of a format that is to be found, the first byte choosing the extension."""
+    suffixes = [suffix for known in FORMATS.values() for suffix in known.extensions]
+    suffix = suffixes[data[0] % len(suffixes)] if data else ""
+    found = decode_template(data[1:], f"file{suffix}", on_warning=check_line)
+    assert isinstance(found, Template)
+
+
+def image(data: bytes) -> None:
+    scan = decode_image(data, "file")
+    assert scan.image.mode in ("L", "RGB") and np.asarray(scan.image).size
+    assert scan.ppi is None or all(0 < each < float("inf") for each in scan.ppi)
+
+
+def wsq(data: bytes) -> None:
+    try:
+        decode_wsq(data)
+    except ValueError as error:
+        check_line(str(error))
+
+
+def in_folder(name: str, read: Callable[[Path], object]) -> Reader:
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+
+    def read_file(data: bytes) -> None:
+        (folder / name).write_bytes(data)
+        read(folder)
+
+    return read_file
+
+
+READERS: dict[str, Reader] = {
+    **{name: template(name) for name in FORMATS},
+    "template": any_template,
+    "image": image,
+    "wsq": wsq,
+    "shard": in_folder("0.tar", find_samples),
+    "metadata": in_folder(INDEX, stated_fingers),
+}
+
+
+def corpus(reader: str) -> list[bytes]:
+    """What a reader's cases start from."""
+    levels = np.arange(120, dtype=np.uint8).reshape(10, 12)
+    match reader:
+        case "image":
+            files = []
+            for form in ("PNG", "TIFF", "BMP", "JPEG", "JPEG2000", "PPM", "WEBP", "GIF"):
+                for pixels in (levels, levels.astype(np.uint16) * 257):
+                    stream = io.BytesIO()
+                    try:
+                        Image.fromarray(pixels).save(stream, form)
+                    except (OSError, ValueError):
+                        continue  # of 16 bits
+                    files.append(stream.getvalue())
+            return files
+        case "wsq":
+            import _wsq
+
+            return [_wsq.compress(np.ascontiguousarray(np.tile(levels, (8, 8))).tobytes(), 96, 80, 500)]
+        case "shard":
+            import tarfile
+
+            stream = io.BytesIO()
+            with tarfile.open(fileobj=stream, mode="w") as archive:
+                for name in ("1_1.png", "1_1.json", "1_2.png", "1_2.map.png"):
+                    member = tarfile.TarInfo(name)
+                    member.size = 5
+                    archive.addfile(member, io.BytesIO(b"12345"))
+            return [stream.getvalue()]
+        case "metadata":
+            return [
+                (json.dumps({"image": f"images/{k}_1.png", "finger": k}) + "\n").encode() for k in (1, "a")
+            ]
+        case "template":
+            return [b"\0" + sample(name) for name in FORMATS] + [b"\0" + sample("json").hex().encode()]
+        case name:
+            return [sample(name)]
+
+
+def check_line(text: str) -> None:
+    """Fail unless a message is one short printable line."""
+    assert text and text.isprintable() and len(text) < 600, text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("reader", nargs="?", choices=READERS)
+    parser.add_argument("--cases", type=int, default=200_000)
+    arguments = parser.parse_args()
+    if arguments.reader is None:
+        print("\n".join(READERS))
+        return
+    read = READERS[arguments.reader]
+    counts = {"cases": 0, "read": 0, "refused": 0}
+    start = time.monotonic()
+
+    def one_case(data: bytes) -> None:
+        counts["cases"] += 1
+        try:
+            read(data)
+        except BadInput as error:
+            check_line(str(error))
+            counts["refused"] += 1
+        else:
+            counts["read"] += 1
+        if counts["cases"] % 10_000 == 0:
+            print(f"{arguments.reader}: {counts} in {time.monotonic() - start:.0f} s", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        for number, content in enumerate(corpus(arguments.reader)):
+            (Path(folder) / str(number)).write_bytes(content)
+            one_case(content)
+        options = [
+            f"-runs={arguments.cases}",
+            "-max_len=20000",
+            "-timeout=60",
+            "-print_final_stats=1",
+            folder,
+        ]
+        atheris.Setup([sys.argv[0], *options], one_case)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
