@@ -106,7 +106,11 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 
 def _key(option: click.Option) -> str:
-    return max(option.opts, key=len).lstrip("-").replace("-", "_")
+    return _as_key(max(option.opts, key=len))
+
+
+def _as_key(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")
 
 
 def _use_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -114,6 +118,9 @@ def _use_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
     if path is None:
         return
     options = _options(context.command)
+    # A file may also give an option by a former name, as the command line may.
+    former = {_as_key(name): option for option in options.values() for name in option.opts}
+    options = {**former, **options}
     defaults = {}
     for key, value in read_configuration(path).items():
         if key not in options:

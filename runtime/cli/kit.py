@@ -171,7 +171,14 @@ running = as_one(
         show_default=True,
         help="What computes.",
     ),
-    click.option("--workers", type=click.IntRange(1, 1024), help="CPU threads.  [default: one a core]"),
+    click.option(
+        "--threads",
+        "--workers",
+        "workers",
+        cls=RenamedOption,
+        type=click.IntRange(1, 1024),
+        help="CPU threads.  [default: one for each usable core]",
+    ),
     click.option("--device", type=click.IntRange(0), default=0, show_default=True, help="Number of the GPU."),
     click.option(
         "--precision",

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadInput, command_line_errors
 from fingergen.training.cli import main as fg_train
 from fingergen.training.config import ConfigurableCommand
@@ -248,3 +249,20 @@ def test_masters_in_the_place_of_a_file(tmp_path):
     assert result.stderr.splitlines()[-1].endswith(
         f"--masters {file}: cannot be made (File exists); choose another"
     )
+
+
+def test_a_file_may_use_the_former_name_of_an_option(tmp_path):
+    @click.command(cls=ConfigurableCommand)
+    @click.option("--processes", "--workers", "processes", cls=RenamedOption, type=int, default=7)
+    def command(processes: int) -> None:
+        click.echo(processes)
+
+    for words in (
+        ["--config", write(tmp_path / "run.yaml", "workers: 3\n")],
+        ["--workers", 3],
+        ["--processes", 3],
+    ):
+        result = CliRunner().invoke(command, [str(word) for word in words])
+        assert result.output == "3\n", result.output
+    shown = CliRunner().invoke(command, ["--help"]).output
+    assert "--processes" in shown and "--workers" not in shown

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadInput
 
 from .. import distributed
@@ -50,7 +51,8 @@ _OPTIONS_OF_FIELDS = {"batch", "learning_rate", "seed"}  # of the encoder's, tho
               help="IR-SE weights, of ArcFace say, that a new run's trunk begins with")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True,
               help="run folder; continues the run it holds")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
+              type=click.IntRange(min=0), default=0, show_default=True,
               help="processes that draw batches ahead, where a GPU is faster than the thread that does it "
                    "otherwise (0)")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=500_000, show_default=True,

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadInput
 
 from .. import distributed
@@ -42,7 +43,8 @@ from .progress import train_with_bar
                    "less: its ridges in a larger field")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True,
               help="run folder; continues the run it holds")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
+              type=click.IntRange(min=0), default=0, show_default=True,
               help="processes that draw batches ahead, where a GPU is faster than the thread that does it "
                    "otherwise (0)")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=5_000_000, show_default=True,
