@@ -34,6 +34,7 @@ class Purpose(IntEnum):
     GROWTH = 3  # the noise that the ridges of a finger grow from
     SKIN = 4  # pores and creases of a finger
     PATTERN = 5  # class, singular points, orientation and period of a finger
+    EXPORT_CHECK = 6  # inputs on which an exported graph is compared with its network
     IMPRESSION = 1 << 32  # the first of 2^32: one for each impression of a finger
     TRAINING_BATCH = 1 << 62  # the first of 2^62: one for each count of images seen so far
 

@@ -112,7 +112,7 @@ def check_half_encoder(
 
     def cases() -> Iterator[tuple[str, Inputs]]:
         for seed in range(count):
-            drawn = np.random.Generator(np.random.Philox(key=seed))
+            drawn = seeds.stream(seed, seeds.Purpose.EXPORT_CHECK)
             yield "minutiae", {"map": to_encoder_input(_minutiae_map(drawn, input_size)[None])}
             yield "noise", {"map": drawn.random((1, 3, input_size, input_size), dtype=np.float32)}
 

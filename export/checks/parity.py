@@ -104,7 +104,7 @@ def check_encoder(
 
     def batches() -> Iterable[Array]:
         for seed, batch in enumerate(BATCHES):
-            generator = np.random.Generator(np.random.Philox(key=seed))
+            generator = seeds.stream(seed, seeds.Purpose.EXPORT_CHECK)
             yield generator.random((batch, *shape), dtype=np.float32)
 
     def cases() -> Iterable[Case]:

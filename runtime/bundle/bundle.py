@@ -10,8 +10,7 @@ import dataclasses
 import hashlib
 import io
 import json
-import shutil
-import tempfile
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
+from ..files import replacing, write_atomically
+from .graph_files import has_external_data
 from .manifest import MANIFEST, FileRecord, Manifest
 
 MANIFEST_BYTES = 4 * 2**20
@@ -66,8 +67,27 @@ class Bundle:
     sha256: str
 
     def file(self, name: str) -> Path:
-        """Full path of a file of the bundle, given as in the manifest."""
+        """Full path of a file, given as in the manifest: for messages; `read` has the content."""
         return self.path / name
+
+    def read(self, name: str) -> bytes:
+        """The content of a file of the bundle, checked against the manifest.
+
+        What runs must be what was checked, so a graph or an engine is loaded from these bytes, never from the
+        file's path: the file may have changed since the bundle was opened.
+
+        Args:
+            name: the file's path in the bundle, as in the manifest.
+
+        Raises:
+            BadInput: the file is missing, its size or SHA-256 is not the manifest's, it is a link that leads
+                out of the bundle, or it is an ONNX graph with weights in another file.
+            KeyError: the manifest lists no such file.
+        """
+        content = _read_file(self.path, name, self.manifest.files[name])
+        if name in self.manifest.graph_files():
+            _refuse_external_data(self.path / name, content)
+        return content
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -76,15 +96,26 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def read_bundle(path: str | Path) -> Bundle:
-    """Verify the bundle directory `path` (schema, paths, sizes, hashes, latents) and read its latents.
+    """Verify a bundle directory and read its latents.
 
-    `BadInput` names the file that is wrong.
+    Args:
+        path: the directory.
+
+    Raises:
+        BadInput: naming the file and the field that are wrong: the manifest is malformed; a file is missing,
+            not listed, changed or a link that leads out of the bundle; a graph has weights in another file;
+            the latents do not fit the architecture.
     """
     path = Path(path)
     manifest, sha256 = _read_manifest(path)
+    _refuse_unlisted(path, manifest)
+    graphs = manifest.graph_files()
     for name, record in manifest.files.items():
-        _check_file(path, name, record)
-    latents = _read_latents(path / manifest.latents, manifest)
+        content = _read_file(path, name, record)
+        if name in graphs:
+            _refuse_external_data(path / name, content)
+        if name == manifest.latents:
+            latents = _read_latents(path / name, content, manifest)
     return Bundle(path, manifest, latents, sha256)
 
 
@@ -94,37 +125,46 @@ def write_bundle(
     contents: Mapping[str, bytes | Path],
     overwrite: bool = False,
 ) -> Manifest:
-    """Write a bundle directory and return its manifest, completed with every file's hash and size.
+    """Write a bundle directory: made beside `out`, verified, and moved into place at once.
 
-    `contents`: bundle path → the file's bytes, or a file to copy. The bundle is made beside `out`, verified,
-    and renamed into place; on any failure `out` is as it was. `BadInput` if `out` exists without `overwrite`.
+    Args:
+        out: the directory; its parents are made.
+        manifest: what the bundle says of itself, without `files`.
+        contents: path in the bundle → the file's bytes, or a file to copy.
+        overwrite: replace the bundle at `out`, if it holds no other files.
+
+    Returns:
+        The manifest with the hash and size of every file.
+
+    Raises:
+        BadInput: `out` exists and may not be replaced, or the contents are not a valid bundle. `out` is as it
+            was.
     """
     out = Path(out)
-    if out.exists() and not overwrite:
-        raise BadInput(f"{out}: exists already (pass --overwrite to replace it)")
-    if out.exists() and not (out / MANIFEST).is_file():
-        raise BadInput(f"{out}: exists and is no bundle; it will not be replaced")
+    _check_replaceable(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        new, old = beside / "new", beside / "old"
+    with replacing(out) as new:
         new.mkdir()
         files = {name: _write_file(new, name, content) for name, content in sorted(contents.items())}
         manifest = dataclasses.replace(manifest, files=files)
         text = json.dumps(manifest.to_json(), indent=2) + "\n"
-        (new / MANIFEST).write_text(text, encoding="utf-8")
+        write_atomically(new / MANIFEST, text.encode())
         read_bundle(new)
-        if out.exists():
-            out.rename(old)
-        try:
-            new.rename(out)
-        except OSError:
-            if old.exists():
-                old.rename(out)
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return manifest
+
+
+def _check_replaceable(out: Path, overwrite: bool) -> None:
+    """`BadInput` unless `out` is absent or, with `overwrite`, holds a bundle and nothing else."""
+    if not os.path.lexists(out):
+        return
+    if not overwrite:
+        raise BadInput(f"{out}: exists already (pass --overwrite to replace it)")
+    if not (out / MANIFEST).is_file():
+        raise BadInput(f"{out}: exists and is no bundle; it will not be replaced")
+    try:
+        _refuse_unlisted(out, read_manifest(out), hidden=True)
+    except BadInput as error:
+        raise BadInput(f"{out}: will not be replaced; remove it first ({error})") from None
 
 
 def _write_file(folder: Path, name: str, content: bytes | Path) -> FileRecord:
@@ -132,11 +172,10 @@ def _write_file(folder: Path, name: str, content: bytes | Path) -> FileRecord:
     if not target.resolve().is_relative_to(folder.resolve()) or name == MANIFEST:
         raise BadInput(f"bundle file {name!r}: not a path inside the bundle")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, bytes):
-        target.write_bytes(content)
-    else:
-        shutil.copyfile(content, target)
-    return FileRecord(_sha256(target), target.stat().st_size)
+    if isinstance(content, Path):
+        content = content.read_bytes()
+    write_atomically(target, content)
+    return FileRecord(hashlib.sha256(content).hexdigest(), len(content))
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
@@ -161,34 +200,60 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def _check_file(folder: Path, name: str, record: FileRecord) -> None:
+def _refuse_unlisted(folder: Path, manifest: Manifest, hidden: bool = False) -> None:
+    """`BadInput` for a file that the manifest does not list. Hidden ones, such as .DS_Store, count only with
+    `hidden`: a manifest cannot list them, so nothing opens them.
+    """
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        counts = hidden or not any(part.startswith(".") for part in name.split("/"))
+        if counts and not path.is_dir() and name != MANIFEST and name not in manifest.files:
+            raise BadInput(f"{path}: a file that the bundle's manifest does not list; move it elsewhere")
+
+
+def _read_file(folder: Path, name: str, record: FileRecord) -> bytes:
+    """The content of a file; see `Bundle.read`."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadInput(f"{path}: a link that leads out of the bundle")
     if not path.is_file():
         raise BadInput(f"{path}: missing from the bundle")
-    size = path.stat().st_size
+    with path.open("rb") as stream:
+        content = stream.read(record.bytes + 1)
+        size = max(len(content), os.fstat(stream.fileno()).st_size)
     if size != record.bytes:
         raise BadInput(f"{path}: {size} bytes, not the manifest's {record.bytes}; it is damaged or changed")
-    if _sha256(path) != record.sha256:
+    if hashlib.sha256(content).hexdigest() != record.sha256:
         raise BadInput(f"{path}: its SHA-256 is not the manifest's; it is damaged or changed")
+    return content
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _read_latents(path: Path, manifest: Manifest) -> Latents:
+def _refuse_external_data(path: Path, content: bytes) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        external = has_external_data(content)
+    except ValueError as error:
+        raise BadInput(f"{path}: not an ONNX graph ({error}); export the bundle again") from None
+    if external:
+        raise BadInput(
+            f"{path}: has weights in another file; a bundle's graphs must hold them: export it again"
+        )
+
+
+def _read_latents(path: Path, content: bytes, manifest: Manifest) -> Latents:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > LATENTS_BYTES:
             raise BadInput(f"{path}: unpacks to {unpacked} bytes; at most {LATENTS_BYTES} are read")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: not an archive of plain arrays: {error}") from None
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except BadInput:
+        raise
+    except Exception as error:  # of zipfile, zlib and NumPy's header parser, which have no common class
+        raise BadInput(f"{path}: not an archive of plain arrays: {_first_line(error)}") from None
+    wrong = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if wrong:  # np.load gives the bytes of members that are no .npy files
+        raise BadInput(f"{path}: {wrong[0]}: not a plain array")
     architecture, style_dim = manifest.architecture, manifest.architecture.style_dim
     directions = arrays.get("sefa_singular_values", np.empty(0)).size
 
@@ -212,3 +277,7 @@ def _read_latents(path: Path, manifest: Manifest) -> Latents:
         noise=take_noise("noise"),
         decoder_noise=take_noise("decoder_noise") if manifest.graphs.decoder else None,
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

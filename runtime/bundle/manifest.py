@@ -149,6 +149,11 @@ class Manifest:
     ridge_noise: RidgeNoise | None = None
     files: Mapping[str, FileRecord] = field(default_factory=dict)
 
+    def graph_files(self) -> set[str]:
+        """Paths in the bundle of all ONNX graphs, of all precisions."""
+        plain = {path for path in vars(self.graphs).values() if path is not None}
+        return plain.union(*(files.values() for files in self.precisions.values()))
+
     def to_json(self) -> dict[str, Any]:
         """The content of `bundle.json`."""
         content = {"format": FORMAT, "format_version": FORMAT_VERSION} | dataclasses.asdict(self)

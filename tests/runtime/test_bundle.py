@@ -42,11 +42,16 @@ def latents(value: float = 0.5) -> Latents:
     )
 
 
+def graph(producer: str) -> bytes:
+    """The smallest ONNX file: a model whose only field is producer_name."""
+    return bytes([0x12, len(producer)]) + producer.encode()
+
+
 CONTENTS = {
-    "mapping.onnx": b"mapping",
-    "synthesis.onnx": b"synthesis",
-    "encoder.onnx": b"encoder",
-    "decoder.onnx": b"decoder",
+    "mapping.onnx": graph("mapping"),
+    "synthesis.onnx": graph("synthesis"),
+    "encoder.onnx": graph("encoder"),
+    "decoder.onnx": graph("decoder"),
     "engines/a.engine": b"engine",
     "latents.npz": latents().to_bytes(),
 }
@@ -69,7 +74,7 @@ def test_round_trip(bundle: Path):
     read = read_bundle(bundle)
     assert dataclasses.replace(read.manifest, files={}) == MANIFEST
     record = read.manifest.files["mapping.onnx"]
-    assert (record.bytes, record.sha256) == (7, hashlib.sha256(b"mapping").hexdigest())
+    assert (record.bytes, record.sha256) == (9, hashlib.sha256(graph("mapping")).hexdigest())
     assert read.sha256 == hashlib.sha256((bundle / "bundle.json").read_bytes()).hexdigest()
     assert read.latents.w_avg.tolist() == [0.5] * 8
     assert [a.shape for a in read.latents.decoder_noise] == ARCHITECTURE.noise_shapes
@@ -77,9 +82,9 @@ def test_round_trip(bundle: Path):
 
 
 def test_files_may_be_copied_from_elsewhere(tmp_path: Path):
-    (tmp_path / "graph").write_bytes(b"from a file")
+    (tmp_path / "graph").write_bytes(graph("from a file"))
     written = write_bundle(tmp_path / "b", MANIFEST, CONTENTS | {"mapping.onnx": tmp_path / "graph"})
-    assert (tmp_path / "b/mapping.onnx").read_bytes() == b"from a file"
+    assert (tmp_path / "b/mapping.onnx").read_bytes() == graph("from a file")
     assert written == read_manifest(tmp_path / "b")
 
 
@@ -92,10 +97,10 @@ def test_existing_bundle_needs_overwrite_and_survives_a_failure(bundle: Path):
     with pytest.raises(BadInput, match="exists already"):
         write_bundle(bundle, MANIFEST, CONTENTS)
     with pytest.raises(BadInput, match=r"synthesis\.onnx has no entry"):
-        write_bundle(bundle, MANIFEST, {"mapping.onnx": b"half a bundle"}, overwrite=True)
-    assert (bundle / "mapping.onnx").read_bytes() == b"mapping"
-    write_bundle(bundle, MANIFEST, CONTENTS | {"mapping.onnx": b"new"}, overwrite=True)
-    assert (bundle / "mapping.onnx").read_bytes() == b"new"
+        write_bundle(bundle, MANIFEST, {"mapping.onnx": graph("half a bundle")}, overwrite=True)
+    assert (bundle / "mapping.onnx").read_bytes() == CONTENTS["mapping.onnx"]
+    write_bundle(bundle, MANIFEST, CONTENTS | {"mapping.onnx": graph("new")}, overwrite=True)
+    assert (bundle / "mapping.onnx").read_bytes() == graph("new")
     assert [p.name for p in bundle.parent.iterdir()] == ["bundle"]
 
 
@@ -133,7 +138,7 @@ def test_writing_stays_inside(tmp_path: Path, name: str):
         (lambda c: c.update(latents="/etc/passwd"), "latents: '/etc/passwd'"),
         (lambda c: c["files"].update({"../x": {"sha256": "0" * 64, "bytes": 0}}), "'../x'"),
         (lambda c: c["files"]["mapping.onnx"].update(sha256="0" * 64), "mapping.onnx: its SHA-256"),
-        (lambda c: c["files"]["mapping.onnx"].update(bytes=8), "mapping.onnx: 7 bytes, not the manifest's 8"),
+        (lambda c: c["files"]["mapping.onnx"].update(bytes=8), "mapping.onnx: 9 bytes, not the manifest's 8"),
     ],
 )
 def test_wrong_manifest(bundle: Path, change, message: str):
@@ -152,7 +157,7 @@ def test_manifest_that_is_no_json_object(bundle: Path, raw: bytes):
 
 
 def test_damaged_missing_and_linked_files(bundle: Path, tmp_path: Path):
-    (bundle / "encoder.onnx").write_bytes(b"ENCODER")
+    (bundle / "encoder.onnx").write_bytes(graph("ENCODER"))
     with pytest.raises(BadInput, match=r"encoder\.onnx: its SHA-256"):
         read_bundle(bundle)
     (bundle / "encoder.onnx").unlink()
@@ -206,3 +211,79 @@ def test_wrong_latents(tmp_path: Path, change, message: str):
 def test_latents_that_are_no_archive(tmp_path: Path, raw: bytes):
     with pytest.raises(BadInput, match=r"latents\.npz"):
         write_bundle(tmp_path / "b", MANIFEST, CONTENTS | {"latents.npz": raw})
+
+
+class TestWhatRunsIsWhatWasChecked:
+    def test_read_gives_checked_bytes(self, bundle: Path):
+        opened = read_bundle(bundle)
+        assert opened.read("engines/a.engine") == b"engine"
+        (bundle / "engines/a.engine").write_bytes(b"ENGINE")
+        with pytest.raises(BadInput, match=r"a\.engine: its SHA-256 is not the manifest's"):
+            opened.read("engines/a.engine")
+        (bundle / "engines/a.engine").write_bytes(b"engine, and more")
+        with pytest.raises(BadInput, match=r"a\.engine: 16 bytes, not the manifest's 6"):
+            opened.read("engines/a.engine")
+        with pytest.raises(KeyError):
+            opened.read("bundle.json")
+
+    @pytest.mark.parametrize("name", ["weights.bin", "engines/b.engine", "a/b/c"])
+    def test_unlisted_files(self, bundle: Path, name: str):
+        (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+        (bundle / name).touch()
+        with pytest.raises(BadInput, match=f"{name}: a file that the bundle's manifest does not list"):
+            read_bundle(bundle)
+
+    def test_what_a_file_manager_leaves_is_passed_over(self, bundle: Path):
+        (bundle / ".DS_Store").touch()
+        assert read_bundle(bundle).manifest.name == "test"
+
+    @pytest.mark.parametrize("hidden", [False, True])
+    def test_overwriting_deletes_nothing_of_the_user(self, bundle: Path, hidden: bool):
+        thesis = bundle / (".thesis.txt" if hidden else "thesis.txt")
+        thesis.write_text("years of work")
+        with pytest.raises(BadInput, match=r"will not be replaced; .*thesis\.txt"):
+            write_bundle(bundle, MANIFEST, CONTENTS, overwrite=True)
+        assert thesis.exists()
+
+    @pytest.mark.parametrize("inside", ["initializer", "constant", "function", "subgraph"])
+    def test_weights_in_another_file(self, tmp_path: Path, inside: str):
+        (tmp_path / "w").write_bytes(np.ones(4, np.float32).tobytes())
+        wrong = external(inside)
+        assert b"w" in wrong
+        for name in ("synthesis.onnx", "half.onnx"):
+            manifest = dataclasses.replace(MANIFEST, precisions={"fp16": {"synthesis": "half.onnx"}})
+            contents = CONTENTS | {"half.onnx": graph("half"), name: wrong}
+            with pytest.raises(BadInput, match=f"{name}: has weights in another file"):
+                write_bundle(tmp_path / "b", manifest, contents)
+
+    @pytest.mark.parametrize("content", [b"mapping", b"\x12\xff", b"\x3a" * 300, b"\x0b\x0c", b"\xff" * 11])
+    def test_graphs_that_are_none(self, tmp_path: Path, content: bytes):
+        with pytest.raises(BadInput, match=r"mapping\.onnx: not an ONNX graph"):
+            write_bundle(tmp_path / "b", MANIFEST, CONTENTS | {"mapping.onnx": content})
+
+
+def external(inside: str) -> bytes:
+    """An ONNX file with a tensor whose data is in the file `w`, in one of the places that tensors have."""
+    import onnx
+    from onnx import helper
+
+    tensor = helper.make_tensor("w", onnx.TensorProto.FLOAT, [4], np.zeros(4, np.float32))
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="w")
+    constant = helper.make_node("Constant", [], ["c"], value=tensor)
+    out = helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [4])
+    body = helper.make_graph([constant], "body", [], [out])
+    match inside:
+        case "initializer":
+            whole = helper.make_graph([helper.make_node("Identity", ["w"], ["c"])], "g", [], [out], [tensor])
+        case "subgraph":
+            branch = helper.make_node("If", ["x"], ["c"], then_branch=body, else_branch=body)
+            whole = helper.make_graph([branch], "g", [], [out])
+        case _:
+            whole = body
+    model = helper.make_model(whole)
+    if inside == "function":
+        model.functions.append(helper.make_function("d", "F", [], ["c"], [constant], []))
+        del model.graph.node[:]
+    return model.SerializeToString()

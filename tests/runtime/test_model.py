@@ -355,7 +355,7 @@ class TestLoad:
 
         good = read_bundle(tiny_bundle.write_tiny_bundle(tmp_path / "good", with_encoder=False))
         contents = {name: good.file(name) for name in good.manifest.files}
-        write_bundle(tmp_path / "bad", good.manifest, contents | {"mapping.onnx": b"garbage"})
+        write_bundle(tmp_path / "bad", good.manifest, contents | {"mapping.onnx": b"\x12\x07garbage"})
         with (
             load(tmp_path / "bad") as model,
             pytest.raises(BadInput, match=r"mapping\.onnx: ONNX Runtime cannot"),

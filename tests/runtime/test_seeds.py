@@ -1,5 +1,7 @@
 """Seeds: the rule of the design, and what a command line may write."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,14 @@ def test_no_two_purposes_share_a_key():
     ]
     assert len(set(drawn)) == len(drawn) == len(seeds.Purpose) + 2 * len(seeds.NUMBERS)
     np.testing.assert_array_equal(seeds.edits(7, 2), seeds.stream(7, seeds.Purpose.EDITS).random((2, 2)))
+
+
+def test_there_is_no_other_list_of_purposes():
+    """A Philox key made elsewhere might be one of these."""
+    root = Path(__file__).parents[2]
+    parts = ("runtime", "export", "training", "benchmarks", "cpp_ops")
+    found = [p for part in parts for p in root.joinpath(part).rglob("*.py") if "Philox(" in p.read_text()]
+    assert found == [root / "runtime" / "seeds.py"]
 
 
 @pytest.mark.parametrize("purpose, number", [("IMPRESSION", 2**32), ("IMPRESSION", -1), ("NOISE", 1)])

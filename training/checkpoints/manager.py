@@ -1,7 +1,6 @@
 """The states that a run keeps: the newest ones and the best, each whole or not there."""
 
 import json
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.files import write_atomically
+from fingergen.runtime.files import remove_partial, replacing, write_atomically
 
 from .. import distributed
 from ..options import setting
@@ -108,20 +107,13 @@ class States:
     def sweep(self) -> None:
         """Remove the temporary files of processes that were killed while they wrote."""
         for folder in (self.folder, self.folder / NUMBERED):
-            for name in (".state*.pt.*", ".best.*", ".metrics.jsonl.*"):
-                for path in folder.glob(name):
-                    path.unlink()
+            remove_partial(folder)
 
 
 def link(path: Path, target: Path) -> None:
     """Make `target` the same file as `path`, at one blow; a copy where there are no hard links."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    try:
+    with replacing(target) as temporary:
         try:
-            beside.hardlink_to(path)
+            temporary.hardlink_to(path)
         except OSError:
-            shutil.copyfile(path, beside)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)  # rename leaves it where both are the same file already
+            shutil.copyfile(path, temporary)

@@ -1,17 +1,15 @@
 """The metadata of a data set, kept beside it, so that a later run continues it or refuses to mix two."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.files import write_atomically
+from fingergen.runtime.files import remove_partial, write_atomically
 
 METADATA = "dataset.json"
 INDEX = "metadata.jsonl"
-_UNFINISHED = re.compile(r"\..+\.\d+\.\d+")  # what `write_atomically` leaves when it is killed
 
 
 def keep_metadata(folder: Path, metadata: Mapping[str, Any], folders: Iterable[str]) -> None:
@@ -46,9 +44,7 @@ def keep_metadata(folder: Path, metadata: Mapping[str, Any], folders: Iterable[s
             f"{name} {there.get(name)}" for name in names if there.get(name) != metadata.get(name)
         )
         raise BadInput(f"{path}: a data set of {others} lies here; ask for the same or choose another --out")
-    for file in folder.rglob(".*"):
-        if _UNFINISHED.fullmatch(file.name):
-            file.unlink()
+    remove_partial(folder, recursive=True)
 
 
 def stated_fingers(folder: Path) -> dict[str, str]:

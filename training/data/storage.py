@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import replacing
 from fingergen.runtime.minutiae import FORMATS
 
 IMAGE_SUFFIXES = (
@@ -111,14 +112,9 @@ def write_shards(samples: Sequence[Sample], folder: Path, size: int) -> list[Pat
     shards = []
     for number, start in enumerate(range(0, len(samples), size)):
         shard = folder / f"{number:06d}.tar"
-        beside = shard.with_name(f".{shard.name}.part")
-        try:
-            with tarfile.open(beside, "w") as archive:
-                for sample in samples[start : start + size]:
-                    _add(archive, sample)
-            beside.replace(shard)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(shard) as temporary, tarfile.open(temporary, "w") as archive:
+            for sample in samples[start : start + size]:
+                _add(archive, sample)
         shards.append(shard)
     return shards
 

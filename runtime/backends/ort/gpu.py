@@ -236,7 +236,7 @@ def _does_not_start(provider: str, bundle: Bundle, device: int) -> str | None:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    graph = str(bundle.file(bundle.manifest.graphs.mapping))
+    graph = bundle.read(bundle.manifest.graphs.mapping)
     with _quiet():
         preload_libraries()
         asked = [(provider, {"device_id": str(device)})]

@@ -80,8 +80,9 @@ class Sessions:
                 ) from None
         self._configure(options)
         providers = self._providers(graph)
+        content = self._bundle.read(self._files[graph])
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common base class
             raise BadInput(f"{path}: ONNX Runtime cannot load this graph: {error}") from None
         first = providers[0] if isinstance(providers[0], str) else providers[0][0]

@@ -174,7 +174,9 @@ class TensorRt(Backend):
                 cache = JitCache(jit_cache_file(self._bundle.manifest.files[file].sha256, self._gpu))
                 path = self._bundle.file(file)
                 main_input = next(iter(input_shapes(self._bundle.manifest, graph)))
-                engine = LoadedEngine(self._trt, self._runtime, self._messages, path, main_input, cache)
+                engine = LoadedEngine(
+                    self._trt, self._runtime, self._messages, path, self._bundle.read(file), main_input, cache
+                )
                 self._limits[graph] = BatchLimit(
                     f"{self.name} {graph}",
                     largest=max(profile.largest for profile in engine.profiles),

@@ -118,6 +118,7 @@ class LoadedEngine:
         runtime: Any,
         messages: Messages,
         path: Path,
+        content: bytes,
         main_input: str,
         jit_cache: JitCache,
     ) -> None:
@@ -127,7 +128,7 @@ class LoadedEngine:
         self.messages = messages
         self._making_context = threading.Lock()
         with messages.during():
-            self._engine = runtime.deserialize_cuda_engine(path.read_bytes())
+            self._engine = runtime.deserialize_cuda_engine(content)
             if self._engine is None:
                 raise FingerGenError(messages.reason(f"{path}: TensorRT cannot load this engine"))
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
