@@ -235,17 +235,17 @@ class TestOnASimulatedGpu:
         trt.failing = False
         assert close_to(backend.synthesize(expected.w, expected.noise), expected.images)
 
-    def test_engine_that_does_not_load(self, simulate, bundle: Bundle, tmp_path: Path, expected, monkeypatch):
+    def test_engine_that_does_not_load(self, simulate, bundle: Bundle, expected, monkeypatch):
         backend, _ = simulate()
-        broken = tmp_path / "broken.engine"
-        broken.write_bytes(b"no engine")
-        monkeypatch.setattr(type(bundle), "file", lambda self, name: broken)
-        with pytest.raises(FingerGenError, match=r"broken\.engine: TensorRT cannot load this engine: Serial"):
+        monkeypatch.setattr(type(bundle), "read", lambda self, name: b"no engine")
+        with pytest.raises(FingerGenError, match=r"mapping\.\w+: TensorRT cannot load this engine: Serial"):
             backend.map(expected.z)
 
     def test_engine_of_another_graph(self, simulate, bundle: Bundle, expected, monkeypatch):
         backend, _ = simulate()
-        monkeypatch.setattr(type(bundle), "file", lambda self, name: self.path / "mapping.onnx")
+        monkeypatch.setattr(
+            type(bundle), "read", lambda self, name: (self.path / "mapping.onnx").read_bytes()
+        )
         with pytest.raises(BadInput, match="not an engine of this graph"):
             backend.synthesize(expected.w, expected.noise)
 
