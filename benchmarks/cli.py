@@ -7,6 +7,7 @@ import click
 from fingergen.runtime.errors import command_line_errors
 
 from .gpu.command import gpu
+from .quality.command import quality
 from .speed.command import speed
 
 
@@ -28,11 +29,12 @@ def main() -> None:
     \b
     Examples:
       fg-bench speed finger --batch 1,8,64
+      fg-bench quality finger real-scans
       fg-bench gpu --out docs/gpu_result.md
     """
 
 
-for command in (speed, gpu):
+for command in (speed, quality, gpu):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -22,14 +22,19 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def worker_per_core() -> Iterator[Executor]:
-    """Processes that stay on a core each, so that what they call does not start threads for all cores."""
+def worker_per_core(count: int | None = None) -> Iterator[Executor]:
+    """Processes that stay on a core each, so that what they call does not start threads for all cores.
+
+    Args:
+        count: how many; None for one per usable core.
+    """
     context = multiprocessing.get_context("spawn")
     cores = context.SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
-    count = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(count, context, initializer=_take_core, initargs=(cores,)) as pool:
+    available = len(os.sched_getaffinity(0))
+    most = min(count or available, available)
+    with ProcessPoolExecutor(most, context, initializer=_take_core, initargs=(cores,)) as pool:
         yield pool
 
 

@@ -16,7 +16,7 @@ from afis.algorithms.orientation import estimate_orientation
 from afis.algorithms.segmentation import segment
 from afis.algorithms.singularity import poincare_index
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, binary_fill_holes
+from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, sobel
 
 from fingergen.runtime.fingers import PatternClass
 
@@ -26,6 +26,9 @@ CELL = 8  # pixels between the orientations that an index is summed over
 AROUND = 3  # cells from a core at which the direction in which it opens is measured
 EDGE = 16  # pixels from the print's edge within which orientations are not to be relied on
 TOGETHER = 2 * CELL  # pixels: indices no further apart are of one point
+WINDOW = 6.0  # pixels, standard deviation: of gradients that one orientation is of
+CONTRAST_WINDOW = 5.0  # pixels, standard deviation: wide enough to see a ridge and a valley
+FLAT = 0.35  # of the print's own contrast: less is no ridges
 TENT = 20.0  # degrees between a tented arch's core's direction and its delta
 
 
@@ -44,6 +47,41 @@ def ridge_period(image: NDArray[np.uint8]) -> float:
     frequency = estimate_frequency(image, estimate_orientation(image))
     found = frequency[(frequency > 0) & inside(image)]
     return float(1 / found.mean()) if found.size else math.nan
+
+
+def coherence(image: NDArray[np.uint8]) -> float:
+    """Measure how parallel ridges run: mean coherence of the squared gradients over the print.
+
+    Args:
+        image: (H, W).
+
+    Returns:
+        0 where gradients point everywhere to 1 where all ridges of a neighborhood are parallel (Bazen and
+        Gerez, 2002, equation 8).
+    """
+    x, y = sobel(image.astype(np.float64), 1), sobel(image.astype(np.float64), 0)
+    xx, yy, xy = (gaussian_filter(part, WINDOW) for part in (x * x, y * y, x * y))
+    measured = np.hypot(xx - yy, 2 * xy) / np.maximum(xx + yy, 1e-9)
+    where = inside(image)
+    return float(measured[where].mean()) if where.any() else 0.0
+
+
+def contact(image: NDArray[np.uint8]) -> tuple[float, float]:
+    """Measure how much of an image is print, and how much of the print has no ridges.
+
+    Args:
+        image: (H, W).
+
+    Returns:
+        Share of the image inside the print's outline, and share of that without local contrast: holes.
+    """
+    values = image.astype(np.float64)
+    mean = gaussian_filter(values, CONTRAST_WINDOW)
+    contrast = np.sqrt(np.maximum(gaussian_filter(values**2, CONTRAST_WINDOW) - mean**2, 0))
+    ridges = contrast > FLAT * np.percentile(contrast, 90)
+    outline = binary_fill_holes(ridges)
+    area = int(outline.sum())
+    return area / image.size, float((outline & ~ridges).sum() / area) if area else 0.0
 
 
 def pattern_class(image: NDArray[np.uint8]) -> PatternClass:

@@ -1,0 +1,117 @@
+"""A set of fingerprint images to be measured: a folder as it is, or a bundle's own mated set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fingergen.runtime.cli.dataset import dataset
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.model import open_bundle
+from fingergen.training.data.splits import FingerRule
+
+IMAGES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".wsq")
+TEMPLATES = (".json", ".xyt", ".fmr", ".iso", ".fmd", ".min")
+"""Extensions of a truth template beside its image, in the order in which they are looked for."""
+
+
+@dataclass(frozen=True)
+class PrintFile:
+    """One image of a set.
+
+    Attributes:
+        path: of the image.
+        finger: which finger it shows, as its name says; unique within the set.
+        truth: file of the minutiae that it truly has, if there is one.
+    """
+
+    path: Path
+    finger: str
+    truth: Path | None = None
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images under one name; those of a finger follow each other."""
+
+    name: str
+    files: tuple[PrintFile, ...]
+
+    def fingers(self) -> list[list[int]]:
+        """Returns the indices of each finger's images, in the order of `files`."""
+        groups: dict[str, list[int]] = {}
+        for index, file in enumerate(self.files):
+            groups.setdefault(file.finger, []).append(index)
+        return list(groups.values())
+
+
+def read_folder(folder: Path, rule: FingerRule | None = None, most: int | None = None) -> ImageSet:
+    """Find the images below a folder: flat, FVC (`12_3.tif`), NIST SD4 or FingerGen's own sets with truth.
+
+    Args:
+        folder: to be searched, with its subfolders.
+        rule: how a name tells its finger; by default the rules of `fg-train`.
+        most: take so many fingers, spread evenly over the sorted names; None takes all.
+
+    Raises:
+        BadInput: there is no image below the folder.
+    """
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGES and not any(part.startswith(".") for part in path.parts)
+    )
+    if not paths:
+        raise BadInput(f"{folder}: no images here; give a bundle, or a folder of {', '.join(IMAGES)} files")
+    keys = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+    groups: dict[str, list[Path]] = {}
+    wanted = rule or FingerRule()
+    for key, path in zip(keys, paths, strict=True):
+        groups.setdefault(wanted.finger(key) or key, []).append(path)
+    names = list(_spread(list(groups), most))
+    files = [PrintFile(path, finger, _truth(path)) for finger in names for path in groups[finger]]
+    return ImageSet(folder.name, tuple(files))
+
+
+def from_bundle(
+    bundle: Path | None, cache: Path, fingers: int, impressions: int, first_seed: int, degree: float
+) -> ImageSet:
+    """The mated set that `fg-run dataset` writes from a bundle; what is in the cache is not made again.
+
+    Args:
+        bundle: directory; None for the packaged demo bundle.
+        cache: folder for the images.
+        fingers: how many.
+        impressions: of each finger; the first is that of `fg-run synth` with the finger's seed.
+        first_seed: of the first finger.
+        degree: most that a further impression is edited by.
+    """
+    opened = open_bundle(bundle)
+    settings = hashlib.sha256(f"{opened.sha256} {first_seed} {degree:g}".encode()).hexdigest()[:16]
+    out = cache / "bundles" / settings
+    arguments = ["--fingers", fingers, "--impressions", impressions, "--seed", first_seed, "--degree", degree]
+    where = ["--bundle", str(bundle)] if bundle is not None else []
+    dataset.main([*map(str, arguments), "--out", str(out), "--resume", *where], standalone_mode=False)
+    wanted = {f"{seed}" for seed in range(first_seed, first_seed + fingers)}
+    found = read_folder(out)
+    files = [
+        file
+        for file in found.files
+        if (words := file.path.stem.split("_"))[0].lstrip("0").rjust(1, "0") in wanted
+        and int(words[1]) <= impressions
+    ]
+    return ImageSet(opened.manifest.name, tuple(files))
+
+
+def _spread(names: Sequence[str], most: int | None) -> Iterator[str]:
+    if most is None or most >= len(names):
+        yield from names
+        return
+    for number in range(most):
+        yield names[number * len(names) // most]
+
+
+def _truth(image: Path) -> Path | None:
+    return next((path for suffix in TEMPLATES if (path := image.with_suffix(suffix)).is_file()), None)

@@ -1,0 +1,84 @@
+"""The figures of several sets side by side, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fingergen.runtime.cli.tables import align
+
+from .evaluation import Evaluation
+
+ROWS: tuple[tuple[str, str], ...] = (
+    ("images", "images"),
+    ("fingers", "fingers"),
+    ("NFIQ 2: median (5 % to 95 %)", "nfiq2"),
+    ("MINDTCT minutiae", "minutiae.mindtct.count"),
+    ("  per cm2", "minutiae.mindtct.per_square_cm"),
+    ("  endings", "minutiae.mindtct.endings"),
+    ("  recall of true ones", "minutiae.mindtct.recall"),
+    ("  spurious", "minutiae.mindtct.spurious"),
+    ("LEADER minutiae", "minutiae.leader.count"),
+    ("  per cm2", "minutiae.leader.per_square_cm"),
+    ("  recall of true ones", "minutiae.leader.recall"),
+    ("  spurious", "minutiae.leader.spurious"),
+    ("ridge period, pixels", "ridge_period"),
+    ("orientation coherence", "coherence"),
+    ("contact area", "contact_area"),
+    ("holes in the print", "hole_area"),
+    ("mated pairs", "bozorth3.mated_pairs"),
+    ("  Bozorth3", "bozorth3.mated"),
+    ("  minutiae in the same place", "mates_in_place"),
+    ("non-mated pairs", "bozorth3.non_mated_pairs"),
+    ("  Bozorth3", "bozorth3.non_mated"),
+    ("fingers with a duplicate", "bozorth3.duplicate_fingers"),
+    ("EER (95 % interval)", "bozorth3.rates.eer"),
+    ("FMR100", "bozorth3.rates.fmr100"),
+    ("FMR1000", "bozorth3.rates.fmr1000"),
+    ("TAR at FMR 0.1 %", "bozorth3.rates.tar_at_fmr_0.001"),
+    ("TAR at FMR 0.01 %", "bozorth3.rates.tar_at_fmr_0.0001"),
+)
+
+
+def table(evaluations: Sequence[Evaluation]) -> str:
+    """Returns one column per set, then the flags of each and what could not be measured."""
+    rows = [("figure", *(each.name for each in evaluations))]
+    for title, path in ROWS:
+        cells = [_cell(_find(each.figures, path)) for each in evaluations]
+        if any(cell != "-" for cell in cells):
+            rows.append((title, *cells))
+    rows += [
+        (f"  {kind}", *(f"{each.figures['patterns'][kind]:.0%}" for each in evaluations))
+        for kind in evaluations[0].figures["patterns"]
+    ]
+    lines = [*align(rows, 1), ""]
+    for each in evaluations:
+        lines += [f"{each.name}: {flag}" for flag in each.flags or ("no defect found",)]
+        lines += [f"not measured: {line}" for line in each.unreadable]
+    return "\n".join(lines)
+
+
+def _find(figures: dict[str, Any], path: str) -> Any:
+    """The value at the end of dotted keys; a key may hold a dot itself."""
+    value: Any = figures
+    rest = path
+    while rest and isinstance(value, dict):
+        key = next(
+            (k for k in sorted(value, key=len, reverse=True) if rest == k or rest.startswith(f"{k}.")), None
+        )
+        if key is None:
+            return None
+        value, rest = value[key], rest[len(key) + 1 :]
+    return value
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, dict) and "p50" in value:
+        return f"{value['p50']:g} ({value['p5']:g} to {value['p95']:g})"
+    if isinstance(value, dict):
+        if value["value"] is None:
+            return "-"
+        return f"{value['value']:.2%} ({value['low']:.2%} to {value['high']:.2%})"
+    return f"{value:g}"
