@@ -148,8 +148,8 @@ def _pixels(content: bytes, path: Path, ppi: float | None) -> NDArray[np.uint8]:
     if any(abs(each / PPI - 1) > PPI_TOLERANCE for each in ((ppi, ppi) if ppi else told)):
         shown = ppi or told[0]
         raise BadInput(
-            f"{path}: has {shown:.0f} ppi, and NFIQ 2 is defined at 500; resample it, or give --ppi 500 if the"
-            " file is wrong"
+            f"{path}: has {shown:.0f} ppi, and NFIQ 2 is defined at 500; resample it, or give --ppi 500 if"
+            " the file is wrong"
         )
     return np.asarray(scan.image.convert("L"))
 
