@@ -10,9 +10,8 @@ import onnx
 from torch import Tensor, nn
 
 from fingergen.training.networks import Encoder
-from fingergen.training.networks.encoder import ResidualUnit, SqueezeExcite
+from fingergen.training.networks.encoder import NoisePyramid, ResidualUnit, SqueezeExcite
 from fingergen.training.networks.layers import EqualConv, FusedLeakyReLU
-from fingergen.training.networks.noise_pyramid import NoisePyramid
 
 from .builder import Graph, Precision
 from .ops import Ops

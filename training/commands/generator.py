@@ -20,10 +20,10 @@ from ..data.minutiae_maps import PPI
 from ..data.ridge_maps import ProceduralRidges
 from ..data.storage import find_samples
 from ..metrics.generator import MetricsConfig
-from ..metrics.setup import measurement, pairs_of
 from ..options import config_options, refuse_idle, take
 from ..trainers.generator import GeneratorConfig, GeneratorTrainer
 from ..trainers.run_dir import choose_device, interruption
+from .metrics import pairs_of, prepare_metrics
 from .progress import train_with_bar
 
 
@@ -119,7 +119,7 @@ def generator(
         trainer.start_from(start_from)
     with interruption() as interrupted:
         of_image = config.resolution, config.channels, provenance["ppi"]
-        measured = None if isinstance(source, ProceduralRidges) else measurement(
+        measured = None if isinstance(source, ProceduralRidges) else prepare_metrics(
             measuring, trainer.g_ema, source, provenance["ppi"], out,
             lambda: pairs_of(data, masters or out / "masters", fingers or 0, *of_image),
             minutiae_net, inception, interrupted,

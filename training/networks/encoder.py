@@ -5,16 +5,15 @@ Trunk: the IR-SE of ArcFace (Deng et al., arXiv:1801.07698, section 3.2.2) with 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .batch_norm import BatchNorm2d
 from .generator import Generator
-from .layers import EqualLinear
-from .noise_pyramid import NoisePyramid
+from .layers import BatchNorm2d, EqualConv, EqualLinear, FusedLeakyReLU
 from .ops import fast_layout
 from .precision import FULL, Precision
 
@@ -26,6 +25,7 @@ DEPTHS: dict[str, tuple[int, ...]] = {
     "ir_se_50": (3, 4, 14, 3),
 }
 SE_REDUCTION = 16
+LAYERS_PER_LEVEL = 2  # a StyleGAN2 resolution has two layers, each with a noise image
 
 
 class SqueezeExcite(nn.Module):
@@ -74,6 +74,52 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.res_layer(x) + self.shortcut_layer(x)
+
+
+class NoisePyramid(nn.Module):
+    """A spatial path from the encoder to the decoder: noise images predicted from the minutiae map.
+
+    One latent vector cannot say where all ridges run. StyleGAN2's decoder has spatial inputs, the noise image
+    of every layer; a feature pyramid (Lin et al., arXiv:1612.03144) on the encoder's trunk predicts them.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        """Make the layers.
+
+        Args:
+            widths: Channels of the features, coarsest first.
+        """
+        super().__init__()
+        self.down = nn.ModuleList(EqualConv(coarse, fine, 1) for coarse, fine in pairwise(widths))
+        self.merge = nn.ModuleList(_pyramid_block(width) for width in widths)
+        self.head = nn.ModuleList(EqualConv(width, LAYERS_PER_LEVEL, 1) for width in widths)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Predict two noise images for each feature.
+
+        Args:
+            features: (N, C, H, W) each, coarsest first, each twice the size of the one before.
+
+        Returns:
+            Noise (N, 1, H, W), two of each feature's size, coarsest first.
+        """
+        noise: list[Tensor] = []
+        x = None
+        for level, feature in enumerate(features):
+            if x is not None:
+                feature = feature + F.interpolate(self.down[level - 1](x), scale_factor=2.0, mode="nearest")
+            x = self.merge[level](feature)
+            noise += self.head[level](x).split(1, dim=1)
+        return noise
+
+
+def _pyramid_block(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        EqualConv(width, width, 3, padding=1),
+        FusedLeakyReLU(width),
+        EqualConv(width, width, 3, padding=1),
+        FusedLeakyReLU(width),
+    )
 
 
 class Encoded(NamedTuple):

@@ -1,4 +1,4 @@
-"""Layers shared by the generator and the discriminator (StyleGAN2, arXiv:1912.04958).
+"""Layers of the networks: those of StyleGAN2 (arXiv:1912.04958), and batch normalization over processes.
 
 Attribute names give the state-dict keys of the published checkpoints.
 """
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import distributed
 from .ops import Padding, fused_leaky_relu, is_half, upfirdn2d
 from .precision import clamp_half
 
@@ -156,3 +157,30 @@ class ModulatedConv(nn.Module):
         largest_style = scale_in.detach().abs().amax(dim=1, keepdim=True) + 1e-8  # [N, 1]
         restore = largest_style * largest_weight
         return weight / largest_weight[:, None, None, None], scale_in / largest_style, restore
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d` with the statistics of the whole batch, however many processes share it.
+
+    In contrast to `torch.nn.SyncBatchNorm` it runs on CPUs, and is differentiable twice.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or distributed.count() == 1:
+            return super().forward(x)
+        mean = distributed.average(x.mean(dim=(0, 2, 3)))
+        centred = x - mean[:, None, None]
+        variance = distributed.average(centred.square().mean(dim=(0, 2, 3)))
+        self._follow(mean.detach(), variance.detach(), distributed.count() * x.numel() // x.shape[1])
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale[:, None, None] + self.bias[:, None, None]
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor, values: int) -> None:
+        """Move the running statistics; `values`: pixels per channel that mean and variance are taken over."""
+        if self.running_mean is None or self.running_var is None or self.momentum is None:
+            raise TypeError("statistics of several processes must be running ones with a momentum")
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .batch_norm import BatchNorm2d
+from .layers import BatchNorm2d
 from .ops import fast_layout
 
 MINUTIA_WEIGHT = 5.0

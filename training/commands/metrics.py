@@ -1,4 +1,4 @@
-"""What the generator's measurement looks through: the networks are read, or trained first."""
+"""The feature networks of the generator's metrics: read from files, or trained before the generator."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,24 +9,24 @@ from fingergen.runtime.errors import BadInput
 
 from .. import distributed
 from ..checkpoints.manager import STATE
-from ..commands.progress import train_with_bar
 from ..data.datasets import Dataset
 from ..data.minutiae_maps import PPI
 from ..data.pairs import PairFolder, PairSource, ProceduralPairs
+from ..metrics.features import Extractor, FingerprintFeatures, InceptionFeatures
+from ..metrics.generator import GeneratorMetrics, MetricsConfig
 from ..networks import Generator
 from ..networks.minutiae_net import MinutiaeNet
 from ..trainers.minutiae import MinutiaeTrainer, load_minutiae_net
 from ..trainers.run_dir import Interruption
-from .features import Extractor, FingerprintFeatures, InceptionFeatures
-from .generator import GeneratorMetrics, MetricsConfig
+from .progress import train_with_bar
 
-MINUTIAE_NET = "minutiae_net"  # folder of its run
-MEASURED = "measured"  # folder of the data's statistics
+MINUTIAE_NET = "minutiae_net"  # run directory of its training
+STATISTICS = "measured"  # directory of the data's statistics
 BATCH = 16  # of the minutiae network's training
 CHECKPOINT_EVERY = 5000
 
 
-def measurement(
+def prepare_metrics(
     config: MetricsConfig,
     generator: Generator,
     source: Dataset,
@@ -37,10 +37,24 @@ def measurement(
     inception: Path | None,
     interrupted: Interruption,
 ) -> GeneratorMetrics | None:
-    """The measurement of an averaged `generator` in the run folder `out`; None if none is wanted.
+    """Prepare the metrics of a generator's training, the feature networks included.
 
-    `ppi`: of its images; `pairs`: makes what a minutiae network is trained with, unless one is given;
-    `inception`: weights. Leaves the program if training that network is interrupted.
+    Args:
+        config: Which metrics, and how often.
+        generator: The averaged generator.
+        source: The data that it is trained on.
+        ppi: Pixels per inch of its images.
+        out: Run directory of its training.
+        pairs: Makes the pairs that a minutiae network is trained on, unless one is given.
+        minutiae_net: Run directory or checkpoint of a minutiae network; None: train one in `out`.
+        inception: Weights of torchvision's `inception_v3`, for a second set of distances.
+        interrupted: Ends the training of the minutiae network; the program is left then.
+
+    Returns:
+        The metrics, or None if `config` asks for none.
+
+    Raises:
+        BadInput: If a file is not such a network, or the network was trained for another resolution.
     """
     if not config.metrics_every:
         return None
@@ -58,11 +72,22 @@ def measurement(
             train_with_bar("minutiae network", trainer, folder, until, CHECKPOINT_EVERY, interrupted)
             network = trainer.network.eval().requires_grad_(False)
         extractors[""] = FingerprintFeatures(network.to(device))
-    return GeneratorMetrics(config, generator, source, ppi, extractors, out / MEASURED)
+    return GeneratorMetrics(config, generator, source, ppi, extractors, out / STATISTICS)
 
 
 def read_minutiae_net(path: Path, ppi: float) -> MinutiaeNet:
-    """The network in a run folder or state; BadInput if it was trained for images of another resolution."""
+    """Read a minutiae network.
+
+    Args:
+        path: Its run directory or checkpoint.
+        ppi: Pixels per inch of the images that it is to examine.
+
+    Returns:
+        The network, frozen.
+
+    Raises:
+        BadInput: If it was trained for images of another resolution.
+    """
     network, config = load_minutiae_net(path / STATE if path.is_dir() else path)
     trained = config["resolution"] * PPI / config["window"]
     if abs(trained - ppi) > 0.02 * ppi:
@@ -75,9 +100,21 @@ def read_minutiae_net(path: Path, ppi: float) -> MinutiaeNet:
 def pairs_of(
     data: Path | None, masters: Path, fingers: int, resolution: int, channels: int, ppi: float
 ) -> PairSource:
-    """What a minutiae network is trained with: the pairs of the data set, or procedural fingers.
+    """The pairs that a minutiae network is trained on.
 
-    BadInput if the data set has neither templates nor maps.
+    Args:
+        data: A data set with templates or maps; None: procedural fingers.
+        masters: Directory of their masters.
+        fingers: Number of procedural fingers.
+        resolution: Of the images, in pixels.
+        channels: Of the images of a data set.
+        ppi: Pixels per inch of the images.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        BadInput: If the data set has neither templates nor maps.
     """
     if data is None:
         window = round(resolution * PPI / ppi)
