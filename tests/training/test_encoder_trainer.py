@@ -302,7 +302,7 @@ def test_the_discriminator_sees_the_map(generator):
     torch.manual_seed(0)
     adversary = Adversary(generator, 0.002, 10.0, CPU)
     images, maps = torch.rand(4, 1, RESOLUTION, RESOLUTION), torch.rand(4, 3, MAP, MAP)
-    assert not torch.allclose(adversary.judge(images, maps), adversary.judge(images, maps.flip(0)))
+    assert not torch.allclose(adversary.logits(images, maps), adversary.logits(images, maps.flip(0)))
 
 
 def test_ridge_flow():

@@ -1,9 +1,9 @@
 """Training of the minutiae-to-vec encoder: minutiae map → w whose image shows these minutiae.
 
-Real pairs ask for the image (L2), for what a minutiae network sees in it, for the map's minutiae themselves
-and, where a discriminator is trained beside, for an image that looks real beside its map. Pairs sampled from
-the generator itself (z → w → image → minutiae read in it → map) ask for their w too: for these the right
-answer is known.
+A reconstruction from a real pair's map is compared with the pair's image: by L2, by the features of a
+minutiae network, by the map's minutiae themselves and, if a discriminator is trained too, by its logits for
+image and map. Some pairs of each batch are generated (z → w → image → minutiae found in it → map): their
+true w is known, and the encoder's w is compared with it as well.
 """
 
 from collections.abc import Mapping
@@ -31,18 +31,19 @@ from ..networks.precision import DTYPES, Precision
 from .adversary import BETAS, Adversary
 from .encoder_config import SHAPE, EncoderConfig
 from .generator_config import GROUP
-from .minutiae import JUDGED, pairs_to_floats, resize_maps, side_by_side
+from .minutiae import EVALUATED, pairs_to_floats, resize_maps, side_by_side
 from .ranger import Ranger
 from .run_dir import Run
-from .training_loop import descend, restore, seed_torch, step_rng
+from .training_loop import descend, restore, seed_torch, step_rng, update_average
 from .warm_start import grow_generator, levels_between
 
-MEAN_LATENTS = 10_000
+MEAN_LATENTS = 10_000  # that the average w is computed from
+EMA_RAMP = 0.5  # half-life of the average, as a part of the images seen so far
 RANGER_BETAS = (0.95, 0.999)  # that it is commonly used with
 
 
 class EncoderTrainer:
-    """Encoder, its moving average, decoder and optimiser, advanced a batch at a time."""
+    """Encoder, its moving average, decoder and optimizer; takes one step per batch."""
 
     def __init__(
         self,
@@ -54,8 +55,20 @@ class EncoderTrainer:
         provenance: Mapping[str, Any],
         device: torch.device,
     ):
-        """`network` must be trained and frozen before the first step; `window`: side of the view in pixels at
-        500 ppi; `provenance`: plain values that identify the generator, stored with the configuration."""
+        """Make encoder, optimizers and losses.
+
+        Args:
+            config: Options of the training.
+            generator: The decoder; trained too if `config` says so, else frozen.
+            network: The minutiae network; must be trained and frozen before the first step.
+            source: Real pairs of images and maps.
+            window: Side of the images' view in pixels at 500 ppi.
+            provenance: Plain values that identify the generator, stored with the configuration.
+            device: Where to train.
+
+        Raises:
+            BadInput: If the processes cannot share the batch, or a loss needs what is not installed.
+        """
         self.config, self.source, self.device = config, source, device
         self.provenance = dict(provenance)
         self.batch_size, self.images_seen = config.batch, 0
@@ -106,14 +119,30 @@ class EncoderTrainer:
         self.image_losses = ImageLosses(config, network, window, device)
 
     def start_from_trunk(self, path: Path) -> None:
-        """Begin with a pretrained trunk; BadInput if it does not fit the encoder."""
+        """Begin with a pretrained trunk.
+
+        Args:
+            path: IR-SE weights.
+
+        Raises:
+            BadInput: If they do not fit the encoder.
+        """
         for each in (self.current, self.reconstructor):
             load_trunk(path, each.encoder)
 
     def start_from(self, path: Path) -> None:
-        """Begin with the networks of a reconstruction checkpoint, or grown from those of one whose images
-        and maps are smaller at the same pixels per inch (`growing`): the encoder, which is convolutional
-        throughout, as it is, and the decoder's blocks that have a match."""
+        """Begin with the networks of a reconstruction checkpoint.
+
+        Where its images and maps are smaller at the same pixels per inch, the networks grow (`warm_start`):
+        the encoder, which is convolutional throughout, is taken as it is, and so are those blocks of the
+        decoder that have a match.
+
+        Args:
+            path: The checkpoint.
+
+        Raises:
+            BadInput: If its networks do not fit.
+        """
         checkpoint = load_reconstruction(path)
         found, wanted = checkpoint.encoder.architecture(), self.current.encoder.architecture()
         for key, value in wanted.items():
@@ -138,11 +167,19 @@ class EncoderTrainer:
     # -- one step ---------------------------------------------------------------------------------------
 
     def draw(self, images_seen: int) -> Pairs:
+        """Load this process's shard of the real pairs of a batch; see `training_loop.Trainer`."""
         pairs = self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size - self.sampled)
         return Pairs(distributed.shard(pairs.images), distributed.shard(pairs.maps))
 
     def step(self, batch: Pairs) -> dict[str, float]:
-        """Advance by one batch of real pairs, filled up with sampled ones."""
+        """Take one step on a batch.
+
+        Args:
+            batch: This process's shard of the real pairs; generated pairs are added to it.
+
+        Returns:
+            `loss`, and each of its terms before its weight as `loss/NAME`.
+        """
         config = self.config
         seed_torch(config.seed, self.images_seen)
         self.current.train()
@@ -165,7 +202,7 @@ class EncoderTrainer:
             losses["latent"] = (config.latent_weight, difference.square().mean())
         loss = torch.stack([weight * value for weight, value in losses.values()]).sum()
         descend(self.optimizer, loss)
-        self._follow()
+        self._update_average()
         figures = {"loss": loss.item(), **{f"loss/{name}": each.item() for name, (_, each) in losses.items()}}
         if self.adversary:
             number = self.images_seen // self.batch_size
@@ -184,21 +221,23 @@ class EncoderTrainer:
     def _draw_z(self, count: int) -> Tensor:
         return torch.randn(count, self.current.decoder.style_dim, device=self.device)
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the averages, batch statistics included; quickly at first, to forget their start."""
-        half_life = min(self.config.ema_half_life, (self.images_seen + self.batch_size) / 2)
-        decay = 0.5 ** (self.batch_size / half_life)
-        current = self.current.state_dict()
-        for name, average in self.reconstructor.state_dict().items():
-            if average.is_floating_point():
-                average.lerp_(current[name], 1 - decay)
-            else:
-                average.copy_(current[name])
+    def _update_average(self) -> None:
+        """Batch statistics included; quickly at first, so that the random start is forgotten."""
+        half_life = min(self.config.ema_half_life, (self.images_seen + self.batch_size) * EMA_RAMP)
+        average, current = self.reconstructor.state_dict(), self.current.state_dict()
+        update_average(average.values(), current.values(), self.batch_size, half_life)
 
     @torch.no_grad()
     def sample_pairs(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (N, C, R, R) of z (N, style_dim), the maps (N, 3, S, S) of what is seen in them, their w."""
+        """Generate pairs.
+
+        Args:
+            z: Latents (N, style_dim).
+
+        Returns:
+            Images (N, C, R, R), maps (N, 3, S, S) in [0, 1] of the minutiae found in them, and their w
+            (N, style_dim).
+        """
         decoder = self.reconstructor.decoder
         w = decoder.map(z)
         images = decoder.synthesize(w)
@@ -210,12 +249,12 @@ class EncoderTrainer:
 
     @torch.no_grad()
     def sample(self, run: Run) -> None:
-        """Sheets of map, image and reconstruction for pairs held out and for sampled ones; how many of the
-        map's minutiae the network sees in the reconstruction."""
+        """Write sheets of map, image and reconstruction for held-out and for generated pairs, and how many
+        of the map's minutiae the minutiae network finds in the reconstruction."""
         seed_torch(self.config.seed, 2**62)  # the same latents every time
-        kinds = {"held_out": pairs_to_floats(self.source.held_out(JUDGED), self.device)}
+        kinds = {"held_out": pairs_to_floats(self.source.held_out(EVALUATED), self.device)}
         if self.sampled:
-            kinds["sampled"] = self.sample_pairs(self._draw_z(JUDGED))[:2]
+            kinds["sampled"] = self.sample_pairs(self._draw_z(EVALUATED))[:2]
         for kind, (images, maps) in kinds.items():
             found = self.reconstructor(maps)
             images = images.expand(found.shape)
@@ -227,6 +266,7 @@ class EncoderTrainer:
             run.sheet(self.images_seen, side_by_side(shown, images, found), columns=6, name=kind)
 
     def save(self, path: Path) -> None:
+        """Write a checkpoint with everything that `load` needs to continue."""
         save_reconstruction(
             path,
             encoder=self.reconstructor.encoder,

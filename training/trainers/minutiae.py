@@ -1,4 +1,4 @@
-"""Training of the minutiae network that the encoder's loss looks through."""
+"""Training of the minutiae network, whose features the encoder's losses and the metrics compare."""
 
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,26 @@ from .run_dir import Run
 from .training_loop import descend, seed_torch, step_rng
 
 LEARNING_RATE = 5e-3
-SHOWN = 12  # pairs of a sheet
-JUDGED = 32  # pairs that figures are taken from
+SHOWN = 12  # pairs on a sheet
+EVALUATED = 32  # held-out pairs that figures are computed from
 
 
 class MinutiaeTrainer:
-    """Trains a MinutiaeNet to draw the minutiae map of an image."""
+    """Trains a MinutiaeNet to predict the minutiae map of an image."""
 
     def __init__(
         self, source: PairSource, resolution: int, window: int, batch: int, seed: int, device: torch.device
     ):
-        """`window`: side of the view in pixels at 500 ppi; `resolution`: of the images, in pixels."""
+        """Make network and optimizer.
+
+        Args:
+            source: Pairs of images and maps.
+            resolution: Of the images, in pixels.
+            window: Side of the images' view in pixels at 500 ppi.
+            batch: Images per step, over all processes.
+            seed: Of the run, in [0, 2**64).
+            device: Where to train.
+        """
         self.source, self.batch_size, self.seed, self.device = source, batch, seed, device
         seed_torch(seed, 0)
         self.network = MinutiaeNet().to(device)
@@ -40,11 +49,12 @@ class MinutiaeTrainer:
         self.images_seen = 0
 
     def draw(self, images_seen: int) -> Pairs:
+        """Load this process's shard of a batch; see `training_loop.Trainer`."""
         pairs = self.source.batch(step_rng(self.seed, images_seen), self.batch_size)
         return Pairs(distributed.shard(pairs.images), distributed.shard(pairs.maps))
 
     def step(self, batch: Pairs) -> dict[str, float]:
-        """Advance by one batch."""
+        """Take one step on a batch; returns `loss/map`."""
         self.network.train()
         images, maps = pairs_to_floats(batch, self.device)
         loss = map_distance(self.network, images, maps)
@@ -53,9 +63,9 @@ class MinutiaeTrainer:
 
     @torch.no_grad()
     def sample(self, run: Run) -> None:
-        """A sheet of image, map and predicted map, and how many of the minutiae are seen."""
+        """Write a sheet of image, map and predicted map, and how many of the minutiae are found."""
         self.network.eval()
-        images, maps = pairs_to_floats(self.source.held_out(JUDGED), self.device)
+        images, maps = pairs_to_floats(self.source.held_out(EVALUATED), self.device)
         seen = torch.sigmoid(self.network(images))
         run.log(self.images_seen, agreement_figures(self.reader(seen), self.reader(maps)))
         run.sheet(
@@ -65,10 +75,19 @@ class MinutiaeTrainer:
         )
 
     def save(self, path: Path) -> None:
+        """Write a checkpoint with everything that `load` needs to continue."""
         content = {"minutiae_net": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         write(path, {**content, "images_seen": self.images_seen, "config": self.config})
 
     def load(self, path: Path) -> None:
+        """Continue from what `save` wrote.
+
+        Args:
+            path: The checkpoint.
+
+        Raises:
+            BadInput: If it is damaged, or of a network for images of another resolution.
+        """
         content = read(path)
         found = content.get("config")
         if _sees(found) != _sees(self.config):
@@ -86,8 +105,8 @@ class MinutiaeTrainer:
 
 
 def _sees(config: Any) -> Any:
-    """What a network, which is convolutional throughout, has to have been trained for: images of the same
-    pixels per inch, whatever their field."""
+    """What must be equal for a network to be used: the pixels per inch of its images, and its shape. As it is
+    convolutional throughout, the images' size does not matter."""
     try:
         return {**config, "resolution": None, "window": config["window"] / config["resolution"]}
     except (KeyError, TypeError, ZeroDivisionError):
@@ -95,8 +114,17 @@ def _sees(config: Any) -> Any:
 
 
 def load_minutiae_net(path: Path) -> tuple[MinutiaeNet, dict[str, Any]]:
-    """The network in a state that `MinutiaeTrainer` wrote, frozen, and the configuration: `resolution` and
-    `window` tell the images it is for. BadInput for any other file."""
+    """Read a checkpoint that `MinutiaeTrainer` wrote.
+
+    Args:
+        path: The checkpoint.
+
+    Returns:
+        The network, frozen, and its configuration: `resolution` and `window` of the images that it is for.
+
+    Raises:
+        BadInput: If it is any other file.
+    """
     content = read(path)
     try:
         config = content["config"]
@@ -110,16 +138,17 @@ def load_minutiae_net(path: Path) -> tuple[MinutiaeNet, dict[str, Any]]:
 
 
 def pairs_to_floats(pairs: Pairs, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images in [-1, 1] and maps in [0, 1]."""
+    """Images in [-1, 1] and maps in [0, 1], both float32 on `device`."""
     return to_floats(pairs.images, device), pairs.maps.to(device).float() / 255
 
 
 def resize_maps(maps: Tensor, size: int) -> Tensor:
-    """Maps (N, 3, S, S) at another size."""
+    """Maps (N, 3, S, S) resized bilinearly, with antialiasing, to (N, 3, size, size)."""
     return F.interpolate(maps, size=(size, size), mode="bilinear", antialias=True)
 
 
 def side_by_side(*columns: Tensor) -> Tensor:
-    """Sheets of images in [-1, 1], each (N, C or 3, R, R), as rows of tiles (`SHOWN` rows, 3, R, R)."""
-    coloured = [column[:SHOWN].expand(-1, 3, -1, -1) for column in columns]
-    return torch.stack(coloured, dim=1).flatten(0, 1)
+    """Columns of images in [-1, 1], each (N, 1 or 3, R, R) → tiles of a sheet, row by row, for the first
+    `SHOWN` of N: (rows · columns, 3, R, R)."""
+    colored = [column[:SHOWN].expand(-1, 3, -1, -1) for column in columns]
+    return torch.stack(colored, dim=1).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""The loop that every trainer runs in: metrics, states and samples, resumable."""
+"""The training loop: steps, logs, samples, metrics and checkpoints; resumable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,50 +17,54 @@ from ..checkpoints.manager import Savable, States
 from ..data.prefetch import drawn_ahead
 from .run_dir import Interruption, Run
 
-LOG_STEPS = 16  # a logged row is the mean over so many steps, or those since the last state
-KEEP = 3  # last states that are kept
+LOG_STEPS = 16  # a logged row is the mean over so many steps, or over those since the last checkpoint
+KEEP = 3  # newest checkpoints
 
 Batch = TypeVar("Batch")
 
 
 class Trainer(Savable, Protocol[Batch]):
-    """What the loop drives. A step's randomness comes from the seed and `images_seen` alone.
+    """What the loop drives.
 
-    `draw` and `step` deal with this process's shard of the batch; see `processes`.
+    All random numbers of a step follow from the run's seed and `images_seen`, so that a resumed run needs no
+    stored random state. Of several processes each loads and trains on its own shard of the batch.
     """
 
-    batch_size: int
+    batch_size: int  # images per step, over all processes
 
     def draw(self, images_seen: int) -> Batch:
-        """The batch to train on once `images_seen` images have been seen; called ahead, in another thread
-        or process."""
+        """Load this process's shard of the batch that follows after `images_seen` images; called ahead, in
+        another thread or process."""
         ...
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """Advance by one batch; the losses."""
+        """Take one optimizer step per network on a batch; returns the losses by name."""
         ...
 
     def sample(self, run: Run) -> None:
-        """Write sheets of samples and figures on pairs held out."""
+        """Write sheets of samples, and figures on held-out data, into the run directory."""
         ...
 
 
+# -- what trainers share ------------------------------------------------------------------------------------
+
+
 def step_rng(seed: int, images_seen: int) -> np.random.Generator:
-    """Random numbers of the batch that is drawn once `images_seen` images have been seen."""
+    """NumPy's random numbers of one batch.
+
+    Args:
+        seed: Of the run, in [0, 2**64).
+        images_seen: Images before this batch, in [0, 2**62).
+
+    Returns:
+        A generator that no other seed or batch shares.
+    """
     return stream(seed, Purpose.TRAINING_BATCH, images_seen)
 
 
 def seed_torch(seed: int, images_seen: int) -> None:
-    """Make PyTorch's randomness that of the step taken once `images_seen` images have been seen."""
+    """Seed PyTorch's random numbers of the step that follows after `images_seen` images."""
     torch.manual_seed(int(np.random.SeedSequence([seed, images_seen]).generate_state(1, np.uint64)[0] >> 1))
-
-
-def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load the moments; the learning rate stays that of the configuration."""
-    rates = [{"lr": group["lr"], "betas": group["betas"]} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group.update(rate)
 
 
 def descend(
@@ -68,10 +72,12 @@ def descend(
     loss: Tensor | Iterable[Tensor],
     scaler: torch.amp.GradScaler | None = None,
 ) -> None:
-    """One optimiser step down the gradient of `loss`, averaged over the processes.
+    """Take one optimizer step down the gradient of a loss, averaged over the processes.
 
-    Of several losses, it is that of their sum; each is differentiated before the next one is asked for. A
-    `scaler` keeps small gradients of float16; it leaves the step out where they overflow.
+    Args:
+        optimizer: Its parameters' gradients are replaced.
+        loss: Scalar; or several, whose sum is meant: each is differentiated before the next is computed.
+        scaler: Keeps small float16 gradients from vanishing; skips the step where they overflow.
     """
     optimizer.zero_grad(set_to_none=True)
     for part in [loss] if isinstance(loss, Tensor) else loss:
@@ -82,6 +88,37 @@ def descend(
         scaler.update()
     else:
         optimizer.step()
+
+
+@torch.no_grad()
+def update_average(
+    average: Iterable[Tensor], current: Iterable[Tensor], images: int, half_life: float
+) -> None:
+    """Move an exponential moving average of weights towards the current ones.
+
+    Args:
+        average: Tensors of the average, changed in place; those of integers become the current ones.
+        current: Tensors of the network, in the same order.
+        images: Images of the step.
+        half_life: Images after which half of what the average held is forgotten.
+    """
+    decay = 0.5 ** (images / half_life)
+    for mean, value in zip(average, current, strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimizer's moments; learning rate and betas stay those of the configuration."""
+    rates = [{"lr": group["lr"], "betas": group["betas"]} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group.update(rate)
+
+
+# -- the loop -----------------------------------------------------------------------------------------------
 
 
 class Metrics(Protocol):
@@ -96,18 +133,19 @@ class Metrics(Protocol):
 
 
 class _Means:
-    """Losses, averaged over the steps since the last row."""
+    """Losses, averaged over the steps since they were last logged."""
 
     def __init__(self) -> None:
         self.steps: dict[str, list[float]] = {}
 
     def add(self, losses: dict[str, float]) -> bool:
-        """Take in a step's losses; whether a row is due."""
+        """Add the losses of a step; returns whether a row is due."""
         for name, value in losses.items():
             self.steps.setdefault(name, []).append(value)
         return max(map(len, self.steps.values())) == LOG_STEPS
 
     def log(self, run: Run, images_seen: int) -> None:
+        """Write the means as a row of `metrics.jsonl`, and begin anew."""
         if self.steps:
             run.log(images_seen, {name: float(np.mean(values)) for name, values in self.steps.items()})
             run.log_speed(images_seen)
@@ -126,23 +164,43 @@ def train(
     metrics: Metrics | None = None,
     workers: int = 0,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Train in the folder `out` until `images` have been seen; yields (images seen, losses) after each step.
+    """Train in a run directory until a number of images has been seen, resuming what it holds.
 
-    Continues from the newest whole state in `out`. Every `checkpoint_every` images, whenever `metrics` are
-    due, and at the end or when interrupted, it writes samples and the state; the last `keep` states are kept,
-    and the best one by the figure `best_by` of `metrics.jsonl`. Killed at any moment, a run that is started
-    again ends as it would have without. `workers`: of `drawn_ahead`. FingerGenError if a loss is not finite.
+    Killed at any moment, a run that is started again ends with the weights that it would have had otherwise.
+    Of several processes the main one writes, so all must see the same directory; they stop at the same step.
 
-    Of several processes the main one writes, so all must see the same folder; they stop at the same step.
+    Args:
+        trainer: Networks, optimizers and data.
+        out: Run directory; training continues from its newest checkpoint that is not damaged.
+        images: Images to see in total, over all processes and earlier runs.
+        checkpoint_every: Images between checkpoints and samples; they are also written whenever `metrics` are
+            computed, at the end and when interrupted.
+        interruption: Ends the training after the step at which it becomes true.
+        keep: Newest checkpoints to keep.
+        best_by: Figure of `metrics.jsonl` whose best checkpoint is kept too.
+        metrics: Computed by the main process, and logged.
+        workers: Processes that load batches ahead; 0: a thread.
+
+    Yields:
+        Images seen and the losses of the step, averaged over the processes, after each step.
+
+    Raises:
+        BadInput: If the batch cannot be shared by the processes, the directory holds another run, or
+            `best_by` names no figure.
+        FingerGenError: If a loss is not finite.
     """
     if trainer.batch_size % distributed.count():
         raise BadInput(
             f"--batch {trainer.batch_size}: must be a multiple of the {distributed.count()} processes"
         )
+
+    # Resume.
     states = States(out, keep, best_by)
     states.resume(trainer)
     if distributed.mean({"images": trainer.images_seen})["images"] != trainer.images_seen:
-        raise BadInput(f"{out}: processes find different states there; give an --out that all machines share")
+        raise BadInput(
+            f"{out}: processes find different checkpoints there; give an --out that all machines share"
+        )
     run = Run(out, trainer.images_seen) if distributed.is_main() else None
     if run:
         states.sweep()
@@ -150,24 +208,29 @@ def train(
     saved = trainer.images_seen
     stop = any(distributed.mean({"stop": bool(interruption)}).values())
 
-    def write(measure: bool) -> None:
-        if run:
-            means.log(run, trainer.images_seen)
-            trainer.sample(run)
-            if metrics and measure:
-                run.log(trainer.images_seen, metrics.compute())
-            figures = run.figures(trainer.images_seen)
-            states.save(trainer, figures.get(best_by) if best_by else None)
-            if best_by and best_by not in {*figures, *(metrics.names if metrics else ())}:
-                known = ", ".join(sorted(figures))
-                raise BadInput(f"--best-by {best_by}: no such figure; there are {known}")
+    def checkpoint(measure: bool) -> None:
+        """Log, sample, compute the metrics, save."""
+        if run is None:
+            return
+        means.log(run, trainer.images_seen)
+        trainer.sample(run)
+        if metrics and measure:
+            run.log(trainer.images_seen, metrics.compute())
+        figures = run.figures(trainer.images_seen)
+        states.save(trainer, figures.get(best_by) if best_by else None)
+        if best_by and best_by not in {*figures, *(metrics.names if metrics else ())}:
+            known = ", ".join(sorted(figures))
+            raise BadInput(f"--best-by {best_by}: no such figure; there are {known}")
 
     starts = range(trainer.images_seen, images, trainer.batch_size)
     with closing(drawn_ahead(trainer.draw, starts, workers)) as batches:
         try:
             while trainer.images_seen < images and not stop:
+                # Take a step.
                 losses = trainer.step(next(batches))
                 before, trainer.images_seen = trainer.images_seen, trainer.images_seen + trainer.batch_size
+
+                # Agree on losses and interruption over the processes.
                 *values, stopping = distributed.mean({**losses, "stop": bool(interruption)}).values()
                 losses, stop = dict(zip(losses, values, strict=True)), stopping > 0
                 if not np.isfinite(values).all():
@@ -175,19 +238,25 @@ def train(
                         f"training diverged after {trainer.images_seen} images (a loss is not finite): "
                         "start afresh with a lower --learning-rate and another --out"
                     )
+
+                # Log losses.
                 if run and means.add(losses):
                     means.log(run, trainer.images_seen)
+
+                # Sample, compute metrics, save a checkpoint.
                 measure = metrics is not None and crosses(before, trainer.images_seen, metrics.every)
                 if measure or crosses(before, trainer.images_seen, checkpoint_every):
-                    write(measure)
+                    checkpoint(measure)
                     saved = trainer.images_seen
                 yield trainer.images_seen, losses
+
+            # The end, or an interruption.
             if trainer.images_seen != saved:
-                write(measure=trainer.images_seen >= images)
+                checkpoint(measure=trainer.images_seen >= images)
         finally:
             if run:
                 run.close()
-    distributed.barrier()  # what the main process wrote is there for all
+    distributed.barrier()  # other processes find what the main process wrote
 
 
 def crosses(before: int, after: int, every: int) -> bool:

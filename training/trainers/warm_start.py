@@ -19,8 +19,19 @@ Weights = Mapping[str, Tensor]
 
 
 def levels_between(path: Path, small: Generator, large: Generator) -> int:
-    """How often the resolution of `small`, of the file `path`, doubles to that of `large`: 0 for networks of
-    one size. BadInput, one line, for what `large` cannot begin with."""
+    """How often a generator's resolution must double to become that of another.
+
+    Args:
+        path: File of the smaller one, for the error.
+        small: The generator to begin with.
+        large: The generator to be trained.
+
+    Returns:
+        Number of doublings; 0 for networks of one size.
+
+    Raises:
+        BadInput: If `small`, so grown, has another shape than `large`.
+    """
     levels = max((large.resolution // small.resolution).bit_length() - 1, 0)
     found = small.architecture()
     if levels:
@@ -33,9 +44,18 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
 
 
 def grow_generator(fresh: Weights, small: Weights, levels: int) -> dict[str, Tensor]:
-    """State dict of a `Generator` with the shapes of `fresh`, whose resolution is 2^`levels` times that of
-    `small`: the mapping network and what makes the 4x4 input from `small`, its blocks `levels` further on;
-    blocks before those from `fresh`. Noise buffers belong to a resolution: those of `fresh` once it grows."""
+    """Weights of a generator whose resolution is 2^`levels` times that of another.
+
+    Args:
+        fresh: State dict of the larger generator, newly initialized.
+        small: State dict of the smaller one.
+        levels: Number of doublings.
+
+    Returns:
+        A state dict with the shapes of `fresh`: mapping network and 4x4 input of `small`, its blocks `levels`
+        further on, and `fresh` blocks before those. Noise buffers belong to a resolution: where the generator
+        grows, they are those of `fresh`.
+    """
     known = {
         _later(key, levels): value
         for key, value in small.items()
@@ -45,14 +65,22 @@ def grow_generator(fresh: Weights, small: Weights, levels: int) -> dict[str, Ten
 
 
 def grow_discriminator(fresh: Weights, small: Weights) -> dict[str, Tensor]:
-    """State dict of a `Discriminator` with the shapes of `fresh`: the blocks of `small`, which are counted
-    from the finest, and its last layers; blocks after those from `fresh`."""
+    """Weights of a discriminator of a larger resolution.
+
+    Args:
+        fresh: State dict of the larger discriminator, newly initialized.
+        small: State dict of the smaller one.
+
+    Returns:
+        A state dict with the shapes of `fresh`: the blocks of `small`, which are counted from the finest, and
+        its last layers; `fresh` blocks after those.
+    """
     return _overlay(fresh, small)
 
 
 def grown_widths(small: Mapping[int, int], levels: int) -> dict[int, int]:
-    """Feature channels at every resolution of the larger network that those of `small` belong to; its
-    coarsest ones have as many as `small` has at 4x4."""
+    """Feature channels by resolution of a network grown by `levels` doublings: those of `small`, moved up;
+    its coarsest levels have as many as `small` has at 4x4."""
     coarsest = {4 << level: small[4] for level in range(levels)}
     return coarsest | {resolution << levels: width for resolution, width in small.items()}
 
