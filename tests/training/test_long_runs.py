@@ -101,6 +101,7 @@ def leaves(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, content
 
 
+@pytest.mark.slow
 def test_killed_at_random_it_ends_bit_equal(uninterrupted: Path, tmp_path: Path):
     """SIGKILL, a random time after the run has written a state, again and again."""
     context = multiprocessing.get_context("forkserver")
@@ -177,6 +178,7 @@ def test_damage_is_seen(harm: str, uninterrupted: Path, tmp_path: Path):
     assert damaged_member(path) is not None
 
 
+@pytest.mark.slow
 def test_a_damaged_state_falls_back_to_the_one_before(
     uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

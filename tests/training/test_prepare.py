@@ -168,6 +168,7 @@ def test_the_trainers_read_it(raw):
     assert all((out / "test" / row[kind]).exists() for row in rows for kind in ("image", "template", "map"))
 
 
+@pytest.mark.slow
 def test_the_same_files_with_several_processes_and_after_every_interruption(raw, monkeypatch):
     """Whatever part of the files is there, the same command makes it whole."""
     out = raw.parent / "out"
@@ -188,6 +189,7 @@ def test_the_same_files_with_several_processes_and_after_every_interruption(raw,
     assert content(raw.parent / "other") == whole
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_continues_to_the_same_files(raw, tmp_path):
     assert run(raw).exit_code == 0
     whole = content(tmp_path / "out")

@@ -77,6 +77,7 @@ def test_data_set_resumes_and_refuses_another_recipe(tmp_path: Path):
     assert isinstance(refused.exception, BadInput) and "seed 0" in str(refused.exception)
 
 
+@pytest.mark.slow
 def test_data_set_does_not_depend_on_workers(tmp_path: Path):
     one, two = (DataSet(tmp_path / name, 7, TINY, "json") for name in ("one", "two"))
     list(write_data_set(one, 2, 1))

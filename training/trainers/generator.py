@@ -29,7 +29,7 @@ from ..networks.precision import DTYPES, Precision
 from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
 from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
 from .run_dir import Run
-from .training_loop import descend, restore, seed_torch, step_rng
+from .training_loop import descend, restore, seed_torch, step_rng, update_average
 from .warm_start import grow_discriminator, grow_generator, levels_between
 
 SAMPLES = 24  # on a sheet
@@ -119,7 +119,7 @@ class GeneratorTrainer:
         losses |= self._step_generator(reals, condition)
         if config.path_weight and number % config.path_interval == 0:
             losses |= self._regularize_generator(condition)
-        self._average()
+        self._update_average()
         return losses
 
     def _prepare(self, batch: Tensor | RidgeImages) -> tuple[Tensor, Tensors]:
@@ -266,13 +266,11 @@ class GeneratorTrainer:
         seen = augment(self.noise.beside(images, condition), transforms)
         return self._fast_discriminate(seen, self.precision)
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        # Early on the average follows quickly, so that it forgets the random start.
+    def _update_average(self) -> None:
+        """Of the parameters, not of noise buffers; quick at first, so that the random start is forgotten."""
         half_life = min(self.config.ema_half_life, (self.images_seen + self.config.batch) * EMA_RAMP)
-        decay = 0.5 ** (self.config.batch / half_life)
-        for average, current in zip(self.g_ema.parameters(), self.generator.parameters(), strict=True):
-            average.lerp_(current, 1 - decay)
+        average, current = self.g_ema.parameters(), self.generator.parameters()
+        update_average(average, current, self.config.batch, half_life)
 
     # -- state ------------------------------------------------------------------------------------------
 
