@@ -32,6 +32,17 @@ class BadInput(FingerGenError):
     exit_code = 2
 
 
+class Incomplete(FingerGenError):
+    """A bulk run that made all but what its message and the lines before it name; exit code 3."""
+
+    exit_code = 3
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: one line, with escape sequences from files as visible text."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(text.split()))
+
+
 def command_line_errors(command: Command) -> Command:
     """Give a program's outermost click command errors of one line on stderr instead of tracebacks.
 
@@ -79,7 +90,7 @@ def _fail(program: str, error: Exception) -> NoReturn:
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(130)
     message, code = _message(program, error)
-    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{program}: error: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

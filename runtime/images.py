@@ -112,6 +112,20 @@ def read_image(path: str | Path) -> Pixels:
     return np.asarray(decode_image(content, path).image)
 
 
+def is_whole(path: str | Path) -> bool:
+    """Whether an image file can be read to its end and, of a PNG, all checksums are right."""
+    try:
+        content = Path(path).read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of damaged tags
+            with open_picture(io.BytesIO(content)) as picture:
+                picture.verify()
+            decode_image(content, path)
+    except Exception:  # damaged headers make Pillow raise almost any class
+        return False
+    return True
+
+
 def open_picture(stream: BinaryIO) -> Image.Image:
     """Open an image of one of `READABLE`, without reading its pixels.
 

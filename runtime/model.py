@@ -72,9 +72,16 @@ class Model:
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self.bundle = bundle
-        self.backend = backend
+        self._backend: Backend | None = backend
         ridges = bundle.manifest.ridge_noise is not None
         self.finger_noise = FingerNoise(bundle.manifest) if ridges else None
+
+    @property
+    def backend(self) -> Backend:
+        """What computes; `BadInput` once the model is closed."""
+        if self._backend is None:
+            raise BadInput(f"{self.bundle.path}: the model is closed; load it again")
+        return self._backend
 
     def __enter__(self) -> Model:
         return self
@@ -85,8 +92,10 @@ class Model:
         self.close()
 
     def close(self) -> None:
-        """Free the backend; the model cannot be used afterwards."""
-        self.backend.close()
+        """Free the backend; the model cannot be used afterwards. Closing it again does nothing."""
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
 
     @property
     def num_ws(self) -> int:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Generator, Sequence
+import re
+from collections.abc import Generator, Mapping, Sequence, Set
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..backends import usable_cores
 from ..datasets.mated import Mate, MatedSynthesis, check_directions, mates
+from ..errors import BadInput
 from ..files import write_atomically
 from ..images import Pixels
 from ..model import Model, NoiseMode
@@ -23,6 +26,8 @@ from .output import Output, Planned
 
 TABLE, SETTINGS = "impressions.csv", "dataset.json"
 COLUMNS = ("file", "seed", "impression", "direction", "degree")
+IMAGE_NAME = re.compile(r"\d{8,20}_\d+\.(png|tiff|bmp)")  # see `_planned`
+MAY_DIFFER = {"fingers", "impressions", "fingergen"}  # of the settings of a set that is continued
 MOST_DIRECTIONS = 16  # of the default: those that change images most
 
 
@@ -97,8 +102,19 @@ def dataset(
             mate for finger in range(fingers) for mate in mates(seed + finger, impressions, chosen, degree)
         ]
         planned = [_planned(mate) for mate in jobs]
-        missing = [mate for mate, plan in zip(jobs, planned, strict=True) if output.is_missing(plan)]
+        about = {
+            "fingers": fingers,
+            "impressions": impressions,
+            "first_seed": seed,
+            "directions": list(chosen),
+            "degree": degree,
+            "ppi": model.ppi(size),
+            **shared,
+        }
         out = writing.out
+        if out is not None:
+            _refuse_another_set(out, {output.path(plan).name for plan in planned}, about, writing)
+        missing = [mate for mate, plan in zip(jobs, planned, strict=True) if output.is_missing(plan)]
         if out is not None:
             output.begin(map(_planned, missing))
             for name in (SETTINGS, TABLE) if missing else ():  # they describe a set that is whole
@@ -116,18 +132,41 @@ def dataset(
 
         output.collect(planned, made(), len(missing), sheet_columns=impressions)
         if out is not None:
-            about = {
-                "fingers": fingers,
-                "impressions": impressions,
-                "first_seed": seed,
-                "directions": list(chosen),
-                "degree": degree,
-                "ppi": model.ppi(size),
-                **shared,
-            }
             write_atomically(out / SETTINGS, (json.dumps(about, indent=2) + "\n").encode())
             write_atomically(out / TABLE, _table(jobs, [output.path(plan) for plan in planned]))
         output.report(planned, len(missing))
+
+
+def _refuse_another_set(out: Path, files: Set[str], about: Mapping[str, Any], writing: Writing) -> None:
+    """`BadInput` if `out` holds images, settings or a table of a set that this one does not continue.
+
+    files: names of all images of this set. about: its settings. With --resume the set in `out` may be smaller
+    and made by an older FingerGen; with --overwrite it may have other settings. Images of other fingers would
+    be in no table.
+    """
+    if not out.is_dir():
+        return
+    for path in sorted(out.iterdir()):
+        if IMAGE_NAME.fullmatch(path.name) and path.name not in files:
+            raise BadInput(f"{path}: an image that this data set does not have; give another --out")
+    for name in (SETTINGS, TABLE):
+        if (out / name).exists() and not (writing.overwrite or writing.resume):
+            raise BadInput(f"{out / name}: exists already (--overwrite replaces, --resume continues the set)")
+    if not writing.resume or not (out / SETTINGS).exists():
+        return
+    try:
+        found = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        ours = dict(found).get("operation") == about["operation"]
+    except (OSError, ValueError, TypeError, RecursionError):
+        ours = False
+    if not ours:
+        raise BadInput(f"{out / SETTINGS}: not the settings of a data set of fg-run; give another --out")
+    for key in sorted((found.keys() | about.keys()) - MAY_DIFFER):
+        if found.get(key) != about.get(key):
+            raise BadInput(
+                f"{out / SETTINGS}: its {key} is {found.get(key)}, here it is {about.get(key)}: --resume"
+                " continues only the same data set; give another --out, or --overwrite"
+            )
 
 
 def _first_directions(model: Model) -> Sequence[int]:

@@ -20,6 +20,7 @@ from .kit import (
     Running,
     TemplateReading,
     Writing,
+    list_bad,
     noise,
     noise_seed,
     running,
@@ -87,12 +88,17 @@ def edit(
             settings["noise_seed"] = noise_seed
         output = Output(writing, model.provenance("edit", **settings), model.ppi(size), running.workers)
         triples = {name: _planned(name, source, degree) for name, source in named.items()}
+        output.refuse_inputs([plan for triple in triples.values() for plan in triple], templates)
         missing = [name for name, triple in triples.items() if any([output.is_missing(p) for p in triple])]
+        sources, bad = reading.read_all({name: files[name] for name in missing} if seeds is None else {})
+        if seeds is None:
+            triples = {name: each for name, each in triples.items() if name in sources or name not in missing}
+            missing = list(sources)
 
         def styles(names: Sequence[str]) -> tuple[NDArray[np.float32] | Encoded, Sequence[int]]:
             """Some of the fingers, and the seeds of their noise."""
             if seeds is None:
-                read = [reading.read(files[name]) for name in names]
+                read = reading.sources(sources[name] for name in names)
                 return model.encoded(read), [noise_seed] * len(names)
             chosen = [int(name) for name in names]
             return model.map(model.z(chosen)), chosen
@@ -106,7 +112,9 @@ def edit(
 
         planned = [plan for triple in triples.values() for plan in triple]
         to_make = [plan for name in missing for plan in triples[name]]
-        output.write(planned, to_make, made(), sheet_columns=3)
+        if planned:
+            output.write(planned, to_make, made(), sheet_columns=3)
+        list_bad(bad, len(files))
 
 
 def _planned(name: str, source: int | Path, degree: float) -> list[Planned]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ from typing import Any
 import click
 
 from ..backends import BACKENDS, PRECISIONS, Precision
-from ..errors import BadInput
+from ..errors import BadInput, Incomplete, printable
 from ..images import FORMATS, read_image
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
-from ..minutiae import read_template
+from ..minutiae import Template, read_template
 from ..model import NOISE_MODES, Model, load
-from ..pipeline.reconstruction import Source
+from ..pipeline.reconstruction import Source, not_a_map
 from ..seeds import parse_ranges
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
 MAP_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+FEW_MINUTIAE = 5  # fewer leave most of a finger undetermined
 
 
 class Ranges(click.ParamType):
@@ -116,6 +117,37 @@ class TemplateReading:
     template_ppi: float | None
     view: int | None
     strict: bool
+    min_minutiae: int
+
+    def read_all(self, paths: Mapping[str, Path]) -> tuple[dict[str, Template | Path], list[str]]:
+        """Read the templates of a bulk run.
+
+        Args:
+            paths: the files by name.
+
+        Returns:
+            The good ones by name, images of maps as their paths, to be read when they are needed; and a line
+            for each of the others.
+
+        Raises:
+            BadInput: there is one file only, and it is bad.
+        """
+        good: dict[str, Template | Path] = {}
+        bad = []
+        for name, path in paths.items():
+            try:
+                source = self.read(path)
+            except BadInput as error:
+                if len(paths) == 1:
+                    raise
+                bad.append(str(error))
+            else:
+                good[name] = source if isinstance(source, Template) else path
+        return good, bad
+
+    def sources(self, read: Iterable[Template | Path]) -> list[Source]:
+        """What `read_all` gave, with the maps themselves in place of their paths."""
+        return [self.read(source) if isinstance(source, Path) else source for source in read]
 
     def read(self, path: Path) -> Source:
         """The template in a file, or the minutiae map uint8 (H, W, 3) in an image file."""
@@ -125,6 +157,8 @@ class TemplateReading:
             drawn = read_image(path)
             if drawn.ndim != 3:
                 raise BadInput(f"{path}: a grey image; a minutiae map has three channels")
+            if reason := not_a_map(drawn):
+                raise BadInput(f"{path}: not a minutiae map: {reason}; give a map or a template")
             return drawn
         width, height = self.template_size or (None, None)
         template = read_template(
@@ -135,11 +169,33 @@ class TemplateReading:
             ppi=self.template_ppi,
             view=self.view,
             strict=self.strict,
-            on_warning=lambda warning: click.echo(f"warning: {warning}", err=True),
+            on_warning=warn,
         )
         if not template.minutiae:
             raise BadInput(f"{path}: holds no minutiae; there is nothing to reconstruct a finger from")
+        count = len(template.minutiae)
+        if count < self.min_minutiae:
+            raise BadInput(f"{path}: holds {count} minutiae, fewer than --min-minutiae {self.min_minutiae}")
+        if count < FEW_MINUTIAE:
+            warn(f"{path}: holds only {count} minutiae; ridges far from them will be gray")
         return template
+
+
+def warn(message: object) -> None:
+    """Print a warning of one line to standard error."""
+    click.echo(f"warning: {printable(str(message))}", err=True)
+
+
+def list_bad(bad: Sequence[str], of: int) -> None:
+    """End a bulk run in which files were bad: print a line for each; nothing where there are none.
+
+    Raises:
+        Incomplete: there are bad files.
+    """
+    for line in bad:
+        click.echo(f"skipped: {printable(line)}", err=True)
+    if bad:
+        raise Incomplete(f"{len(bad)} of {of} files could not be used; the images of the others are written")
 
 
 def as_one(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorator:
@@ -234,6 +290,13 @@ template_reading = as_one(
         "--strict",
         is_flag=True,
         help="Refuse templates with a field that their standard does not allow; else it gives a warning.",
+    ),
+    click.option(
+        "--min-minutiae",
+        type=click.IntRange(1, 10000),
+        default=1,
+        show_default=True,
+        help="Refuse templates with fewer minutiae.",
     ),
 )
 

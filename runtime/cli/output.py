@@ -15,7 +15,16 @@ import click
 from ..backends import usable_cores
 from ..errors import BadInput
 from ..files import remove_partial
-from ..images import FORMATS, Pixels, Provenance, contact_sheet, read_image, read_provenance, save_image
+from ..images import (
+    FORMATS,
+    Pixels,
+    Provenance,
+    contact_sheet,
+    is_whole,
+    read_image,
+    read_provenance,
+    save_image,
+)
 from ..pipeline.writer import Impression, write_impressions
 from .kit import Writing
 
@@ -76,12 +85,18 @@ class Output:
         self._workers = workers or usable_cores()
 
     def is_missing(self, planned: Planned) -> bool:
-        """Whether an image is to be made; `BadInput` if it exists and may neither be replaced nor kept."""
+        """Whether an image is to be made: it is absent, damaged or to be replaced.
+
+        Raises:
+            BadInput: it exists and may neither be replaced nor kept.
+        """
         path = self.path(planned)
         if self._writing.out is None or self._writing.overwrite or not path.exists():
             return True
         if not self._writing.resume:
             raise BadInput(f"{path}: exists already (--overwrite replaces, --resume keeps what is there)")
+        if not is_whole(path):  # as a full disk or a power failure may leave it
+            return True
         found = read_provenance(path)
         wanted = self._provenance(planned)
         for key in sorted((found.keys() | wanted.keys()) - VERSIONS):
@@ -91,6 +106,16 @@ class Output:
                     " only images that the same command made; give another --out, or --overwrite"
                 )
         return False
+
+    def refuse_inputs(self, planned: Iterable[Planned], inputs: Iterable[Path]) -> None:
+        """`BadInput` if a file that is to be written is one of those that are read."""
+        read = {path.resolve() for path in inputs}
+        written = [self._writing.grid] if self._writing.grid else []
+        for path in map(self.path, planned) if self._writing.out else ():
+            written += [path, path.with_name(f"{path.name}.json")] if path.suffix == ".bmp" else [path]
+        for path in written:
+            if path.resolve() in read:
+                raise BadInput(f"{path}: is read and would be replaced; give another --out or --grid")
 
     def begin(self, missing: Iterable[Planned]) -> None:
         """Make the folder, without what a killed run left of the images that are to be made."""

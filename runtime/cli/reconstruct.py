@@ -14,6 +14,7 @@ from .kit import (
     Running,
     TemplateReading,
     Writing,
+    list_bad,
     noise,
     noise_seed,
     running,
@@ -44,7 +45,8 @@ def reconstruct(
     """Reconstruct fingerprints that have the minutiae of templates.
 
     A TEMPLATE is a file in a format that FingerGen reads, or an image of a minutiae map of the bundle's field
-    of view. A template is brought to the bundle's resolution, its middle to the image's middle.
+    of view. A template is brought to the bundle's resolution, its middle to the image's middle. Files that
+    cannot be used are listed on standard error, the others are done, and the exit code is 3.
 
     \b
     Examples:
@@ -52,19 +54,25 @@ def reconstruct(
       fg-run reconstruct *.fmr --out prints --grid sheet.png
       fg-run reconstruct map.png --out prints --format bmp
     """
-    sources = named_after(templates)
+    paths = named_after(templates)
     with running.load() as model:
         _, noise = model.settings(None, noise)
         seed = noise_seed if noise == "random" else None
         shared = model.provenance("reconstruct", noise=noise, noise_seed=seed, size=size)
         output = Output(writing, shared, model.ppi(size), running.workers)
-        planned = [Planned(name, name, {"template": path.name}) for name, path in sources.items()]
-        missing = [plan for plan in planned if output.is_missing(plan)]
+        plans = {name: Planned(name, name, {"template": path.name}) for name, path in paths.items()}
+        output.refuse_inputs(plans.values(), templates)
+        to_make = {name: path for name, path in paths.items() if output.is_missing(plans[name])}
+        sources, bad = reading.read_all(to_make)
+        planned = [plan for name, plan in plans.items() if name in sources or name not in to_make]
+        missing = [plans[name] for name in sources]
 
         def made() -> Iterator[tuple[Planned, Pixels]]:
             for batch in batches(missing, model.backend.batch):
-                read = [reading.read(sources[plan.name]) for plan in batch]
+                read = reading.sources(sources[plan.name] for plan in batch)
                 images = model.reconstruct(read, noise, [noise_seed] * len(read), size)
                 yield from zip(batch, images, strict=True)
 
-        output.write(planned, missing, made())
+        if planned:
+            output.write(planned, missing, made())
+        list_bad(bad, len(paths))

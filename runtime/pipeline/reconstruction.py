@@ -17,6 +17,8 @@ from ..errors import BadInput
 from ..minutiae import Template, minutiae_map
 
 Map = NDArray[np.uint8]
+BLACK, DRAWN = 8, 128  # levels: at most that of the background, at least that of a minutia's middle
+LEAST_BLACK = 0.3  # share of a map
 Source = Template | Map
 
 
@@ -40,6 +42,29 @@ def to_field_of_view(template: Template, image: ImageSize) -> Template:
         template = template.rescale(image.output_ppi)
     side = image.output_size
     return template.crop((template.width - side) // 2, (template.height - side) // 2, side, side)
+
+
+def not_a_map(image: Map) -> str | None:
+    """Why an RGB image is not a picture of a minutiae map, as far as that shows.
+
+    A map is black but for what is drawn around minutiae, whose middles are saturated, and each channel shows
+    something else. 200 minutiae leave four fifths of a map black.
+
+    Args:
+        image: uint8 (H, W, 3).
+
+    Returns:
+        The reason; None for what may be a map.
+    """
+    if not image.any():
+        return "it is black"
+    if (image == image[:, :, :1]).all():
+        return "its three channels are equal"
+    if (image.max(axis=2) <= BLACK).mean() < LEAST_BLACK:
+        return f"less than {LEAST_BLACK:.0%} of it is black"
+    if image[:, :, :2].max() < DRAWN:
+        return "no minutiae are drawn in it"
+    return None
 
 
 def _encoder_map(source: Source, image: ImageSize, input_size: int) -> Map:
