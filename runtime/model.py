@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, get_args
@@ -14,16 +16,17 @@ from . import latents
 from .backends import Backend, Precision, open_backend
 from .bundle import Bundle, read_bundle
 from .bundle.encoded import Encoded, with_predicted
-from .bundle.manifest import NoiseMode
+from .bundle.manifest import EncoderInput, NoiseMode
 from .errors import BadInput
 from .fingers.noise import FingerNoise
 from .images import Pixels, resize, to_picture
 from .pipeline.reconstruction import Map, Source, encoder_maps, to_encoder_input
-from .pipeline.synthesis import Synthesis, batches, pair
+from .pipeline.steps import batches
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
 
 Floats = NDArray[np.float32]
+Pair = tuple[int, int | None]  # a seed, and the one that is mixed into it
 NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 DEMO = Path(__file__).resolve().with_name("demo")  # a strict editable install links every file
 
@@ -248,10 +251,15 @@ class Model:
 
     def encoder_maps(self, sources: Source | Iterable[Source]) -> Map:
         """Templates or maps, one or many → the encoder's maps, uint8 (N, S, S, 3)."""
-        manifest = self.bundle.manifest
-        if manifest.encoder is None:
+        input_size = self.check_encoder().input_size
+        return encoder_maps(sources, self.bundle.manifest.image, input_size)
+
+    def check_encoder(self) -> EncoderInput:
+        """The bundle's encoder; `BadInput` if it has none."""
+        encoder = self.bundle.manifest.encoder
+        if encoder is None:
             raise BadInput(f"{self.bundle.path}: this bundle has no encoder; it cannot reconstruct")
-        return encoder_maps(sources, manifest.image, manifest.encoder.input_size)
+        return encoder
 
     def reconstruct(
         self,
@@ -344,6 +352,71 @@ class Model:
             return self.finger_noise.of_seeds(seeds)
         drawn = [draw_noise(seed, shapes) for seed in seeds]
         return [np.concatenate(buffers) for buffers in zip(*drawn, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a batch of seeds stands for: z (N, style_dim), the z that are mixed in, and noise buffers."""
+
+    z: Floats
+    other_z: Floats | None
+    noise: Sequence[Floats]
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """`Model.synthesize` taken apart; the fields are its arguments.
+
+    The `Steps` of the pipeline, for seeds with those that are mixed in.
+    """
+
+    model: Model
+    truncation: float | None = None
+    noise: NoiseMode | None = None
+    mix_layers: Sequence[int] | None = None
+    mix_alpha: float = 1.0
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        latents.check_layers(self.mix_layers, self.model.num_ws)
+
+    @property
+    def backend(self) -> Backend:
+        """What computes."""
+        return self.model.backend
+
+    def draw(self, pairs: Sequence[Pair]) -> Drawn:
+        """Random numbers of a batch."""
+        seeds = [seed for seed, _ in pairs]
+        others = [other for _, other in pairs if other is not None]
+        return Drawn(
+            self.model.z(seeds),
+            self.model.z(others) if others else None,
+            self.model.noise_buffers(self.noise, seeds, len(seeds)),
+        )
+
+    def compute(self, drawn: Drawn) -> Pixels:
+        """The networks: uint8 (N, C, R, R)."""
+        w = self.model.map(drawn.z)
+        if drawn.other_z is not None:
+            w = self.model.mix(w, self.model.map(drawn.other_z), self.mix_layers, self.mix_alpha)
+        w = self.model.styles(self.model.truncate(w, self.truncation))
+        return self.model.backend.render(w, drawn.noise)
+
+    def finish(self, levels: Pixels) -> Pixels:
+        """One of the network's images (C, R, R) → uint8 (size, size), or (size, size, 3)."""
+        return self.model.finish(levels, self.size)
+
+
+def pair(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterator[Pair]:
+    """Each seed with the one that is mixed into it: one for all, one each, or none."""
+    if not isinstance(mix_seeds, Iterable):
+        yield from zip(seeds, itertools.repeat(mix_seeds))
+        return
+    try:
+        yield from zip(seeds, mix_seeds, strict=True)
+    except ValueError:
+        raise BadInput("mix_seeds: give one seed for all, or as many as there are seeds") from None
 
 
 def _text(value: Any) -> str:

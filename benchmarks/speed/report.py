@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
-from fingergen.runtime.cli.tables import align
+from fingergen.runtime.pipeline.tables import align
 
 from .machine import Machine
 from .measure import Result

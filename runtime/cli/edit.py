@@ -82,6 +82,8 @@ def edit(
     with running.load() as model:
         truncation, noise = model.settings(truncation, noise)
         model.check_direction(index)
+        if seeds is None:
+            model.check_encoder()
         layers = model.edit_layers(layers)
         settings = {"index": index, "layers": layers, "truncation": truncation, "noise": noise, "size": size}
         if seeds is None and noise == "random":

@@ -56,6 +56,7 @@ def reconstruct(
     """
     paths = named_after(templates)
     with running.load() as model:
+        model.check_encoder()
         _, noise = model.settings(None, noise)
         seed = noise_seed if noise == "random" else None
         shared = model.provenance("reconstruct", noise=noise, noise_seed=seed, size=size)

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from ..latents import check_layers
-from ..model import NoiseMode
-from ..pipeline.synthesis import Synthesis
+from ..model import NoiseMode, Synthesis
 from .kit import LAYERS, SEED, SEEDS, Number, Running, noise, running, size, truncation
 from .output import Output, Planned
 from .throughput import SynthWriting, run_at_full_speed, synth_writing

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import Backend
+from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
 from ..images import Pixels
+from ..model import Model
 from ..seeds import edits as draw_edits
-
-if TYPE_CHECKING:
-    from ..model import Model, NoiseMode
 
 Floats = NDArray[np.float32]
 
@@ -54,7 +53,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class MatedSynthesis:
-    """The steps of `throughput.FullSpeed` for mates. Images of a finger have the same noise.
+    """The steps of the pipeline for mates. Images of a finger have the same noise.
 
     layers: style inputs that are edited; None: those that the bundle recommends. Truncation comes after the
     edit, as in `Model.edit`.
@@ -68,6 +67,11 @@ class MatedSynthesis:
 
     def __post_init__(self) -> None:
         self.model.edit_layers(self.layers)
+
+    @property
+    def backend(self) -> Backend:
+        """What computes."""
+        return self.model.backend
 
     def draw(self, batch: Sequence[Mate]) -> Drawn:
         """Random numbers and moves of a batch."""

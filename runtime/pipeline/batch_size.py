@@ -6,11 +6,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from ..backends import CALLS_IN_FLIGHT
 from ..errors import FingerGenError
-from .synthesis import Synthesis
+from .steps import Steps
 
+PairSteps = Steps[tuple[int, int | None], Any]  # jobs: a seed, and the one that is mixed into it
 LARGEST_BATCH = 256
 GAIN = 1.05  # a larger batch that is faster by less is not worth its memory and latency
 
@@ -23,7 +25,7 @@ class Trial:
     images_per_second: float
 
 
-def try_batches(steps: Synthesis, seconds: float = 5.0, largest: int = LARGEST_BATCH) -> list[Trial]:
+def try_batches(steps: PairSteps, seconds: float = 5.0, largest: int = LARGEST_BATCH) -> list[Trial]:
     """Images/s of the backend for batches of 1, 2, 4, … images.
 
     Ends at `largest`, when two sizes in a row are hardly faster than a smaller one, when a batch does not fit
@@ -52,7 +54,7 @@ def best_batch(trials: Sequence[Trial]) -> int:
     return min(trial.batch for trial in trials if GAIN * trial.images_per_second >= fastest)
 
 
-def _rate(steps: Synthesis, batch: int, lanes: ThreadPoolExecutor, seconds: float) -> float:
+def _rate(steps: PairSteps, batch: int, lanes: ThreadPoolExecutor, seconds: float) -> float:
     """Images/s of calls with `batch` images, for at least `seconds`."""
     drawn = steps.draw([(seed, None) for seed in range(batch)])
     steps.compute(drawn)  # the first call of a size may compile, and allocates

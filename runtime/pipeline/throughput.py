@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from ..backends import CALLS_IN_FLIGHT
-from ..cli.tables import align
 from ..images import Pixels
 from .stages import Pipeline, Stage
-from .synthesis import batches
-
-if TYPE_CHECKING:
-    from ..model import Model
+from .steps import Steps, batches
+from .tables import align
 
 Job = TypeVar("Job")
-AnyJob = TypeVar("AnyJob", contravariant=True)
 Numbers = TypeVar("Numbers")
 
 PERCENTILES = (50, 95, 99)
@@ -98,22 +94,6 @@ class Report:
         return "\n".join([self.backend, "", *align(summary, left=2), "", *align(rows)])
 
 
-class Steps(Protocol[AnyJob, Numbers]):
-    """How images are made; each step may be called on any thread."""
-
-    @property
-    def model(self) -> Model: ...
-
-    def draw(self, jobs: Sequence[AnyJob], /) -> Numbers:
-        """Random numbers of a batch."""
-
-    def compute(self, drawn: Numbers, /) -> Pixels:
-        """What the backend does: uint8 (N, C, R, R)."""
-
-    def finish(self, levels: Pixels, /) -> Pixels:
-        """One image (C, R, R) as it is written."""
-
-
 class FullSpeed(Generic[Job, Numbers]):
     """One run of `steps` in batches of `batch`, with `workers` threads a step beside those of the backend.
 
@@ -180,7 +160,7 @@ class FullSpeed(Generic[Job, Numbers]):
             shares = (spent.working / whole, spent.starved / whole, spent.blocked / whole)
             stages.append(StageReport(stage.name, stage.threads, *shares))
         return Report(
-            backend=self._steps.model.backend.description,
+            backend=self._steps.backend.description,
             batch=self._batch,
             images=images,
             seconds=seconds,

@@ -15,9 +15,8 @@ from click.testing import CliRunner, Result
 
 from fingergen.runtime.cli import main
 from fingergen.runtime.errors import BadInput, FingerGenError
-from fingergen.runtime.model import Model, load
+from fingergen.runtime.model import Model, Synthesis, load, pair
 from fingergen.runtime.pipeline.batch_size import Trial, best_batch, try_batches
-from fingergen.runtime.pipeline.synthesis import Synthesis, pair
 from fingergen.runtime.pipeline.throughput import FullSpeed
 
 from ..tiny_bundle import write_tiny_bundle
@@ -59,7 +58,7 @@ class FakeSteps:
         memory: int = 10**9,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.model = SimpleNamespace(backend=SimpleNamespace(description="fake"))
+        self.backend = SimpleNamespace(description="fake")
         self.call, self.image, self.host, self.memory = call, image, host, memory
         self.sleep = sleep
         self.device = threading.Lock()
