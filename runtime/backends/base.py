@@ -103,6 +103,12 @@ class Backend(ABC):
             self._closed = True
             self.release()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
         """`compute`, with inputs and output checked."""
         if self._closed:

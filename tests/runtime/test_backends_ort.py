@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from fingergen.runtime import load
-from fingergen.runtime.backends import AUTO, BACKENDS, nvidia, open_backend, unavailable
+from fingergen.runtime.backends import AUTO, BACKENDS, Options, nvidia, open_backend, unavailable
 from fingergen.runtime.backends.batching import BatchFailed
-from fingergen.runtime.backends.graphs import graph_files
+from fingergen.runtime.backends.graphs import graph_files, part, synthesis_inputs
+from fingergen.runtime.backends.ort import cpu as cpu_module
 from fingergen.runtime.backends.ort import gpu
+from fingergen.runtime.backends.ort.cpu import OnnxRuntimeCpu
 from fingergen.runtime.backends.ort.gpu import OnnxRuntimeBatches
 from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.backends.ort.sessions import CPU_PROVIDER, Sessions, ops_library
@@ -173,6 +175,54 @@ def test_engines_are_kept_by_bundle_architecture_and_precision(bundle: Bundle, t
         gpu.engine_cache(bundle, *each) for each in [("sm_89", "fp16"), ("sm_90", "fp16"), ("sm_90", "fp32")]
     }
     assert len(folders) == 3 and all(folder.is_dir() for folder in folders)
+
+
+class TestThreadsInsideAnImage:
+    """Bits must not depend on the number of threads nor on the batch, for any kind of graph."""
+
+    @pytest.fixture(scope="class")
+    def inputs(self, path: Path):
+        with load(path, "onnxruntime", workers=1) as model:
+            z = model.z(range(4))
+            synthesis = synthesis_inputs(
+                model.styles(model.map(z)), model.noise_buffers("random", range(4), 4)
+            )
+            maps = np.random.default_rng(0).random((4, 3, 32, 32), np.float32)
+            every = {
+                "mapping": {"z": z},
+                "synthesis": synthesis,
+                "decoder": synthesis,
+                "encoder": {"map": maps},
+            }
+            return {graph: (each, model.backend.run(graph, each)) for graph, each in every.items()}
+
+    @pytest.mark.parametrize("graph", ["mapping", "synthesis", "decoder", "encoder"])
+    @pytest.mark.parametrize("custom", [True, False])
+    def test_bits(self, bundle: Bundle, inputs, graph: str, custom: bool, monkeypatch):
+        if not custom:
+            monkeypatch.setattr(cpu_module, "ops_library", lambda: None)
+        given, expected = inputs[graph]
+        if not custom:
+            with OnnxRuntimeCpu(bundle, Options(1)) as one:
+                expected = one.run(graph, given)
+        for threads in (2, 3, 4, 5, 7, 8):
+            with OnnxRuntimeCpu(bundle, Options(threads)) as backend:
+                assert np.array_equal(backend.run(graph, given), expected)  # threaded from 5 on
+                for i in range(4):
+                    assert np.array_equal(backend.run(graph, part(given, i, 1)), expected[i : i + 1])
+                assert np.array_equal(backend.run(graph, part(given, 1, 2)), expected[1:3])
+
+    def test_calls_that_overlap_do_not_share_the_threads(self, bundle: Bundle, inputs, monkeypatch):
+        given, expected = inputs["mapping"]
+        with OnnxRuntimeCpu(bundle, Options(2)) as backend:
+            used = []
+            run = backend._run
+            monkeypatch.setattr(backend, "_run", lambda *args: (used.append(args[0]), run(*args))[1])
+            backend.run("mapping", part(given, 0, 1))
+            with backend._threads_in_use:  # as while another call has them
+                assert np.array_equal(backend.run("mapping", part(given, 0, 1)), expected[:1])
+            backend.run("mapping", part(given, 0, 1))
+            assert used == [backend._threaded, backend._sessions, backend._threaded]
 
 
 @pytest.mark.parametrize("levels", [False, True])
