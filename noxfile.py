@@ -43,7 +43,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def fast(session: nox.Session) -> None:
-    """The fast tests with coverage; the floor is in pyproject.toml."""
+    """The fast tests, with a report of coverage."""
     install(session)
     session.run("pytest", "-m", "not slow", "--cov", *session.posargs)
 

@@ -27,8 +27,12 @@ class ConfigurableCommand(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += [
-            _file_option("--config", _use_file, "YAML file of options; those on the command line go first"),
-            _file_option("--write-config", _write_file, "write all options, explained, as YAML, and stop"),
+            _file_option(
+                "--config", _use_file, "YAML file of options; options on the command line take precedence"
+            ),
+            _file_option(
+                "--write-config", _write_file, "write all options with explanations as YAML, and exit"
+            ),
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -79,7 +83,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise BadInput(f"{path}: must hold lines of the form 'option: value'")
+        raise BadInput(f"{path}: must contain lines of the form 'option: value'")
     return {key.replace("-", "_"): value for key, value in content.items()}
 
 
@@ -94,7 +98,7 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem="a key must be a name", problem_mark=mark)
             key = key_node.value.replace("-", "_")  # both are the same option
             if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"'{key_node.value}' stands twice", problem_mark=mark)
+                raise yaml.MarkedYAMLError(problem=f"'{key_node.value}' occurs twice", problem_mark=mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -126,7 +130,7 @@ def _use_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
         if key not in options:
             near = difflib.get_close_matches(key, options, n=1)
             hint = f"did you mean '{near[0]}'?" if near else "--write-config shows them all"
-            raise BadInput(f"{path}: '{key}' is no option of {context.command_path}: {hint}")
+            raise BadInput(f"{path}: '{key}' is not an option of {context.command_path}: {hint}")
         option = options[key]
         try:
             words = _words(option, value)

@@ -93,10 +93,10 @@ def test_the_command_line_goes_first(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("resolutoin: 3", "run.yaml: 'resolutoin' is no option of fg: did you mean 'resolution'?"),
-        ("folder: x", "run.yaml: 'folder' is no option of fg"),  # the parameter's name is not the option's
-        ("config: x", "run.yaml: 'config' is no option of fg"),
-        ("zzz: 3", "run.yaml: 'zzz' is no option of fg: --write-config shows them all"),
+        ("resolutoin: 3", "run.yaml: 'resolutoin' is not an option of fg: did you mean 'resolution'?"),
+        ("folder: x", "run.yaml: 'folder' is not an option of fg"),  # the parameter, not the option
+        ("config: x", "run.yaml: 'config' is not an option of fg"),
+        ("zzz: 3", "run.yaml: 'zzz' is not an option of fg: --write-config shows them all"),
         ("resolution: many", "run.yaml: resolution: 'many' is not a valid integer"),
         ("resolution: 8.5", "run.yaml: resolution: '8.5' is not a valid integer"),
         ("resolution: true", "run.yaml: resolution: must be a single value, not true or false"),
@@ -108,12 +108,12 @@ def test_the_command_line_goes_first(tmp_path):
         ("size: 3", "run.yaml: size: must be a list, not 3"),
         ("size: [3]", "run.yaml: size: "),
         ("w_plus: 1", "run.yaml: w_plus: must be true or false, not 1"),
-        ("count: 1\ncount: 2", "run.yaml: line 2: 'count' stands twice"),
-        ("w-plus: true\nw_plus: false", "run.yaml: line 2: 'w_plus' stands twice"),
+        ("count: 1\ncount: 2", "run.yaml: line 2: 'count' occurs twice"),
+        ("w-plus: true\nw_plus: false", "run.yaml: line 2: 'w_plus' occurs twice"),
         ("? [1, 2]\n: 3", "run.yaml: line 1: a key must be a name"),
         ("count: " + "[" * 2000, "run.yaml: not YAML of options (nested too deeply)"),
         ("count: [1", "run.yaml: line 2: expected ','"),
-        ("- count", "run.yaml: must hold lines of the form 'option: value'"),
+        ("- count", "run.yaml: must contain lines of the form 'option: value'"),
         ("count: !!python/object/apply:os.getcwd []", "run.yaml: line 1: could not determine a constructor"),
         ("count: 1", "Missing option '--out'"),
     ],
@@ -181,7 +181,7 @@ def test_every_command_writes_a_file_that_it_reads(tmp_path, command):
     text = file.read_text().replace("\n# out: PATH", f"\nout: {tmp_path / 'out'}\nseeed: 3")
     result = CliRunner().invoke(fg_train, [command, "--config", str(write(tmp_path / "typo.yaml", text))])
     assert result.exit_code == 2
-    assert "typo.yaml: 'seeed' is no option of" in result.stderr
+    assert "typo.yaml: 'seeed' is not an option of" in result.stderr
 
 
 @pytest.mark.parametrize(

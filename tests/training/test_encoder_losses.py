@@ -284,7 +284,7 @@ def test_trunk_that_does_not_fit(tmp_path: Path):
     ("options", "words"),
     [
         ({"optimizer": "sgd"}, "--optimizer sgd: must be one of adam, ranger"),
-        ({"feature_network": "lader"}, "--feature-network lader: is neither ours nor leader nor a file"),
+        ({"feature_network": "lader"}, "lader: is neither ours nor leader nor an existing file"),
         (
             {"lpips_weight": 0.8},
             r"--lpips-weight 0\.8: needs --lpips-backbone FILE: download https://.*alexnet-",

@@ -332,7 +332,7 @@ def test_duplicates(raw):
     save(raw / "1_1.tif", scan(30))
     result = run(raw)
     assert result.exit_code == 3
-    assert "1 images stand there under the names of different fingers" in result.stderr
+    assert "1 images occur under the names of different fingers" in result.stderr
     assert skipped(raw) == {
         "1_1.tif": "has the name of 1_1.png but for the extension",
         "2_7.png": "the same image as 2_0.png",
@@ -389,7 +389,7 @@ def test_mistakes_get_one_line(raw, words, message):
 
 def test_an_empty_folder_and_none_at_all(tmp_path):
     (tmp_path / "raw").mkdir()
-    assert "holds no image" in run(tmp_path / "raw").stderr
+    assert "contains no image" in run(tmp_path / "raw").stderr
     assert "no such folder" in run(tmp_path / "none").stderr
     assert not (tmp_path / "out").exists()
 

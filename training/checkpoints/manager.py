@@ -27,9 +27,9 @@ NUMBERED = "states"  # folder of the last ones
 class StatesConfig:
     """Which states are kept."""
 
-    keep: int = setting(3, "last states that are kept")
+    keep: int = setting(3, "number of latest checkpoints to keep")
     best_by: str | None = setting(
-        None, "keep the state with the best of this figure in metrics.jsonl", type=str
+        None, "also keep the checkpoint with the best value of this metric in metrics.jsonl", type=str
     )
 
     def __post_init__(self) -> None:

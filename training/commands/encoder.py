@@ -34,31 +34,30 @@ _OPTIONS_OF_FIELDS = {"batch", "learning_rate", "seed"}  # of the encoder's, tho
 
 @click.command(cls=ConfigurableCommand)
 @click.option("--generator", "generator_path", type=click.Path(path_type=Path),
-              help="checkpoint of the generator that makes the images; none: train the encoder of generators "
-                   "with ridge noise")  # fmt: skip
+              help="checkpoint of the generator that makes the images; without it: train the encoder for "
+                   "generators with ridge noise")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), help="folder of images with maps or templates")
-@click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: so many procedural fingers")
+@click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: number of procedural fingers")
 @click.option("--masters", type=click.Path(path_type=Path),
-              help="with --fingers: folder that keeps them  [default: OUT/masters]")  # fmt: skip
+              help="with --fingers: folder to keep them in  [default: OUT/masters]")  # fmt: skip
 @click.option("--minutiae-net", type=click.Path(path_type=Path),
-              help="run folder of the minutiae network  [default: OUT/minutiae_net]")  # fmt: skip
+              help="run directory of the minutiae network  [default: OUT/minutiae_net]")  # fmt: skip
 @click.option("--minutiae-images", type=click.IntRange(min=1), default=20_000, show_default=True,
-              help="train the minutiae network until it has seen so many images")  # fmt: skip
+              help="train the minutiae network until it has seen this many images")  # fmt: skip
 @click.option("--start-from", type=click.Path(path_type=Path),
-              help="encoder's state whose networks a new run begins with; of half the resolution or less: "
-                   "its ridges in a larger field")  # fmt: skip
+              help="encoder checkpoint whose networks a new run starts from; if of half the resolution or "
+                   "less: growing, the same ridges in a larger field")  # fmt: skip
 @click.option("--trunk", type=click.Path(path_type=Path),
-              help="IR-SE weights, of ArcFace say, that a new run's trunk begins with")  # fmt: skip
+              help="IR-SE weights, such as ArcFace's, from which the trunk of a new run starts")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True,
-              help="run folder; continues the run it holds")  # fmt: skip
+              help="run directory; resumes the run in it")  # fmt: skip
 @click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
               type=click.IntRange(min=0), default=0, show_default=True,
-              help="processes that draw batches ahead, where a GPU is faster than the thread that does it "
-                   "otherwise (0)")  # fmt: skip
+              help="processes that draw batches, for a GPU faster than one thread; 0: a thread")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=500_000, show_default=True,
-              help="train until so many images were seen")  # fmt: skip
+              help="train until the network has seen this many images")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=5_000, show_default=True,
-              help="images between states")  # fmt: skip
+              help="images between checkpoints")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @config_options(EncoderConfig)
 @config_options(StatesConfig)
@@ -80,17 +79,17 @@ def encoder(
 ) -> None:
     """Train the encoder that reconstructs a fingerprint from its minutiae.
 
-    Without --generator, a network learns to read orientation, ridge period and contact off a template of
-    procedural fingers; from these and the minutiae follows the ridge map that any generator with ridge noise
-    takes. Of the options of the encoder it has --batch, --learning-rate and --seed.
+    Without --generator, a network learns to predict orientation, ridge period and contact from a template, on
+    procedural fingers. These and the minutiae give the ridge map that any generator with ridge noise takes.
+    Of the encoder's options, it uses --batch, --learning-rate and --seed.
 
-    With --generator, the published form: first a small network learns to see minutiae in images; then,
-    through its eyes, the encoder learns to make the generator show them.
+    With --generator, the published form: first a small network learns to find minutiae in images. With its
+    help, the encoder then learns to make the generator show them.
 
-    Interrupt it at any time: the same command continues.
+    The command can be interrupted at any time; run it again to resume.
 
     \b
-    Examples: for ridge noise; full prints of a data set; a small sensor, small enough for a CPU
+    Examples: for ridge noise; full prints of a dataset; a small sensor, small enough for a CPU
       fg-train encoder --fingers 3000 --batch 16 --learning-rate 0.002 --images 60000 --out fields
       fg-train encoder --generator run/state.pt --data prints --out encoder
       fg-train encoder --generator run/state.pt --fingers 4000 --depth ir_se_18 --width 16 \\

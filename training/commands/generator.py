@@ -31,32 +31,31 @@ from .progress import train_with_bar
 @click.option("--data", type=click.Path(path_type=Path),
               help="folder of images (below DATA/images if that exists)")  # fmt: skip
 @click.option("--ppi", type=click.IntRange(min=1),
-              help="with --data: pixels per inch of the images once they have --resolution  "
-              "[default: as the data set says that fg-train wrote, else 250]")  # fmt: skip
-@click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: so many procedural fingers")
+              help="with --data: pixels per inch of the images at --resolution  "
+              "[default: that of a dataset that fg-train wrote, otherwise 250]")  # fmt: skip
+@click.option("--fingers", type=click.IntRange(min=1), help="instead of --data: number of procedural fingers")
 @click.option("--window", type=click.IntRange(min=64), default=512, show_default=True,
-              help="with --fingers: side in pixels at 500 ppi that an image shows")  # fmt: skip
+              help="with --fingers: side of the window of an image, in pixels at 500 ppi")  # fmt: skip
 @click.option("--masters", type=click.Path(path_type=Path),
-              help="with --fingers: folder that keeps them  [default: OUT/masters]")  # fmt: skip
+              help="with --fingers: folder to keep them in  [default: OUT/masters]")  # fmt: skip
 @click.option("--start-from", type=click.Path(path_type=Path),
-              help="checkpoint whose networks a new run begins with: fine-tuning; of half the resolution or "
-                   "less: its ridges in a larger field")  # fmt: skip
+              help="checkpoint whose networks a new run starts from: fine-tuning; if of half the "
+                   "resolution or less: growing, the same ridges in a larger field")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True,
-              help="run folder; continues the run it holds")  # fmt: skip
+              help="run directory; resumes the run in it")  # fmt: skip
 @click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
               type=click.IntRange(min=0), default=0, show_default=True,
-              help="processes that draw batches ahead, where a GPU is faster than the thread that does it "
-                   "otherwise (0)")  # fmt: skip
+              help="processes that draw batches, for a GPU faster than one thread; 0: a thread")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=5_000_000, show_default=True,
-              help="train until so many images were seen")  # fmt: skip
+              help="train until the network has seen this many images")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=10_000, show_default=True,
-              help="images between states")  # fmt: skip
+              help="images between checkpoints")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--minutiae-net", type=click.Path(path_type=Path),
-              help="run folder or state of the network that fid, kid and diversity look through"
+              help="run directory or checkpoint of the network whose features fid, kid and diversity use"
                    "  [default: OUT/minutiae_net, trained first]")  # fmt: skip
 @click.option("--inception", type=click.Path(path_type=Path),
-              help="weights of torchvision's inception_v3: look through that too")  # fmt: skip
+              help="weights of torchvision's inception_v3: also compute fid and kid with it")  # fmt: skip
 @config_options(GeneratorConfig)
 @config_options(StatesConfig)
 @config_options(MetricsConfig)
@@ -78,7 +77,7 @@ def generator(
 ) -> None:
     """Train the StyleGAN2 generator on a folder of images or on procedural fingers.
 
-    Interrupt it at any time: the same command continues.
+    The command can be interrupted at any time; run it again to resume.
 
     \b
     Examples: full prints; a few thousand of them, on a large GPU; a small sensor, small enough for a CPU
@@ -131,6 +130,6 @@ def generator(
 
 
 def _ppi_of(data: Path, resolution: int) -> float:
-    """Pixels per inch of a data set's images once they have `resolution`."""
+    """Pixels per inch of a dataset's images at `resolution`."""
     view = view_of(data)
     return PUBLISHED_PPI if view is None else view[1] * resolution / view[0]

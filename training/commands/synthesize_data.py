@@ -133,20 +133,29 @@ def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
 
 
 @click.command("synthesize-data", cls=ConfigurableCommand)
-@click.option("--fingers", type=click.IntRange(min=1), required=True, help="How many fingers.")
-@click.option("--impressions", "count", type=click.IntRange(min=1), required=True, help="Of each finger.")
+@click.option("--fingers", type=click.IntRange(min=1), required=True, help="Number of fingers.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder; what it holds is continued."
+    "--impressions",
+    "count",
+    type=click.IntRange(min=1),
+    required=True,
+    help="Number of impressions per finger.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the dataset; resumes the one in it.",
 )
 @click.option(
     "--window",
     type=Window(SMALLEST, LARGEST),
     default="512",
     show_default=True,
-    help="Side, or WIDTHxHEIGHT, in pixels: 512 is a full print, 256 a small sensor.",
+    help="Side, or WIDTHxHEIGHT, of an image in pixels: 512 is a full print, 256 a small sensor.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the first finger; the next count up."
+    "--seed", type=int, default=0, show_default=True, help="Seed of the first finger; the next ones count up."
 )
 @click.option(
     "--format",
@@ -154,7 +163,7 @@ def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
     type=click.Choice(WRITABLE),
     default="json",
     show_default=True,
-    help="Of the templates.",
+    help="Format of the templates.",
 )
 @click.option(
     "--processes",
@@ -177,9 +186,9 @@ def synthesize_data(
 ) -> None:
     """Write impressions of procedural fingers, with their ground truth.
 
-    OUT gets images/, templates/ and maps/ with a file an impression (000123_04 is impression 4 of finger 123)
-    and metadata.jsonl, which gives the seed and the pattern class of each. The images have 500 ppi. The same
-    seed gives the same finger. Interrupt it at any time: the same command continues.
+    OUT gets images/, templates/ and maps/ with one file per impression (000123_04 is impression 4 of finger
+    123), and metadata.jsonl, which lists the seed and the pattern class of each. The images have 500 ppi. The
+    same seed gives the same finger. The command can be interrupted at any time; run it again to resume.
 
     \b
     Examples: full prints; a small sensor with NBIS templates

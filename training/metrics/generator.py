@@ -45,8 +45,8 @@ class MetricsConfig:
     metrics_images: int = setting(
         5000, "generated images for fid, kid and diversity, and at most as many of the data, none twice"
     )
-    quality_images: int = setting(50, "images for quality and minutiae: seconds each")
-    minutiae_images: int = setting(20_000, "train the minutiae network until it has seen so many images")
+    quality_images: int = setting(50, "images for quality and minutiae, which take seconds each")
+    minutiae_images: int = setting(20_000, "train the minutiae network until it has seen this many images")
 
     def __post_init__(self) -> None:
         known = DISTANCES + QUALITY

@@ -28,48 +28,58 @@ class EncoderConfig:
 
     depth: str = setting("ir_se_50", f"trunk: {', '.join(DEPTHS)}")
     width: int = setting(64, "channels of the trunk's first stage")
-    map_size: int = setting(256, "side in pixels of the map that the encoder reads")
-    w_plus: bool = setting(False, "give every style input a w of its own (W+)")
+    map_size: int = setting(256, "side in pixels of the minutiae map that the encoder reads")
+    w_plus: bool = setting(False, "predict one w per style input (W+)")
     start_from_latent_avg: bool = setting(
-        True, "the encoder predicts what differs from the average w, rather than w itself"
+        True, "predict the difference from the average w, rather than w itself"
     )
     noise_maps: bool = setting(
-        False, "predict the noise images of the generator's layers too (a spatial path)"
+        False, "also predict the noise images of the generator's layers (a spatial path)"
     )
-    train_decoder: bool = setting(False, "train the generator too")
-    decoder_rate: float = setting(0.1, "with --train-decoder: its learning rate over the encoder's")
-    batch: int = setting(8, "images a step, over all processes")
+    train_decoder: bool = setting(False, "also train the generator")
+    decoder_rate: float = setting(
+        0.1, "with --train-decoder: its learning rate, as a multiple of the encoder's"
+    )
+    batch: int = setting(8, "images per step, over all processes")
     sampled: float = setting(
-        0.5, "fraction of a batch that the generator makes, its w known; one image at least is real"
+        0.5, "fraction of a batch that the generator makes, with known w; at least one image is real"
     )
     optimizer: str = setting("adam", "adam, or ranger: RAdam with Lookahead")
-    learning_rate: float = setting(0.001, "of the optimizer")
-    l2_weight: float = setting(0.1, "of the squared difference of the images")
-    lpips_weight: float = setting(0.0, "of the difference that LPIPS sees (extra lpips)")
+    learning_rate: float = setting(0.001, "learning rate of the optimizer")
+    l2_weight: float = setting(0.1, "weight of the squared difference of the images")
+    lpips_weight: float = setting(0.0, "weight of the LPIPS distance (extra lpips)")
     lpips_backbone: str | None = setting(
         None,
         "with --lpips-weight: file of torchvision's alexnet or vgg16 weights",
         type=click.Path(),
         show_default=False,
     )
-    feature_weight: float = setting(0.3, "of the difference that the --feature-network sees")
+    feature_weight: float = setting(0.3, "weight of the distance between features of --feature-network")
     feature_network: str = setting(
         "ours",
         "ours (the minutiae network), leader (pyfing's, extra leader), or a file of FingerNet's weights as "
-        "published for PyTorch; what a loss looked through is no judge of its result",
+        "published for PyTorch; do not evaluate with the network that was used here",
     )
-    flow_weight: float = setting(0.0, "of the difference of the directions in which ridges flow")
-    minutiae_weight: float = setting(0.0, "of the map's minutiae that the minutiae network does not see")
-    adversarial_weight: float = setting(0.0, "of a discriminator that sees image and map; 0 trains none")
-    r1_weight: float = setting(20.0, "with --adversarial-weight: of the discriminator's R1 penalty")
-    discriminator_rate: float = setting(0.002, "with --adversarial-weight: learning rate of its Adam")
+    flow_weight: float = setting(0.0, "weight of the difference of ridge orientations")
+    minutiae_weight: float = setting(
+        0.0, "weight of the map's minutiae that the minutiae network does not find"
+    )
+    adversarial_weight: float = setting(0.0, "weight of a discriminator that sees image and map; 0: none")
+    r1_weight: float = setting(20.0, "with --adversarial-weight: weight of the discriminator's R1 penalty")
+    discriminator_rate: float = setting(
+        0.002, "with --adversarial-weight: learning rate of the discriminator"
+    )
     precision: str = setting(
-        "fp32", "fp32 or bf16, in which networks and losses compute; penalties are always fp32"
+        "fp32", "fp32 or bf16, for networks and losses; penalties are always computed in fp32"
     )
-    latent_weight: float = setting(1.0, "of the squared difference of the w, for sampled images")
-    w_weight: float = setting(0.0, "of the squared distance of w from the average: keeps images ordinary")
-    ema_half_life: int = setting(2_000, "images after which the average of the encoder has forgotten half")
-    seed: int = setting(0, "of the whole run")
+    latent_weight: float = setting(
+        1.0, "weight of the squared difference of w, for images that the generator made"
+    )
+    w_weight: float = setting(
+        0.0, "weight of the squared distance of w from its average, which keeps images typical"
+    )
+    ema_half_life: int = setting(2_000, "half-life, in images, of the encoder's EMA")
+    seed: int = setting(0, "seed of the whole run")
 
     def __post_init__(self) -> None:
         if self.depth not in DEPTHS:
@@ -80,13 +90,14 @@ class EncoderConfig:
             raise BadInput(f"--precision {self.precision}: must be one of {', '.join(PRECISIONS)}")
         if self.feature_network not in FEATURE_NETWORKS and not Path(self.feature_network).exists():
             raise BadInput(
-                f"--feature-network {self.feature_network}: is neither {' nor '.join(FEATURE_NETWORKS)} nor a"
-                " file that exists"
+                f"--feature-network {self.feature_network}: is neither {' nor '.join(FEATURE_NETWORKS)} nor"
+                " an existing file"
             )
         if self.lpips_weight and not self.lpips_backbone:
             raise BadInput(
                 f"--lpips-weight {self.lpips_weight}: needs --lpips-backbone FILE: download"
-                " https://download.pytorch.org/models/alexnet-owt-7be5be79.pth, or vgg16-397923af.pth there"
+                " https://download.pytorch.org/models/alexnet-owt-7be5be79.pth or, there too,"
+                " vgg16-397923af.pth"
             )
         check_numbers(self)
         check_sizes(self, ["batch"], most=LARGEST_BATCH)

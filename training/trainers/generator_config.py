@@ -21,55 +21,63 @@ class GeneratorConfig:
     """What defines a run, beside its images: on a CPU, the same ones give the same generator."""
 
     resolution: int = setting(256, "image side in pixels, a power of two")
-    channels: int = setting(1, "1 (grey) or 3 (RGB)")
+    channels: int = setting(1, "1 (grayscale) or 3 (RGB)")
     style_dim: int = setting(512, "length of z and w")
     n_mlp: int = setting(8, "layers of the mapping network")
     channel_base: int = setting(32768, "a layer has min(channel_max, channel_base / resolution) channels")
-    channel_max: int = setting(512, "most channels of a layer")
+    channel_max: int = setting(512, "largest number of channels of a layer")
     noise: str = setting(
         "random",
-        "what the noise inputs carry: random numbers (random), or the ridge map of a finger (ridges): then "
+        "content of the noise inputs: random numbers (random), or a ridge map (ridges); then the "
         "noise says where ridges run, and w how they look",
     )
-    ridge_weight: float = setting(2.0, "with --noise ridges: of the loss of ridges that run elsewhere")
-    l1_weight: float = setting(5.0, "with --noise ridges: of the L1 distance to the paired impression")
-    l1_images: int = setting(
-        10_000, "images in which --l1-weight falls to 0, in a straight line; 0: it never falls"
+    ridge_weight: float = setting(
+        2.0, "with --noise ridges: weight of the loss on ridges that differ from the ridge map"
     )
-    batch: int = setting(16, "images a step, over all processes")
-    accumulate: int = setting(1, "parts that a batch is computed in, one after the other, to save memory")
-    learning_rate: float = setting(0.002, "of Adam")
-    r1_weight: float = setting(10.0, "of the R1 penalty; 0 switches it off")
+    l1_weight: float = setting(5.0, "with --noise ridges: weight of the L1 distance to the paired impression")
+    l1_images: int = setting(
+        10_000, "images over which --l1-weight falls linearly to 0; 0: it stays constant"
+    )
+    batch: int = setting(16, "images per step, over all processes")
+    accumulate: int = setting(
+        1, "number of parts in which a batch is computed, one after the other, to save memory"
+    )
+    learning_rate: float = setting(0.002, "learning rate of Adam")
+    r1_weight: float = setting(10.0, "weight of the R1 penalty; 0: none")
     r1_interval: int = setting(16, "steps between R1 penalties")
-    path_weight: float = setting(2.0, "of the path-length penalty; 0 switches it off")
+    path_weight: float = setting(2.0, "weight of the path-length penalty; 0: none")
     path_interval: int = setting(4, "steps between path-length penalties")
     path_batch_shrink: int = setting(2, "the path-length batch is the batch divided by this")
     mixing: float = setting(0.9, "probability of style mixing")
-    ema_half_life: int = setting(10_000, "images after which the weight average has forgotten half")
+    ema_half_life: int = setting(10_000, "half-life, in images, of the generator's EMA")
     augment: bool = setting(
         False,
-        "transform what the discriminator sees (ADA), so that it does not learn a small data set by heart",
+        "transform what the discriminator sees (ADA), so that it does not memorize a small dataset",
     )
-    augment_p: float = setting(0.0, "with --augment: fixed probability of each transform; 0 adapts it")
-    ada_target: float = setting(0.6, "adapts to this mean sign of the discriminator on real images")
-    ada_length: int = setting(500_000, "images in which the probability can go from 0 to 1")
-    ada_interval: int = setting(256, "images between adaptations")
+    augment_p: float = setting(0.0, "with --augment: fixed probability of each transform; 0: adaptive")
+    ada_target: float = setting(
+        0.6, "adaptive probability: target for the mean sign of the discriminator on real images"
+    )
+    ada_length: int = setting(500_000, "adaptive probability: images in which it can rise from 0 to 1")
+    ada_interval: int = setting(256, "adaptive probability: images between adaptations")
     precision: str = setting(
-        "fp32", "of the highest resolutions: fp32, bf16 or fp16; penalties are always fp32"
+        "fp32", "fp32, bf16 or fp16, for the highest resolutions; penalties are always computed in fp32"
     )
-    num_fp16_res: int = setting(4, "with --precision bf16 or fp16: so many highest resolutions use it")
+    num_fp16_res: int = setting(
+        4, "with --precision bf16 or fp16: number of the highest resolutions that use it"
+    )
     compile: bool = setting(
         False,
-        "torch.compile all but the penalties: a minute at the start; pays on a CPU, with bf16",
+        "apply torch.compile to all but the penalties: a minute at the start; pays off on a CPU with bf16",
     )
-    seed: int = setting(0, "of the whole run")
+    seed: int = setting(0, "seed of the whole run")
 
     def __post_init__(self) -> None:
         check_numbers(self, signed=["ada_target"])
         if not 8 <= self.resolution <= LARGEST or self.resolution & (self.resolution - 1):
             raise BadInput(f"--resolution {self.resolution}: must be a power of two, 8 to {LARGEST}")
         if self.channels not in (1, 3):
-            raise BadInput(f"--channels {self.channels}: must be 1 (grey) or 3 (RGB)")
+            raise BadInput(f"--channels {self.channels}: must be 1 (grayscale) or 3 (RGB)")
         if self.batch < 1 or (self.batch > GROUP and self.batch % GROUP):
             raise BadInput(f"--batch {self.batch}: must be 1 to 4 or a multiple of 4 (minibatch statistics)")
         check_sizes(self, ["batch"], most=LARGEST_BATCH)
