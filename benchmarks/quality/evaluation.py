@@ -141,9 +141,10 @@ def _minutiae(images: ImageSet, measured: Sequence[Measurement], extractor: str)
     figures: dict[str, Any] = {
         "count": describe([float(len(template.minutiae)) for template in templates]),
         "per_square_cm": describe([m.density(extractor) for m in measured]),
-        "endings": _round(types[MinutiaType.ENDING] / known) if known else None,
         "images_with_truth": with_truth,
     }
+    if extractor == "mindtct" and known:  # LEADER calls every minutia an ending
+        figures["endings"] = _round(types[MinutiaType.ENDING] / known)
     if with_truth:
         figures["recall"], figures["spurious"] = _round(total.recall), _round(1 - total.precision)
     return figures

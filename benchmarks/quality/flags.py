@@ -1,4 +1,4 @@
-"""Defects of a set that its figures show: duplicates, copies as mates, erased places, and another look."""
+"""Defects of a set that its figures show: duplicates, copies as mates, holes, and another look."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def find_flags(
         )
     with_holes = float(np.mean(np.array(holes) > HOLE))
     if with_holes > MOST_WITH_HOLES:
-        flags.append(f"erased places: {with_holes:.0%} of the images have holes in the print")
+        flags.append(
+            f"holes: {with_holes:.0%} of the images have places without ridges in the print (erased, or very dry)"
+        )
     return tuple(flags)
 
 

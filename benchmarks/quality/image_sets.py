@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +95,8 @@ def from_bundle(
     out = cache / "bundles" / settings
     arguments = ["--fingers", fingers, "--impressions", impressions, "--seed", first_seed, "--degree", degree]
     where = ["--bundle", str(bundle)] if bundle is not None else []
-    dataset.main([*map(str, arguments), "--out", str(out), "--resume", *where], standalone_mode=False)
+    with redirect_stdout(sys.stderr):  # standard output is for the report
+        dataset.main([*map(str, arguments), "--out", str(out), "--resume", *where], standalone_mode=False)
     wanted = {f"{seed}" for seed in range(first_seed, first_seed + fingers)}
     found = read_folder(out)
     files = [

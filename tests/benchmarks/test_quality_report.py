@@ -69,7 +69,7 @@ def test_a_good_set_and_three_bad_ones(prints: list[list[Print]], cache: Path, t
     assert sets["good"]["flags"] == []
     assert [flag.partition(":")[0] for flag in sets["twins"]["flags"]] == ["duplicates"]
     assert [flag.partition(":")[0] for flag in sets["copies"]["flags"]] == ["mates are copies"]
-    assert [flag.partition(":")[0] for flag in sets["erased"]["flags"]] == ["erased places"]
+    assert [flag.partition(":")[0] for flag in sets["erased"]["flags"]] == ["holes"]
     worst = sets["twins"]["bozorth3"]["largest_non_mated"][0]
     assert [Path(name).name for name in worst["images"]] == ["0000_1.png", "0008_1.png"]
     figures = sets["good"]
@@ -140,3 +140,18 @@ def test_measurements_are_kept(
 def test_empty_folders_are_one_line(tmp_path: Path, cache: Path) -> None:
     done = run(cache, tmp_path)
     assert done.exit_code == 2 and f"{tmp_path}: no images here; give a bundle" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_bundle_is_measured_by_prints_that_it_makes(cache: Path) -> None:
+    (figures,) = results(cache, "--fingers", 2, "--impressions", 1, "--seed", 5)
+    assert figures["name"] == "demo" and figures["images"] == figures["fingers"] == 2
+    assert figures["bozorth3"]["mated_pairs"] == 0 and figures["bozorth3"]["rates"] == {}
+    assert figures["bozorth3"]["non_mated_pairs"] == 1
+
+
+def test_nfiq2_is_lower_for_a_noisy_print(prints: list[list[Print]]) -> None:
+    image = prints[0][0][0]
+    noise = np.random.default_rng(0).normal(0, 80, image.shape)
+    noisy = np.clip(image + noise, 0, 255).astype(np.uint8)
+    assert measure_image(image).nfiq2 > measure_image(noisy).nfiq2 + 5
