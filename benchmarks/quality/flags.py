@@ -49,7 +49,8 @@ def find_flags(
     with_holes = float(np.mean(np.array(holes) > HOLE))
     if with_holes > MOST_WITH_HOLES:
         flags.append(
-            f"holes: {with_holes:.0%} of the images have places without ridges in the print (erased, or very dry)"
+            f"holes: {with_holes:.0%} of the images have places without ridges in the print (erased, or"
+            " very dry)"
         )
     return tuple(flags)
 
