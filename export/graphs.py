@@ -10,12 +10,14 @@ import onnx
 
 from fingergen.runtime.bundle.manifest import GraphName
 from fingergen.training.networks import Generator, Reconstructor
+from fingergen.training.networks.field_net import FieldNet
 
 from .checks.half import HalfParity, check_half_encoder, check_half_synthesis
-from .checks.parity import Parity, Progress, check_encoder, check_mapping, check_synthesis
+from .checks.parity import Parity, Progress, check_encoder, check_fields, check_mapping, check_synthesis
 from .inputs import Source
 from .onnx_graphs.builder import Precision
 from .onnx_graphs.encoder import encoder_model
+from .onnx_graphs.fields import field_model
 from .onnx_graphs.generator import synthesis_model
 from .onnx_graphs.mapping import mapping_model
 from .onnx_graphs.ops import Build, Ops
@@ -43,6 +45,8 @@ def network_graphs(source: Source, map_size: int) -> list[NetworkGraph]:
         graphs.append(_synthesis("decoder", source.decoder))
     if source.reconstructor is not None:
         graphs.append(_encoder(source.reconstructor, map_size, source.generator.num_ws))
+    if source.fields is not None:
+        graphs.append(_fields(source.fields))
     return graphs
 
 
@@ -62,6 +66,16 @@ def _synthesis(name: GraphName, generator: Generator) -> NetworkGraph:
 
     build = partial(synthesis_model, generator)
     return NetworkGraph(name, build, check, partial(check_half_synthesis, generator))
+
+
+def _fields(network: FieldNet) -> NetworkGraph:
+    def build(ops: Ops, precision: Precision) -> onnx.ModelProto:
+        return field_model(network)
+
+    def check(file: str, model: onnx.ModelProto, progress: Progress) -> Parity:
+        return check_fields(model, network, progress)
+
+    return NetworkGraph("fields", build, check)
 
 
 def _encoder(reconstructor: Reconstructor, map_size: int, num_ws: int) -> NetworkGraph:

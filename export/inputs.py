@@ -15,14 +15,21 @@ from fingergen.runtime.bundle.ridge_noise import NoiseLayer
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import (
     PUBLISHED_SIZE,
+    FieldCheckpoint,
     GeneratorCheckpoint,
     ReconstructionCheckpoint,
     load_checkpoint,
     published_ppi,
 )
 from fingergen.training.networks import Generator, Reconstructor
+from fingergen.training.networks.field_net import FieldNet
 
-Checkpoint = GeneratorCheckpoint | ReconstructionCheckpoint
+Checkpoint = GeneratorCheckpoint | ReconstructionCheckpoint | FieldCheckpoint
+_ROLES = {
+    GeneratorCheckpoint: "generator",
+    ReconstructionCheckpoint: "reconstruction",
+    FieldCheckpoint: "fields",
+}
 SHARED = ("resolution", "channels", "style_dim", "num_ws")  # what generator and decoder must have in common
 
 
@@ -31,9 +38,9 @@ class Source:
     """What a bundle is made from.
 
     `decoder`: the reconstruction checkpoint's generator, None if its synthesis network is `generator`'s.
-    `ridge_noise`: what the generator's noise inputs take, if they carry fingers. `ppi`: of the networks'
-    images; `map_size`: pixels a side of the encoder's input. `checkpoints`: for the manifest's provenance, an
-    entry per file.
+    `ridge_noise`: what the generator's noise inputs take, if they carry fingers; `fields`: the network that
+    reads a template for them. `ppi`: of the networks' images; `map_size`: pixels a side of the encoder's
+    input. `checkpoints`: for the manifest's provenance, an entry per file.
     """
 
     generator: Generator
@@ -43,22 +50,34 @@ class Source:
     map_size: int
     checkpoints: tuple[dict[str, Any], ...]
     ridge_noise: RidgeNoise | None = None
+    fields: FieldNet | None = None
 
 
 def read_source(paths: Sequence[Path]) -> Source:
-    """Read a generator checkpoint, a reconstruction checkpoint, or one of each in any order.
+    """Read the checkpoint of a generator, of a reconstruction or of both, or those of a generator with ridge
+    noise and of a field network, in any order.
 
     `BadInput` if they do not go together.
     """
     loaded: list[tuple[Path, Checkpoint]] = [(path, load_checkpoint(path)) for path in paths]
     generators = [(path, each) for path, each in loaded if isinstance(each, GeneratorCheckpoint)]
     reconstructions = [(path, each) for path, each in loaded if isinstance(each, ReconstructionCheckpoint)]
-    for kind, found in (("generator", generators), ("reconstruction", reconstructions)):
+    encoders = [(path, each) for path, each in loaded if isinstance(each, FieldCheckpoint)]
+    for kind, found in (
+        ("generator", generators),
+        ("reconstruction", reconstructions),
+        ("field network's", encoders),
+    ):
         if len(found) > 1:
             raise BadInput(f"{found[1][0]}: a second {kind} checkpoint; a bundle takes one of each kind")
     reconstruction = reconstructions[0][1] if reconstructions else None
     reconstructor = reconstruction.reconstructor().eval() if reconstruction else None
     decoder = None
+    ridge_noise = _ridge_noise(*generators[0]) if generators else None
+    if encoders and ridge_noise is None:
+        raise BadInput(f"{encoders[0][0]}: a field network; it goes with a generator with ridge noise")
+    if encoders and reconstructions:
+        raise BadInput(f"{encoders[0][0]}: a second encoder, beside {reconstructions[0][0]}; give one")
     if generators:
         generator = generators[0][1].g_ema.eval()
         if reconstructor is not None:
@@ -68,7 +87,7 @@ def read_source(paths: Sequence[Path]) -> Source:
     else:
         assert reconstructor is not None
         generator = reconstructor.decoder
-    ordered = generators + reconstructions
+    ordered: list[tuple[Path, Checkpoint]] = [*generators, *reconstructions, *encoders]
     return Source(
         generator,
         reconstructor,
@@ -76,7 +95,8 @@ def read_source(paths: Sequence[Path]) -> Source:
         _from_config(ordered, "ppi", published_ppi(generator.resolution)),
         int(_from_config(reconstructions, "map_size", PUBLISHED_SIZE)),
         tuple(_provenance(path, each) for path, each in ordered),
-        _ridge_noise(*generators[0]) if generators else None,
+        ridge_noise,
+        encoders[0][1].network if encoders else None,
     )
 
 
@@ -127,8 +147,7 @@ def _same_synthesis(generator: Generator, decoder: Generator) -> bool:
 def _provenance(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    role = "generator" if isinstance(checkpoint, GeneratorCheckpoint) else "reconstruction"
-    entry: dict[str, Any] = {"file": path.name, "role": role, "sha256": sha256}
+    entry: dict[str, Any] = {"file": path.name, "role": _ROLES[type(checkpoint)], "sha256": sha256}
     entry["format"] = checkpoint.source_format
     if checkpoint.images_seen is not None:
         entry["images_seen"] = checkpoint.images_seen

@@ -16,11 +16,21 @@ from . import latents
 from .backends import Backend, Precision, open_backend
 from .bundle import Bundle, read_bundle
 from .bundle.encoded import Encoded, with_predicted
-from .bundle.manifest import EncoderInput, NoiseMode
+from .bundle.manifest import NoiseMode
 from .errors import BadInput
 from .fingers.noise import FingerNoise
+from .fingers.reconstruction.ridges import reconstruct_ridges
 from .images import Pixels, resize, to_picture
-from .pipeline.reconstruction import Map, Source, encoder_maps, to_encoder_input
+from .minutiae import Template
+from .minutiae.raster import rasterize
+from .pipeline.reconstruction import (
+    Map,
+    Source,
+    encoder_maps,
+    list_templates,
+    to_encoder_input,
+    to_field_of_view,
+)
 from .pipeline.steps import batches
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
@@ -242,24 +252,30 @@ class Model:
         """
         return self.encoded(maps).w
 
-    def encoded(self, maps: Source | Iterable[Source]) -> Encoded:
+    def encoded(self, maps: Source | Iterable[Source], seeds: Sequence[int] | None = None) -> Encoded:
         """Minutiae maps uint8 (N, H, W, 3) or templates → w and, with a spatial path, noise images.
 
-        Maps of another size than the encoder's input are resized. `BadInput` where the bundle has no encoder.
+        Maps of another size than the encoder's input are resized. A bundle with ridge noise takes templates;
+        w is that of `seeds`, of seed 0 for None, and the noise images are those of all layers.
+        `BadInput` where the bundle has no encoder.
         """
+        if self.bundle.manifest.graphs.fields is not None:
+            return self._with_ridges(list_templates(maps), seeds)
         return self.backend.encode(to_encoder_input(self.encoder_maps(maps)))
 
     def encoder_maps(self, sources: Source | Iterable[Source]) -> Map:
         """Templates or maps, one or many → the encoder's maps, uint8 (N, S, S, 3)."""
-        input_size = self.check_encoder().input_size
-        return encoder_maps(sources, self.bundle.manifest.image, input_size)
-
-    def check_encoder(self) -> EncoderInput:
-        """The bundle's encoder; `BadInput` if it has none."""
+        self.check_encoder()
         encoder = self.bundle.manifest.encoder
         if encoder is None:
+            raise BadInput(f"{self.bundle.path}: this bundle's encoder reads templates, not minutiae maps")
+        return encoder_maps(sources, self.bundle.manifest.image, encoder.input_size)
+
+    def check_encoder(self) -> None:
+        """`BadInput` if the bundle has no encoder of either form: minutiae map → w, or template → ridge map."""
+        manifest = self.bundle.manifest
+        if manifest.encoder is None and manifest.graphs.fields is None:
             raise BadInput(f"{self.bundle.path}: this bundle has no encoder; it cannot reconstruct")
-        return encoder
 
     def reconstruct(
         self,
@@ -272,7 +288,24 @@ class Model:
 
         Returns uint8 (N, size, size), or (N, size, size, 3) for three channels.
         """
-        return self.render(self.encoded(templates), noise, seeds, size=size)
+        encoded = self.encoded(templates, seeds)
+        if self.bundle.manifest.graphs.fields is not None:  # then w is a look, not a finger
+            encoded = Encoded(self.truncate(encoded.w), encoded.noise)
+        return self.render(encoded, noise, seeds, size=size)
+
+    def _with_ridges(self, templates: Sequence[Template], seeds: Sequence[int] | None) -> Encoded:
+        """Looks and noise of fingers that have the minutiae of templates."""
+        assert self.finger_noise is not None
+        seeds = [0] * len(templates) if seeds is None else seeds
+        if len(seeds) != len(templates):
+            raise BadInput(f"seeds: give one seed per template ({len(templates)})")
+        shown = [to_field_of_view(template, self.bundle.manifest.image) for template in templates]
+        fields = self.backend.read_fields(np.stack([rasterize(template) for template in shown]))
+        size = self.bundle.manifest.architecture.resolution
+        found = [reconstruct_ridges(each, field, size) for each, field in zip(shown, fields, strict=True)]
+        ridges, contact = (np.stack(maps) for maps in zip(*found, strict=True))
+        noise = self.finger_noise.of_maps(ridges, contact, seeds)
+        return Encoded(self.map(self.z(seeds)), tuple(noise))
 
     def edit(
         self,
@@ -322,6 +355,8 @@ class Model:
         self, w: Floats | Encoded, noise: NoiseMode | None, seeds: Sequence[int] | None, decoder: bool
     ) -> tuple[Floats, Sequence[Floats]]:
         """Styles (N, num_ws, style_dim) and noise buffers, as a backend takes them."""
+        if isinstance(w, Encoded) and self.bundle.manifest.graphs.fields is not None:
+            return self.styles(w.w), w.noise
         buffers = self.noise_buffers(noise, seeds, len(w), decoder)
         if isinstance(w, Encoded):
             encoder = self.bundle.manifest.encoder

@@ -16,7 +16,9 @@ from fingergen.runtime import seeds
 from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.errors import FingerGenError
 from fingergen.runtime.images import to_levels
+from fingergen.runtime.minutiae.raster import CELLS, CHANNELS
 from fingergen.training.networks import Generator, Reconstructor
+from fingergen.training.networks.field_net import FieldNet
 
 RELATIVE_TOLERANCE = 1e-4
 ROUNDING_MARGIN = 20  # times what float32 costs PyTorch itself: another order of summation may cost more
@@ -120,6 +122,19 @@ def check_encoder(
         )
 
     return _compare("encoder.onnx", model, cases(), sum(BATCHES), progress, rounding)
+
+
+def check_fields(model: onnx.ModelProto, network: FieldNet, progress: Progress = silent) -> Parity:
+    """The field network's graph against PyTorch on random rasters; `FingerGenError` outside tolerance."""
+
+    def cases() -> Iterable[Case]:
+        for seed, batch in enumerate(BATCHES):
+            generator = np.random.Generator(np.random.Philox(key=seed))
+            rasters = generator.standard_normal((batch, CHANNELS, CELLS, CELLS), dtype=np.float32)
+            fields = network(torch.from_numpy(rasters))
+            yield {"raster": rasters}, torch.cat([fields[:, :-1], fields[:, -1:].sigmoid()], dim=1)
+
+    return _compare("fields.onnx", model, cases(), sum(BATCHES), progress)
 
 
 def _code(reconstructor: Reconstructor, maps: torch.Tensor) -> torch.Tensor:

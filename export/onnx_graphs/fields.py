@@ -6,15 +6,15 @@ import numpy as np
 import onnx
 from torch import nn
 
-from fingergen.runtime.fingers.reconstruction.raster import CELLS, CHANNELS
-from fingergen.training.networks.field_net import OUTPUTS, Block, FieldNet
+from fingergen.runtime.minutiae.raster import CELLS, CHANNELS, FIELDS
+from fingergen.training.networks.field_net import Block, FieldNet
 
 from .builder import Graph
 from .weights import array
 
 
 def field_model(network: FieldNet) -> onnx.ModelProto:
-    """`raster` float32 (batch, CHANNELS, CELLS, CELLS) → `fields` float32 (batch, OUTPUTS, CELLS, CELLS)."""
+    """`raster` float32 (batch, CHANNELS, CELLS, CELLS) → `fields` float32 (batch, FIELDS, CELLS, CELLS)."""
     graph = Graph("fields", "raster of a template to the finger's orientation, ridge period and contact")
     x = graph.input("raster", ["batch", CHANNELS, CELLS, CELLS], "minutiae, cores and deltas, cell by cell")
     x = graph.add("Concat", x, _place(graph, x), name="with_place", axis=1)
@@ -36,13 +36,13 @@ def field_model(network: FieldNet) -> onnx.ModelProto:
     with graph.scope("leave"):
         linear, contact = (
             graph.add("Slice", x, *(graph.constant("bound", [v]) for v in (first, last, 1)), name="part")
-            for first, last in ((0, OUTPUTS - 1), (OUTPUTS - 1, OUTPUTS))
+            for first, last in ((0, FIELDS - 1), (FIELDS - 1, FIELDS))
         )
         x = graph.add("Concat", linear, graph.add("Sigmoid", contact), name="fields", axis=1)
     graph.output(
         "fields",
         x,
-        ["batch", OUTPUTS, CELLS, CELLS],
+        ["batch", FIELDS, CELLS, CELLS],
         "cosine and sine of twice the orientation, 4 log(period / 9 pixels at 500 ppi), contact from 0 to 1",
     )
     return graph.model()

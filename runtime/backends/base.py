@@ -135,6 +135,11 @@ class Backend(ABC):
         """Minutiae maps (N, 3, S, S) in [0, 1] → w, and noise images for some of the decoder's layers."""
         return split(self.run("encoder", {"map": maps}), self._bundle.manifest)
 
+    def read_fields(self, rasters: Floats) -> Floats:
+        """Rasters of templates (N, CHANNELS, CELLS, CELLS) → fields (N, FIELDS, CELLS, CELLS); see
+        `minutiae.raster`."""
+        return self.run("fields", {"raster": rasters})
+
     def decode(self, w: Floats, noise: Sequence[Floats]) -> Floats:
         """As `synthesize`, for what comes from `encode`: the decoder graph, where the bundle has one."""
         return self.run(self._decoder, synthesis_inputs(w, noise))

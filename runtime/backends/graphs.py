@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..bundle import Bundle
 from ..bundle.encoded import code_shape
 from ..bundle.manifest import GraphName, Manifest
+from ..minutiae.raster import CELLS, CHANNELS, FIELDS
 
 Floats = NDArray[np.float32]
 Inputs = dict[str, Floats]
@@ -44,6 +45,8 @@ def input_shapes(manifest: Manifest, graph: GraphName) -> dict[str, tuple[int, .
     architecture = manifest.architecture
     if graph == "mapping":
         return {"z": (architecture.style_dim,)}
+    if graph == "fields":
+        return {"raster": (CHANNELS, CELLS, CELLS)}
     if graph == "encoder":
         assert manifest.encoder is not None
         return {"map": (3, manifest.encoder.input_size, manifest.encoder.input_size)}
@@ -56,6 +59,8 @@ def output_shape(manifest: Manifest, graph: GraphName) -> tuple[int, ...]:
     architecture = manifest.architecture
     if graph == "mapping":
         return (architecture.style_dim,)
+    if graph == "fields":
+        return (FIELDS, CELLS, CELLS)
     if graph == "encoder":
         return code_shape(manifest)
     return (architecture.channels, architecture.resolution, architecture.resolution)
@@ -71,7 +76,7 @@ def graph_names(manifest: Manifest) -> list[GraphName]:
     return [name for name in GRAPHS if getattr(manifest.graphs, name) is not None]
 
 
-GRAPHS: tuple[GraphName, ...] = ("mapping", "synthesis", "encoder", "decoder")
+GRAPHS: tuple[GraphName, ...] = ("mapping", "synthesis", "encoder", "decoder", "fields")
 
 
 def graph_files(manifest: Manifest, precision: str | None) -> Mapping[GraphName, str]:

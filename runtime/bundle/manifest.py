@@ -16,7 +16,7 @@ FORMAT = "fingergen-bundle"
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 
-GraphName = Literal["mapping", "synthesis", "encoder", "decoder"]
+GraphName = Literal["mapping", "synthesis", "encoder", "decoder", "fields"]
 NoiseMode = Literal["const", "random", "none", "ridges"]
 
 
@@ -89,12 +89,16 @@ class RidgeNoise:
 
 @dataclass(frozen=True)
 class Graphs:
-    """Paths of the ONNX graphs in the bundle. `decoder`: a second synthesis graph, for reconstruction."""
+    """Paths of the ONNX graphs in the bundle. `decoder`: a second synthesis graph, for reconstruction.
+    `fields`: the encoder of a generator with ridge noise, raster of a template → orientation, period and
+    contact.
+    """
 
     mapping: str
     synthesis: str
     encoder: str | None = None
     decoder: str | None = None
+    fields: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,9 +160,13 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `bundle.json`."""
-        content = {"format": FORMAT, "format_version": FORMAT_VERSION} | dataclasses.asdict(self)
+        content: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION} | dataclasses.asdict(
+            self
+        )
         if self.ridge_noise is None:  # then the file is one that older versions read
             del content["ridge_noise"]
+        if self.graphs.fields is None:
+            del content["graphs"]["fields"]
         return json.loads(json.dumps(content, allow_nan=False))
 
     @staticmethod
@@ -247,6 +255,8 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
         if unknown:
             last = len(architecture.noise_shapes) - 1
             raise BadInput(f"{source}: encoder.noise_layers: {unknown[0]}; this generator has 0-{last}")
+    if graphs.fields is not None and (manifest.ridge_noise is None or graphs.encoder is not None):
+        raise BadInput(f"{source}: graphs.fields: goes with ridge_noise, and without an encoder")
     if graphs.decoder is not None and graphs.encoder is None:
         raise BadInput(f"{source}: graphs.decoder: a decoder needs an encoder")
     named = {key: value for key, value in dataclasses.asdict(graphs).items() if value is not None}

@@ -66,12 +66,25 @@ class FingerNoise:
         Returns:
             float32 (N, 1, H, W) per layer.
         """
+        ridges = np.stack([self._reduced(one.ridges) for one in impressions])
+        contact = np.stack([self._reduced(one.contact) for one in impressions])
+        return self.of_maps(ridges, contact, seeds)
+
+    def of_maps(self, ridges: Floats, contact: Floats, seeds: Sequence[int]) -> list[Floats]:
+        """Noise inputs.
+
+        Args:
+            ridges: float32 (N, R, R), ridge maps times contact, R the network's resolution.
+            contact: float32 (N, R, R), masks of contact.
+            seeds: N seeds, of what is random in their noise.
+
+        Returns:
+            float32 (N, 1, H, W) per layer.
+        """
         noise, shapes = self.manifest.ridge_noise, self.manifest.architecture.noise_shapes
         assert noise is not None
         white = [np.concatenate(each) for each in zip(*(draw_noise(s, shapes) for s in seeds), strict=True)]
-        ridges = np.stack([self._reduced(one.ridges) for one in impressions])[:, None]
-        contact = np.stack([self._reduced(one.contact) for one in impressions])[:, None]
-        return noise_images(noise.layers, ridges, contact, white)
+        return noise_images(noise.layers, ridges[:, None], contact[:, None], white)
 
     def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""

@@ -36,6 +36,17 @@ def encoder_maps(sources: Source | Iterable[Source], image: ImageSize, input_siz
     return np.stack(maps)
 
 
+def list_templates(sources: Source | Iterable[Source]) -> list[Template]:
+    """One or many templates as a list; `BadInput` for minutiae maps, and where nothing is given."""
+    listed = [sources] if isinstance(sources, Template | np.ndarray) else list(sources)
+    if not listed:
+        raise BadInput("reconstruction: no templates given")
+    templates = [each for each in listed if isinstance(each, Template)]
+    if len(templates) != len(listed):
+        raise BadInput("reconstruction: this bundle reads templates, not minutiae maps; give a template")
+    return templates
+
+
 def to_field_of_view(template: Template, image: ImageSize) -> Template:
     """The template at `image.output_ppi` in an image of `image.output_size` pixels, with the same middle."""
     if template.ppi != image.output_ppi:

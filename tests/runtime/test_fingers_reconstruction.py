@@ -10,9 +10,9 @@ from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.runtime.fingers.identity.minutiae import read_minutiae
 from fingergen.runtime.fingers.reconstruction import multigrid
 from fingergen.runtime.fingers.reconstruction.phase import phase
-from fingergen.runtime.fingers.reconstruction.raster import CELLS, CHANNELS, rasterize
 from fingergen.runtime.fingers.reconstruction.ridges import enlarge, reconstruct_ridges
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
+from fingergen.runtime.minutiae.raster import CELLS, CHANNELS, rasterize
 from fingergen.training.data.fields import fields
 
 SIZE = 64

@@ -10,14 +10,15 @@ from click.testing import CliRunner, Result
 from fingergen.export.checks.parity import open_session
 from fingergen.export.onnx_graphs.fields import field_model
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.fingers.reconstruction.raster import CELLS, CHANNELS
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
+from fingergen.runtime.minutiae.raster import CELLS, CHANNELS
+from fingergen.training.checkpoints import FieldCheckpoint, load_checkpoint
 from fingergen.training.checkpoints.files import read, write
 from fingergen.training.commands.encoder import encoder
 from fingergen.training.data import fields as data
 from fingergen.training.data.fields import FieldExamples, disturb
 from fingergen.training.networks.field_net import FieldNet
-from fingergen.training.trainers.fields import FieldTrainer, field_errors, field_losses, load_field_net
+from fingergen.training.trainers.fields import FieldTrainer, field_errors, field_losses
 
 CPU = torch.device("cpu")
 
@@ -106,14 +107,16 @@ def test_checkpoints(examples: FieldExamples, tmp_path: Path):
     one = trainer(examples)
     path = tmp_path / "state.pt"
     one.save(path)
-    network = load_field_net(read(path), path)
+    checkpoint = load_checkpoint(path)
+    assert isinstance(checkpoint, FieldCheckpoint)
+    network = checkpoint.network
     x = torch.randn(1, CHANNELS, CELLS, CELLS)
     torch.testing.assert_close(network(x), one.network.eval()(x))
     content = read(path)
     del content["field_net"]["leave.bias"]
     write(path, content)
     with pytest.raises(BadInput, match="not a whole checkpoint of a field network"):
-        load_field_net(read(path), path)
+        load_checkpoint(path)
     with pytest.raises(BadInput, match="give another --out"):
         one.load(path)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from fingergen.runtime.errors import BadInput
 
 from .description import PUBLISHED_PPI, PUBLISHED_SIZE, published_ppi
+from .fields import FieldCheckpoint, field_checkpoint
 from .files import read
 from .generator import GeneratorCheckpoint, generator_checkpoint, load_generator, save_generator
 from .reconstruction import (
@@ -17,6 +18,7 @@ from .reconstruction import (
 __all__ = [
     "PUBLISHED_PPI",
     "PUBLISHED_SIZE",
+    "FieldCheckpoint",
     "GeneratorCheckpoint",
     "ReconstructionCheckpoint",
     "load_checkpoint",
@@ -28,12 +30,14 @@ __all__ = [
 ]
 
 
-def load_checkpoint(path: Path | str) -> GeneratorCheckpoint | ReconstructionCheckpoint:
-    """Read a checkpoint of either kind, as its content says; `BadInput` for a file that is none."""
+def load_checkpoint(path: Path | str) -> GeneratorCheckpoint | ReconstructionCheckpoint | FieldCheckpoint:
+    """Read a checkpoint of any kind, as its content says; `BadInput` for a file that is none."""
     path = Path(path)
     content = read(path)
     if "state_dict" in content:
         return reconstruction_checkpoint(path, content)
+    if "field_net" in content:
+        return field_checkpoint(path, content)
     if "g_ema" in content:
         return generator_checkpoint(path, content)
     found = ", ".join(repr(key) for key in list(content)[:8]) or "nothing"

@@ -18,10 +18,9 @@ from fingergen.runtime.fingers.capture.draw import Capture, draw_capture
 from fingergen.runtime.fingers.capture.placement import skin_points
 from fingergen.runtime.fingers.capture.presets import Effects, find_preset
 from fingergen.runtime.fingers.identity.fields import orientation, ridge_period
-from fingergen.runtime.fingers.reconstruction.raster import CELLS, rasterize
-from fingergen.runtime.fingers.reconstruction.ridges import LOG_SCALE, PERIOD
 from fingergen.runtime.fingers.truth import visible_truth
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
+from fingergen.runtime.minutiae.raster import CELLS, LOG_SCALE, PERIOD, rasterize
 
 from .masters import read_shard, write_masters
 

@@ -4,10 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fingergen.runtime.fingers.reconstruction.raster import CHANNELS
+from fingergen.runtime.minutiae.raster import CHANNELS, FIELDS
 
 WIDTHS = (32, 64, 96, 128)
-OUTPUTS = 4
 
 
 class FieldNet(nn.Module):
@@ -29,10 +28,10 @@ class FieldNet(nn.Module):
         self.up = nn.ModuleList(
             nn.Sequential(Block(i, o), Block(o, o)) for i, o in ((d + c, c), (c + b, b), (b + a, a))
         )
-        self.leave = nn.Conv2d(a, OUTPUTS, 3, padding=1)
+        self.leave = nn.Conv2d(a, FIELDS, 3, padding=1)
 
     def forward(self, raster: Tensor) -> Tensor:
-        """float32 (N, CHANNELS, S, S), S a multiple of 8 → (N, OUTPUTS, S, S)."""
+        """float32 (N, CHANNELS, S, S), S a multiple of 8 → (N, FIELDS, S, S)."""
         size = raster.shape[-1]
         line = (torch.arange(size, device=raster.device, dtype=raster.dtype) + 0.5) * (2 / size) - 1
         place = torch.stack(torch.meshgrid(line, line, indexing="xy"))  # x, y in [-1, 1]

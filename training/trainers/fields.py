@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.fingers.reconstruction.ridges import LOG_SCALE
+from fingergen.runtime.minutiae.raster import LOG_SCALE
 
 from .. import distributed
 from ..checkpoints.files import read, write
@@ -89,27 +88,6 @@ class FieldTrainer:
             self.images_seen = int(content["images_seen"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"{path}: not a state of the field network; give another --out") from error
-
-
-def load_field_net(content: dict[str, Any], path: Path) -> FieldNet:
-    """The network of a checkpoint that `FieldTrainer` wrote.
-
-    Args:
-        content: The checkpoint, read.
-        path: Where it comes from, for the error.
-
-    Returns:
-        The network in evaluation mode.
-
-    Raises:
-        BadInput: If the checkpoint is not a whole one of a field network.
-    """
-    try:
-        network = FieldNet(tuple(int(width) for width in content["config"]["widths"]))  # type: ignore[arg-type]
-        network.load_state_dict(content["field_net"])
-    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path}: not a whole checkpoint of a field network") from error
-    return network.eval().requires_grad_(False)
 
 
 def field_losses(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:

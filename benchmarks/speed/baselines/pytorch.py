@@ -88,12 +88,14 @@ def _open(workload: Workload, precision: str, threads: int, device: str) -> Runn
 
 
 def _network(workload: Workload) -> Generator | Reconstructor:
-    from fingergen.training.checkpoints import ReconstructionCheckpoint, load_checkpoint
+    from fingergen.training.checkpoints import FieldCheckpoint, ReconstructionCheckpoint, load_checkpoint
     from fingergen.training.networks import Generator
 
     if workload.checkpoint is None:
         return Generator(**_sizes(workload))
     checkpoint = load_checkpoint(workload.checkpoint)
+    if isinstance(checkpoint, FieldCheckpoint):
+        raise BadInput(f"{workload.checkpoint}: a field network; give a generator or a reconstruction")
     if isinstance(checkpoint, ReconstructionCheckpoint):
         _check_sizes(workload, checkpoint.decoder)
         return checkpoint.reconstructor() if workload.task == "reconstruction" else checkpoint.decoder

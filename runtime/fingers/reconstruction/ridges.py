@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...minutiae import MinutiaType, Template
+from ...minutiae.raster import LOG_SCALE, PERIOD
+from ..finger import PPI
 from .phase import phase
 
 Floats = NDArray[np.floating]
 
-PERIOD = 9.0  # pixels at 500 ppi that a log period of 0 stands for
-LOG_SCALE = 4.0  # a field of period holds LOG_SCALE · log(period / PERIOD)
-
 _UNTOUCHED = 0.03  # weight of the fields where there is no contact, beside 1 where there is
+_SHARPNESS = 4  # of the edge of contact
 _STEEPNESS = 2.0  # of the profile of ridges, as grown ones have it
 
 
@@ -32,8 +32,7 @@ def reconstruct_ridges(template: Template, fields: Floats, size: int) -> Reconst
 
     Args:
         template: Of a square field of view.
-        fields: (4, C, C), at the centers of cells: cosine and sine of twice the orientation, LOG_SCALE times
-            the logarithm of the period over PERIOD, and contact, 0 to 1.
+        fields: (FIELDS, C, C), at the centers of cells; see `minutiae.raster.FIELDS`.
         size: Pixels a side of the result, which shows the field of view; divides by 32.
 
     Returns:
@@ -41,8 +40,10 @@ def reconstruct_ridges(template: Template, fields: Floats, size: int) -> Reconst
     """
     scale = size / template.width
     twice_cos, twice_sin, log_period, contact = (enlarge(field, size) for field in fields)
+    # The network's mean over all outlines that there might be is softer than any of them.
+    contact = contact**_SHARPNESS / (contact**_SHARPNESS + (1 - contact) ** _SHARPNESS)
     orientation = 0.5 * np.arctan2(twice_sin, twice_cos)
-    period = PERIOD * np.exp(log_period / LOG_SCALE) * scale
+    period = PERIOD * np.exp(log_period / LOG_SCALE) * scale * template.ppi / PPI
     xy = np.array([(m.x, m.y) for m in template.minutiae], np.float64).reshape(-1, 2)
     xy = (xy + 0.5) * scale - 0.5
     angle = np.radians(np.array([m.angle for m in template.minutiae], np.float64))

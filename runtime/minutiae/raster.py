@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ...minutiae import MinutiaType, Template
+from .template import MinutiaType, Template
 
 CELLS = 64
 """Cells a side of a raster."""
@@ -15,6 +15,13 @@ CELLS = 64
 CHANNELS = 10
 """Of a raster: any minutia; cosine and sine of twice and of once its direction; its type; its place in the
 cell (x, y); core; delta."""
+
+FIELDS = 4
+"""What the network reads off a raster, cell by cell: cosine and sine of twice the orientation, `LOG_SCALE`
+times the logarithm of the ridge period over `PERIOD`, and contact from 0 to 1."""
+
+PERIOD = 9.0  # pixels at 500 ppi
+LOG_SCALE = 4.0
 
 _TYPES = {MinutiaType.ENDING: 0.5, MinutiaType.BIFURCATION: -0.5}
 
