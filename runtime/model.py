@@ -272,7 +272,7 @@ class Model:
         return encoder_maps(sources, self.bundle.manifest.image, encoder.input_size)
 
     def check_encoder(self) -> None:
-        """`BadInput` if the bundle has no encoder of either form: minutiae map → w, or template → ridge map."""
+        """`BadInput` if the bundle has no encoder, of minutiae maps or, for ridge noise, of templates."""
         manifest = self.bundle.manifest
         if manifest.encoder is None and manifest.graphs.fields is None:
             raise BadInput(f"{self.bundle.path}: this bundle has no encoder; it cannot reconstruct")

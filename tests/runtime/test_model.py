@@ -257,7 +257,7 @@ class TestLatents:
             model.map(np.zeros(32, np.float32))
         with pytest.raises(BadInput, match="noise 'loud': choose const, random, none"):
             model.synthesize([0], noise="loud")
-        with pytest.raises(BadInput, match="one seed an image"):
+        with pytest.raises(BadInput, match="one seed per image"):
             model.generate(np.zeros((2, 32), np.float32), "random", seeds=[1])
         with pytest.raises(BadInput, match="index: 32; this bundle has directions 0-31"):
             model.edit(np.zeros((1, 32), np.float32), 32, 1.0)
