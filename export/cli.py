@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
+from fingergen.runtime.bundle import check_replaceable
 from fingergen.runtime.bundle.manifest import NoiseMode, Recommended
 from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.errors import BadInput, command_line_errors
@@ -162,8 +163,7 @@ def main(
     given = {option: options.pop(option) for option in ENGINE_OPTIONS}
     if engine is None and (extra := _named(given)):
         raise click.UsageError(f"{extra}: of use with --engine only")
-    if out.exists() and not overwrite:  # told before the work, not after
-        raise BadInput(f"{out}: exists already (pass --overwrite to replace it)")
+    check_replaceable(out, overwrite)  # before the work, not after
     engine_options = _engine_options(engine, ops, **given) if engine else None
     if any(path.is_dir() for path in checkpoints):
         of_checkpoints = {"name": name, "precision": options["precision"] != "fp32"}

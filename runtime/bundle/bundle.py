@@ -141,7 +141,7 @@ def write_bundle(
             was.
     """
     out = Path(out)
-    _check_replaceable(out, overwrite)
+    check_replaceable(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as new:
         new.mkdir()
@@ -153,8 +153,11 @@ def write_bundle(
     return manifest
 
 
-def _check_replaceable(out: Path, overwrite: bool) -> None:
-    """`BadInput` unless `out` is absent or, with `overwrite`, holds a bundle and nothing else."""
+def check_replaceable(out: Path, overwrite: bool) -> None:
+    """Check that `write_bundle` may write there, before the work that makes the bundle.
+
+    Raises `BadInput` unless `out` is absent or, with `overwrite`, holds a bundle and nothing else.
+    """
     if not os.path.lexists(out):
         return
     if not overwrite:

@@ -239,6 +239,16 @@ def test_an_existing_bundle_is_replaced_only_when_told(tmp_path, checkpoint):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "generator.pt"]
 
 
+def test_files_of_others_beside_a_bundle_are_kept_and_named_before_the_work(tmp_path, checkpoint):
+    out = tmp_path / "bundle"
+    assert export(checkpoint, "--out", out).exit_code == 0
+    (out / "notes.txt").write_text("mine")
+    result = export(checkpoint, "--out", out, "--overwrite")
+    refused(result, str(out), "will not be replaced", "notes.txt")
+    assert "reading" not in result.stderr
+    assert (out / "notes.txt").read_text() == "mine"
+
+
 def test_checkpoints_that_do_not_go_together(tmp_path, encoder, checkpoint):
     out = ("--out", tmp_path / "bundle")
     refused(export(checkpoint, checkpoint, *out), "generator.pt", "second generator")
