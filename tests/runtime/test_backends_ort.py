@@ -242,7 +242,7 @@ def test_a_closed_backend_says_so(path: Path):
         z = model.z([0])
     model.close()
     with pytest.raises(FingerGenError, match="the onnxruntime backend is closed"):
-        model.map(z)
+        model.backend.map(z)
 
 
 @pytest.mark.parametrize("name", GPU_BACKENDS)
