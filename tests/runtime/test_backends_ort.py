@@ -237,12 +237,12 @@ def test_images_that_are_not_finite_are_an_error(tmp_path: Path, monkeypatch, le
             compute(w, model.noise_buffers("const", None, 3))
 
 
-def test_a_closed_backend_says_so(path: Path):
-    with load(path, "onnxruntime", workers=1) as model:
-        z = model.z([0])
-    model.close()
+def test_a_closed_backend_says_so(bundle: Bundle):
+    with OnnxRuntimeCpu(bundle, Options(1)) as backend:
+        backend.map(np.zeros((1, 32), np.float32))
+    backend.close()
     with pytest.raises(FingerGenError, match="the onnxruntime backend is closed"):
-        model.backend.map(z)
+        backend.map(np.zeros((1, 32), np.float32))
 
 
 @pytest.mark.parametrize("name", GPU_BACKENDS)
