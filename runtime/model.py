@@ -18,6 +18,7 @@ from .bundle import Bundle, read_bundle
 from .bundle.encoded import Encoded, with_predicted
 from .bundle.manifest import NoiseMode
 from .errors import BadInput
+from .fingers import PPI, Finger, FingerPosition, PatternClass, make_fingers
 from .fingers.noise import FingerNoise
 from .fingers.reconstruction.ridges import reconstruct_ridges
 from .images import Pixels, resize, to_picture
@@ -306,6 +307,30 @@ class Model:
         ridges, contact = (np.stack(maps) for maps in zip(*found, strict=True))
         noise = self.finger_noise.of_maps(ridges, contact, seeds)
         return Encoded(self.map(self.z(seeds)), tuple(noise))
+
+    def fingers(
+        self,
+        seeds: Iterable[int],
+        kind: PatternClass | None = None,
+        position: FingerPosition | None = None,
+    ) -> list[Finger]:
+        """Fingers grown from seeds, for impressions of the size of this bundle's images.
+
+        Args:
+            seeds: Integers in [0, 2**64), one per finger.
+            kind: Their pattern class; None draws one for each at its natural frequency.
+            position: Which of the ten fingers they are: the class is drawn at its frequency there.
+
+        Returns:
+            A finger per seed; `finger.impression(0, "easy")` has `pixels` of a sensor, uint8 (H, W) at
+            500 ppi, and the true `template`.
+
+        Raises:
+            BadInput: If a seed is out of range, or the bundle's images show too small or large a view.
+        """
+        image = self.bundle.manifest.image
+        side = round(image.output_size * PPI / image.output_ppi)
+        return make_fingers(seeds, (side, side), kind, position)
 
     def edit(
         self,

@@ -23,6 +23,7 @@ from ..pipeline.throughput import FullSpeed
 from ..pipeline.writer import Impression
 from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
 from .output import Output, Planned
+from .sensor import Prints, prints, write_sensor_set
 
 TABLE, SETTINGS = "impressions.csv", "dataset.json"
 COLUMNS = ("file", "seed", "impression", "direction", "degree")
@@ -54,6 +55,15 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
     type=LAYERS,
     help="Style inputs that are edited, such as 0-3.  [default: what the bundle recommends]",
 )
+@click.option(
+    "--renderer",
+    type=click.Choice(["model", "sensor"]),
+    default="model",
+    show_default=True,
+    help="What makes images: the bundle, from edits of a seed's latent; or a sensor that grown fingers "
+    "touch, with true templates. The options of the other have no effect.",
+)
+@prints
 @truncation
 @noise
 @size
@@ -67,6 +77,8 @@ def dataset(
     directions: Sequence[int] | None,
     degree: float,
     layers: Sequence[int] | None,
+    renderer: str,
+    prints: Prints,
     truncation: float | None,
     noise: NoiseMode | None,
     size: int | None,
@@ -81,15 +93,22 @@ def dataset(
     impressions leave those as they are: after an interruption, or to make the set larger, add --resume.
     impressions.csv, written last, has a line an image; dataset.json says how all were made.
 
+    With --renderer sensor fingers are grown from the seeds instead, without a bundle: each impression has a
+    placement, distortion, contact and skin of its own, and its true template beside it.
+
     \b
     Examples:
       fg-run dataset --fingers 1000 --impressions 4 --out prints
       fg-run dataset --fingers 100000 --truncation 0.7 --degree 3 --directions 0-7 --out pairs
       fg-run dataset --fingers 100000 --truncation 0.7 --degree 3 --directions 0-7 --out pairs --resume
       fg-run dataset --fingers 8 --impressions 6 --grid mates.png
+      fg-run dataset --renderer sensor --preset easy --fingers 1000 --impressions 4 --out prints
+      fg-run dataset --renderer sensor --pattern whorl --moisture dry --fingers 8 --grid whorls.png
     """
     if seed + fingers > 2**64:
         raise click.UsageError("--fingers: the last seed would be above 2**64 - 1")
+    if renderer == "sensor":
+        return write_sensor_set(prints, range(seed, seed + fingers), impressions, writing, running.workers)
     with running.load() as model:
         chosen = check_directions(model, directions) if directions else _first_directions(model)
         truncation, noise = model.settings(truncation, noise)

@@ -1,27 +1,40 @@
 """Fingers that no person has, grown from seeds, and impressions of them, with their ground truth.
 
-finger = make_finger(7)                       # ridge map and all minutiae
-print = take_impression(finger, 0, "easy")    # print.pixels, print.template
-print.ridges, print.contact                   # what a generator with ridge noise takes
+finger = make_finger(7)                           # ridge map and all minutiae
+taken = finger.impression(0, "easy", rotation=20) # taken.pixels, taken.template
+taken.ridges, taken.contact                       # what a generator with ridge noise takes
 """
 
 from .capture.presets import LIMITS, MOISTURE, PRESETS, Effects, Preset
-from .finger import FULL_PRINT, PPI, SMALL_SENSOR, Finger, make_finger, make_fingers
+from .finger import Finger, impressions, make_finger, make_fingers, take_impression
 from .identity.minutiae import Minutiae
-from .identity.patterns import NATURAL_FREQUENCIES, Pattern, PatternClass, draw_pattern
-from .impression import Impression, impressions, take_impression
+from .identity.patterns import (
+    FREQUENCIES_BY_POSITION,
+    NATURAL_FREQUENCIES,
+    FingerPosition,
+    Pattern,
+    PatternClass,
+    draw_pattern,
+)
+from .impression import Impression
+from .master import FULL_PRINT, LARGEST, PPI, SMALL_SENSOR, SMALLEST, Master
 
 __all__ = [
+    "FREQUENCIES_BY_POSITION",
     "FULL_PRINT",
+    "LARGEST",
     "LIMITS",
     "MOISTURE",
     "NATURAL_FREQUENCIES",
     "PPI",
     "PRESETS",
+    "SMALLEST",
     "SMALL_SENSOR",
     "Effects",
     "Finger",
+    "FingerPosition",
     "Impression",
+    "Master",
     "Minutiae",
     "Pattern",
     "PatternClass",

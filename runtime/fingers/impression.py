@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..minutiae import Template
-from .capture.draw import Capture, draw_capture
-from .capture.presets import Effects, find_preset
+from .capture.draw import Capture
 from .capture.sensor import Touch, render, touch
-from .finger import Finger
+from .master import Master
 from .truth import visible_truth
 
 
@@ -26,7 +24,7 @@ class Impression:
         capture: Everything that was drawn for the impression, or fixed.
     """
 
-    finger: Finger
+    finger: Master
     capture: Capture
 
     @cached_property
@@ -58,43 +56,3 @@ class Impression:
     @cached_property
     def _touch(self) -> Touch:
         return touch(self.finger, self.capture)
-
-
-def take_impression(
-    finger: Finger, number: int, preset: str = "medium", effects: Effects | None = None
-) -> Impression:
-    """An impression of a finger.
-
-    Args:
-        finger: The finger.
-        number: Of the impression, in [0, 2**32): another number, another placement, pressure, ….
-        preset: How far impressions differ: `easy`, `medium` or `hard`.
-        effects: What is fixed instead of drawn.
-
-    Returns:
-        The impression, always the same for the same arguments, in a window of `finger.window`.
-
-    Raises:
-        BadInput: If the number is out of range, or there is no such preset.
-    """
-    return Impression(finger, draw_capture(finger, number, find_preset(preset), effects or Effects()))
-
-
-def impressions(
-    fingers: Sequence[Finger], numbers: Sequence[int], preset: str = "medium"
-) -> tuple[NDArray[np.uint8], list[Template]]:
-    """Impression `numbers[i]` of `fingers[i]`, for each i.
-
-    Args:
-        fingers: N fingers of one window size.
-        numbers: N numbers of impressions.
-        preset: How far impressions differ.
-
-    Returns:
-        Images uint8 (N, H, W) and their N templates, as `take_impression` gives them one by one.
-
-    Raises:
-        BadInput: If a number is out of range, or there is no such preset.
-    """
-    taken = [take_impression(f, n, preset) for f, n in zip(fingers, numbers, strict=True)]
-    return np.stack([one.pixels for one in taken]), [one.template for one in taken]

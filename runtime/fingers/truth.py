@@ -9,15 +9,15 @@ from ..minutiae import Minutia, MinutiaType, Point, Template
 from .capture.contact import contact_depth, line_depth
 from .capture.draw import Capture
 from .capture.placement import place
-from .finger import PPI, Finger
 from .identity.minutiae import BIFURCATION, ENDING
+from .master import PPI, Master
 
 _TYPES = {ENDING: MinutiaType.ENDING, BIFURCATION: MinutiaType.BIFURCATION}
 _CLEAR = 6.0  # pixels inside the edge of contact at which a minutia can be seen
 _COVERED = 3.0  # pixels beyond the edge of a crease or cut within which a minutia is hidden
 
 
-def visible_truth(capture: Capture, finger: Finger) -> Template:
+def visible_truth(capture: Capture, finger: Master) -> Template:
     """The template of an impression.
 
     Args:
@@ -45,14 +45,14 @@ def visible_truth(capture: Capture, finger: Finger) -> Template:
     return Template(*capture.window, PPI, tuple(minutiae), cores, deltas)
 
 
-def _points(capture: Capture, finger: Finger, points: NDArray[np.floating]) -> tuple[Point, ...]:
+def _points(capture: Capture, finger: Master, points: NDArray[np.floating]) -> tuple[Point, ...]:
     placed = place(capture, points)
     shown = _shown(capture, finger, points, placed)
     return tuple(Point(float(x), float(y)) for x, y in placed[shown])
 
 
 def _shown(
-    capture: Capture, finger: Finger, points: NDArray[np.floating], placed: NDArray[np.floating]
+    capture: Capture, finger: Master, points: NDArray[np.floating], placed: NDArray[np.floating]
 ) -> NDArray[np.bool_]:
     """Which points of the master lie in the window, well inside the contact: bool (M,)."""
     inside = np.all((placed >= 0) & (placed <= np.array(capture.window) - 1), axis=-1)

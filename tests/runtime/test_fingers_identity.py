@@ -8,9 +8,11 @@ import pytest
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import (
+    FREQUENCIES_BY_POSITION,
     FULL_PRINT,
     NATURAL_FREQUENCIES,
     SMALL_SENSOR,
+    FingerPosition,
     PatternClass,
     draw_pattern,
     make_finger,
@@ -57,6 +59,20 @@ def chi_squared(kinds: list[PatternClass]) -> float:
 def test_classes_come_at_their_natural_frequencies():
     assert chi_squared([draw_pattern(seed).kind for seed in range(4000)]) < 13.28  # p > 0.01
     assert chi_squared([draw_pattern(seed).kind for seed in range(3900)] + [PatternClass.ARCH] * 100) > 13.28
+
+
+def test_each_finger_has_its_frequencies():
+    """Galton's figures: whorls, arches, and the directions of loops."""
+    assert list(FREQUENCIES_BY_POSITION) == list(FingerPosition)
+    for position, table in FREQUENCIES_BY_POSITION.items():
+        assert sum(table.values()) == pytest.approx(1.0) and min(table.values()) > 0, position
+    right, left = (FREQUENCIES_BY_POSITION[FingerPosition(f"{hand}-index")] for hand in ("right", "left"))
+    assert (right[PatternClass.WHORL], left[PatternClass.WHORL]) == (0.30, 0.28)
+    # Towards the thumb: to the left on the print of a right hand, to the right on that of a left hand.
+    assert right[PatternClass.LEFT_LOOP] == pytest.approx(0.21) == left[PatternClass.RIGHT_LOOP]
+    kinds = [draw_pattern(seed, position=FingerPosition.RIGHT_RING).kind for seed in range(1000)]
+    assert kinds.count(PatternClass.WHORL) / 1000 == pytest.approx(0.45, abs=0.05)
+    assert kinds.count(PatternClass.LEFT_LOOP) < 40 < 400 < kinds.count(PatternClass.RIGHT_LOOP)
 
 
 @pytest.mark.parametrize("kind", list(PatternClass))

@@ -174,6 +174,13 @@ def test_wrong_effects_are_refused(name: str):
             Effects(**{name: value})
 
 
+def test_a_finger_gives_impressions(fingers):
+    one = fingers[1].impression(2, "hard", rotation=-30, moisture="wet")
+    other = take_impression(fingers[1], 2, "hard", Effects(rotation=-30, moisture="wet"))
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert one.template == other.template and one.capture.rotation == -30
+
+
 def test_wrong_presets_and_numbers_are_refused(fingers):
     with pytest.raises(BadInput, match="preset 'bad': choose easy, medium, hard"):
         take_impression(fingers[0], 0, "bad")

@@ -13,6 +13,7 @@ from fingergen.runtime import BadInput, Model, load, seeds
 from fingergen.runtime.backends.ort import cpu as onnxruntime_backend
 from fingergen.runtime.bundle import write_bundle
 from fingergen.runtime.bundle.manifest import ImageSize, Recommended
+from fingergen.runtime.fingers import PatternClass
 from fingergen.runtime.images import to_levels
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map
 from fingergen.runtime.model import open_bundle
@@ -365,3 +366,11 @@ class TestLoad:
         write_bundle(tmp_path / "swapped", good.manifest, swapped)
         with load(tmp_path / "swapped") as model, pytest.raises(BadInput, match="a mapping graph has"):
             model.synthesize([0])
+
+
+def test_fingers_have_the_size_of_the_images(model):
+    """The tiny bundle's are of 64 pixels at 500 ppi."""
+    plain, whorl = model.fingers([3]), model.fingers([3], PatternClass.WHORL)
+    taken = whorl[0].impression(0, "easy")
+    assert taken.pixels.shape == (64, 64) and taken.template.width == 64
+    assert whorl[0].kind is PatternClass.WHORL and plain[0].seed == 3

@@ -17,8 +17,14 @@ from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
-from fingergen.runtime.fingers import PPI, draw_pattern, make_finger, take_impression
-from fingergen.runtime.fingers.finger import LARGEST, SMALLEST
+from fingergen.runtime.fingers import (
+    LARGEST,
+    PPI,
+    SMALLEST,
+    draw_pattern,
+    make_finger,
+    take_impression,
+)
 from fingergen.runtime.images import encode_image
 from fingergen.runtime.minutiae import FORMATS, WRITABLE, minutiae_map, write_template
 from fingergen.runtime.seeds import check_seed

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.fingers import Finger, Minutiae, PatternClass, make_finger
-from fingergen.runtime.fingers.finger import LEVELS
+from fingergen.runtime.fingers.master import LEVELS
 
 _KINDS = list(PatternClass)
 

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ...seeds import Purpose, stream
-from ..finger import Finger
+from ..master import Master
 from .presets import Effects, Preset, Range
 
 Floats = NDArray[np.floating]
@@ -91,7 +91,7 @@ class Capture:
     vignette: float = 0.0
 
 
-def draw_capture(finger: Finger, number: int, preset: Preset, effects: Effects) -> Capture:
+def draw_capture(finger: Master, number: int, preset: Preset, effects: Effects) -> Capture:
     """How an impression is taken.
 
     Args:
@@ -190,7 +190,7 @@ def _displacement(rng: Generator, deviation: float, count: int = 3) -> Floats:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _contact(rng: Generator, finger: Finger, part: float, pressure: float) -> Floats:
+def _contact(rng: Generator, finger: Master, part: float, pressure: float) -> Floats:
     """The outline: a part of the fingertip lies anywhere in it; a firm touch is a little larger."""
     sides = np.array([rng.normal(178.0, 12.0), rng.normal(215.0, 14.0), rng.normal(225.0, 20.0)])
     sides *= 1.0 + 0.04 * pressure

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..finger import Finger
+from ..master import Master
 from .contact import contact_depth, line_depth
 from .draw import Capture
 from .placement import skin_points
@@ -30,7 +30,7 @@ class Touch(NamedTuple):
         return _sigmoid(self.depth / 2.0)
 
 
-def touch(finger: Finger, capture: Capture) -> Touch:
+def touch(finger: Master, capture: Capture) -> Touch:
     """The finger as it lies on the sensor."""
     x, y = skin_points(capture)
     unevenness = _smooth(capture.uneven_cells, capture.window)

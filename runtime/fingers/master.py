@@ -1,0 +1,140 @@
+"""The master of a finger: the ridge map that impressions are taken from, with its ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ..errors import BadInput
+from ..seeds import Purpose, check_seed, stream
+from .identity.fields import orientation, ridge_period
+from .identity.growth import grow
+from .identity.minutiae import Minutiae, read_minutiae
+from .identity.patterns import FingerPosition, Pattern, PatternClass, draw_pattern
+
+PPI = 500
+FULL_PRINT, SMALL_SENSOR = (512, 512), (256, 256)  # windows, in pixels
+SMALLEST, LARGEST = 64, 576  # side of a window
+LEVELS = 127  # ridge maps are multiples of 1 / LEVELS, so that a byte per pixel keeps them exactly
+
+_EDGE = 16  # grown around a master and cut off: kernels and interpolation are wrong at the border
+_FIELD = 640  # growth noise covers this much of the finger, so windows of one finger share their ridges
+
+
+@dataclass(frozen=True, eq=False)
+class Master:
+    """A finger's ridge map and truth, at 500 ppi. Points are pixels of the map from its top left, y down.
+
+    Attributes:
+        seed: That it was drawn from.
+        kind: Its pattern class.
+        window: (width, height) in pixels of the impressions that it has room for.
+        ridges: float32 (H, W), the ridge map: -1 in a valley, 1 on a ridge; pores are dips. Larger than the
+            window, so that impressions can be placed.
+        minutiae: All minutiae of the ridge map.
+        cores: float32 (K, 2).
+        deltas: float32 (K, 2).
+        creases: float32 (K, 5), lines without ridges: x, y, angle in radians, half length, half width.
+        origin: (x, y) of the center of the finger pad.
+    """
+
+    seed: int
+    kind: PatternClass
+    window: tuple[int, int]
+    ridges: NDArray[np.float32]
+    minutiae: Minutiae
+    cores: NDArray[np.float32]
+    deltas: NDArray[np.float32]
+    creases: NDArray[np.float32]
+    origin: tuple[float, float]
+
+
+def make_master(
+    seed: int, window: tuple[int, int], kind: PatternClass | None, position: FingerPosition | None
+) -> Master:
+    """The master of a seed's finger; see `make_finger`."""
+    if not all(SMALLEST <= side <= LARGEST for side in window):
+        raise BadInput(f"window of {window[0]} x {window[1]} pixels: give sides of {SMALLEST} to {LARGEST}")
+    size = (_master_size(window[0]), _master_size(window[1]))
+    pattern = draw_pattern(check_seed(seed), kind, position)
+    skin = stream(seed, Purpose.SKIN)
+    x0, y0 = corner = _corner(pattern, skin, size)
+    ridges = _grow(seed, pattern, corner, size)
+    minutiae, thin = read_minutiae(ridges > 0.0, lambda x, y: orientation(pattern, x + x0, y + y0))
+    # Before the pores: those take as many numbers as the window has ridge.
+    creases = _creases(skin) - np.array([x0, y0, 0, 0, 0], np.float32)
+    relief = np.clip(ridges - _pores(skin, thin), -1.0, 1.0)
+    return Master(
+        seed=seed,
+        kind=pattern.kind,
+        window=window,
+        ridges=np.round(LEVELS * relief) / np.float32(LEVELS),
+        minutiae=minutiae,
+        cores=np.array(pattern.cores, np.float32).reshape(-1, 2) - np.array(corner, np.float32),
+        deltas=np.array(pattern.deltas, np.float32).reshape(-1, 2) - np.array(corner, np.float32),
+        creases=creases,
+        origin=(-x0, -y0),
+    )
+
+
+def _master_size(side: int) -> int:
+    """Room for rotation and translation, even; a full print's own outline leaves some already."""
+    return (min(side + 128, max(side, 480) + 32) + 1) // 2 * 2
+
+
+def _corner(pattern: Pattern, rng: Generator, size: tuple[int, int]) -> tuple[float, float]:
+    """Top left of the master in finger coordinates, on the grid of growth (even pixels)."""
+    offset = rng.normal(0.0, 22.0, 2)
+    small = max(size) < 512
+    middle = np.array(pattern.focus) + offset if small else np.zeros(2)
+    limit = (_FIELD - np.array(size)) / 2 - _EDGE
+    corner = 2.0 * np.round((np.clip(middle, -limit, limit) - np.array(size) / 2) / 2.0)
+    return float(corner[0]), float(corner[1])
+
+
+def _grow(
+    seed: int, pattern: Pattern, corner: tuple[float, float], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Ridges (H, W), 1 on a ridge and -1 in a valley."""
+    columns, rows = ((side + 2 * _EDGE) // 2 for side in size)
+    left, top = (round((start + _FIELD / 2 - _EDGE) / 2) for start in corner)
+    noise = stream(seed, Purpose.GROWTH).standard_normal((_FIELD // 2, _FIELD // 2), dtype=np.float32)
+    # A pixel of the growth grid covers two by two of the master's.
+    x = corner[0] - _EDGE + 0.5 + 2.0 * np.arange(columns, dtype=np.float32)
+    y = corner[1] - _EDGE + 0.5 + 2.0 * np.arange(rows, dtype=np.float32)
+    xs, ys = np.meshgrid(x, y)
+    ridges = grow(
+        noise[top : top + rows, left : left + columns],
+        orientation(pattern, xs, ys),
+        ridge_period(pattern, xs, ys) / 2,
+    )
+    return ridges[_EDGE:-_EDGE, _EDGE:-_EDGE]
+
+
+def _pores(rng: Generator, thin: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Dips (H, W) on the middle of ridges, one every dozen pixels or so; they show when the skin is dry."""
+    ys, xs = np.nonzero(thin)
+    chosen = rng.random(len(ys)) < 1 / 12
+    ys, xs = ys[chosen], xs[chosen]
+    depth = rng.uniform(0.1, 0.7, len(ys)).astype(np.float32)
+    padded = np.zeros((thin.shape[0] + 2, thin.shape[1] + 2), np.float32)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            np.maximum.at(padded, (ys + 1 + dy, xs + 1 + dx), depth * 0.5 ** (dx * dx + dy * dy))
+    return padded[1:-1, 1:-1]
+
+
+def _creases(rng: Generator) -> NDArray[np.float32]:
+    """Rows x, y, angle, half length, half width in finger coordinates."""
+    count = int(rng.choice(4, p=[0.7, 0.2, 0.08, 0.02]))
+    columns = [
+        rng.uniform(-160, 160, count),
+        rng.uniform(-200, 200, count),
+        rng.normal(0.0, 0.6, count) + np.pi * rng.integers(0, 2, count),
+        rng.uniform(15, 90, count),
+        rng.uniform(1.0, 2.2, count),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
