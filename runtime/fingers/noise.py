@@ -14,8 +14,9 @@ from ..bundle.ridge_noise import noise_images
 from ..errors import BadInput
 from ..seeds import noise as draw_noise
 from .capture.presets import Effects
-from .finger import PPI, Finger, make_finger
-from .impression import Impression, take_impression
+from .finger import Finger, make_finger, take_impression
+from .impression import Impression
+from .master import PPI
 
 Floats = NDArray[np.float32]
 
