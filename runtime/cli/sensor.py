@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -191,8 +191,9 @@ def write_sensor_set(
         plan.name for plan in every if output.is_missing(plan) or (out and not template_path(plan).exists())
     }
     output.begin(plan for plan in every if plan.name in missing)
-    for name in (SETTINGS, TABLE) if out and missing else ():  # they describe a set that is whole
-        (out / name).unlink(missing_ok=True)
+    if out and missing:
+        for name in (SETTINGS, TABLE):  # they describe a set that is whole
+            (out / name).unlink(missing_ok=True)
 
     def make(seed: int) -> list[Impression]:
         wanted = [(i, plan) for i, plan in enumerate(planned(seed)) if plan.name in missing]
@@ -209,7 +210,7 @@ def write_sensor_set(
             impression.write()
         return impression
 
-    def made() -> Iterator[Impression]:
+    def made() -> Generator[Impression]:
         with closing(iter(Pipeline(seeds, [Stage("fingers", make, workers, room=2 * workers)]))) as images:
             yield from images
 
