@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...minutiae import MinutiaType, Template
 from ...minutiae.raster import LOG_SCALE, PERIOD
-from ..finger import PPI
+from ..master import PPI
 from .phase import phase
 
 Floats = NDArray[np.floating]
