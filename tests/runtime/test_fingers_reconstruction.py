@@ -145,7 +145,7 @@ def test_reconstruction_has_the_minutiae_of_its_template():
         spurious += (~same.any(0) & inside).sum()
         found += inside.sum()
         true += len(xy)
-    assert recalled / true > 0.9 and spurious / found < 0.1
+    assert recalled / true > 0.85 and spurious / found < 0.1
     assert right / recalled > 0.8
 
 
