@@ -283,7 +283,7 @@ def test_styles_are_mixed_from_a_random_layer_on():
         assert each.mean().item() == pytest.approx(0, abs=0.05)
         assert each.std().item() == pytest.approx(1, abs=0.05)
     assert [each.shape for each in noise] == [(4000, 1, side, side) for side in (4, 8, 8, 16, 16)]
-    found = trainer._styles([each[:50] for each in (z, crossover, mixed)])
+    found = trainer._styles([each[:50] for each in (z, crossover, mixed)], [])
     torch.testing.assert_close(found, mixed_styles(trainer.generator, [z[:50], crossover[:50], mixed[:50]]))
 
 
