@@ -36,10 +36,17 @@ class Purpose(IntEnum):
     PATTERN = 5  # class, singular points, orientation and period of a finger
     EXPORT_CHECK = 6  # inputs on which an exported graph is compared with its network
     IMPRESSION = 1 << 32  # the first of 2^32: one for each impression of a finger
+    LOOK = 2 << 32  # latent of an impression's look: one for each impression of a finger, as IMPRESSION
+    IMPRESSION_NOISE = 3 << 32  # white noise of an impression, likewise
     TRAINING_BATCH = 1 << 62  # the first of 2^62: one for each count of images seen so far
 
 
-NUMBERS = {Purpose.IMPRESSION: 2**32, Purpose.TRAINING_BATCH: 2**62}
+NUMBERS = {
+    Purpose.IMPRESSION: 2**32,
+    Purpose.LOOK: 2**32,
+    Purpose.IMPRESSION_NOISE: 2**32,
+    Purpose.TRAINING_BATCH: 2**62,
+}
 """How many streams a purpose has for each seed, where it is more than one."""
 
 
@@ -82,6 +89,23 @@ def z(seed: int, style_dim: int) -> NDArray[np.float32]:
 def noise(seed: int, shapes: Iterable[tuple[int, ...]]) -> list[NDArray[np.float32]]:
     """Noise buffers of a seed, one float32 array per shape, standard normal."""
     generator = stream(seed, Purpose.NOISE)
+    return [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def look(seed: int, number: int, style_dim: int) -> NDArray[np.float32]:
+    """Latent of impression `number` of a seed's finger, float32 (style_dim,), standard normal; that of
+    impression 0 is `z`."""
+    if number == 0:
+        return z(seed, style_dim)
+    return stream(seed, Purpose.LOOK, number).standard_normal(style_dim).astype(np.float32)
+
+
+def impression_noise(seed: int, number: int, shapes: Iterable[tuple[int, ...]]) -> list[NDArray[np.float32]]:
+    """White noise of impression `number` of a seed's finger, one float32 array per shape, standard normal;
+    that of impression 0 is `noise`."""
+    if number == 0:
+        return noise(seed, shapes)
+    generator = stream(seed, Purpose.IMPRESSION_NOISE, number)
     return [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 

@@ -41,7 +41,8 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
 @click.option(
     "--directions",
     type=Ranges("directions"),
-    help=f"SeFa directions to draw from, such as 0-3,7.  [default: the first {MOST_DIRECTIONS}]",
+    help=f"SeFa directions to draw from, such as 0-3,7.  [default: the first {MOST_DIRECTIONS}; with ridge"
+    " noise none]",
 )
 @click.option(
     "--degree",
@@ -89,8 +90,10 @@ def dataset(
     """Write a data set of mated impressions: FINGER_IMPRESSION images of fingers that seeds name.
 
     Impression 1 is the finger as synth makes it; each further one is moved along a SeFa direction, direction
-    and degree drawn by the seed. So the same command writes the same images, and more fingers or more
-    impressions leave those as they are: after an interruption, or to make the set larger, add --resume.
+    and degree drawn by the seed. With ridge noise each has its own placement, distortion, contact and look
+    instead, and is edited only along --directions that are given. So the same command writes the same images,
+    and more fingers or more impressions leave those as they are: after an interruption, or to make the set
+    larger, add --resume.
     impressions.csv, written last, has a line an image; dataset.json says how all were made.
 
     With --renderer sensor fingers are grown from the seeds instead, without a bundle: each impression has a
@@ -110,8 +113,9 @@ def dataset(
     if renderer == "sensor":
         return write_sensor_set(prints, range(seed, seed + fingers), impressions, writing, running.workers)
     with running.load() as model:
-        chosen = check_directions(model, directions) if directions else _first_directions(model)
         truncation, noise = model.settings(truncation, noise)
+        usual: Sequence[int] = () if noise == "ridges" else _first_directions(model)
+        chosen = check_directions(model, directions) if directions else usual
         layers = model.edit_layers(layers)
         steps = MatedSynthesis(model, truncation, noise, layers, size)
         settings = {"layers": layers, "truncation": truncation, "noise": noise, "size": size}

@@ -1,4 +1,8 @@
-"""Mated impressions: several images of one finger, by SeFa edits of its latent that its seed draws."""
+"""Mated impressions: several images of one finger.
+
+With ridge noise, each has its own placement, distortion, contact and look; else it is a SeFa edit, drawn by
+the seed, of the finger's latent.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,11 @@ from ..errors import BadInput
 from ..images import Pixels
 from ..model import Model
 from ..seeds import edits as draw_edits
+from ..seeds import look
 
 Floats = NDArray[np.float32]
+
+FIRST, FURTHER = "easy", "medium"  # presets of impressions with ridge noise
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,12 @@ class Mate:
 
 def mates(seed: int, impressions: int, directions: Sequence[int], degree: float) -> Iterator[Mate]:
     """The impressions of a finger: as it is, then with edits along one of `directions` each, by a degree in
-    [-degree, degree); both drawn uniformly. More impressions leave the first ones as they are.
+    [-degree, degree); both drawn uniformly. More impressions leave the first ones as they are. Without
+    `directions` there is no edit.
     """
+    if not directions:
+        yield from (Mate(seed, number) for number in range(1, impressions + 1))
+        return
     yield Mate(seed, 1)
     for number, (choice, extent) in enumerate(draw_edits(seed, impressions - 1), start=2):
         direction = directions[int(choice * len(directions))]
@@ -53,7 +64,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class MatedSynthesis:
-    """The steps of the pipeline for mates. Images of a finger have the same noise.
+    """The steps of the pipeline for mates. Edits of a finger have the same noise.
 
     layers: style inputs that are edited; None: those that the bundle recommends. Truncation comes after the
     edit, as in `Model.edit`.
@@ -81,6 +92,8 @@ class MatedSynthesis:
             if mate.direction is not None:
                 move[:] = np.float32(mate.degree) * directions[mate.direction]
         seeds = [mate.seed for mate in batch]
+        if self._has_ridges:
+            return self._draw_impressions(batch, moves)
         fingers = list(dict.fromkeys(seeds))
         return Drawn(
             self.model.z(fingers),
@@ -88,6 +101,22 @@ class MatedSynthesis:
             moves,
             self.model.noise_buffers(self.noise, seeds, len(seeds)),
         )
+
+    @property
+    def _has_ridges(self) -> bool:
+        return self.model.settings(None, self.noise)[1] == "ridges"
+
+    def _draw_impressions(self, batch: Sequence[Mate], moves: Floats) -> Drawn:
+        """Each mate is an impression of its own; the first is the one that `synth` makes."""
+        fingers = self.model.finger_noise
+        if fingers is None:
+            raise BadInput(f"noise ridges: bundle {self.model.bundle.manifest.name} has no ridge noise")
+        taken = [
+            fingers.impression(mate.seed, mate.impression - 1, FIRST if mate.impression == 1 else FURTHER)
+            for mate in batch
+        ]
+        z = np.stack([look(mate.seed, mate.impression - 1, self.model.style_dim) for mate in batch])
+        return Drawn(z, np.arange(len(batch)), moves, fingers.of_impressions(taken))
 
     def compute(self, drawn: Drawn) -> Pixels:
         """The networks: uint8 (N, C, R, R)."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..bundle.manifest import Manifest
 from ..bundle.ridge_noise import noise_images
 from ..errors import BadInput
+from ..seeds import impression_noise
 from ..seeds import noise as draw_noise
 from .capture.presets import Effects
 from .finger import Finger, make_finger, take_impression
@@ -57,19 +58,13 @@ class FingerNoise:
         """
         return take_impression(_finger(seed, self.side), number, preset, effects)
 
-    def of_impressions(self, impressions: Sequence[Impression], seeds: Sequence[int]) -> list[Floats]:
-        """Noise inputs.
-
-        Args:
-            impressions: N impressions.
-            seeds: N seeds, of what is random in their noise.
-
-        Returns:
-            float32 (N, 1, H, W) per layer.
-        """
+    def of_impressions(self, impressions: Sequence[Impression]) -> list[Floats]:
+        """Noise inputs of N impressions: float32 (N, 1, H, W) per layer."""
+        shapes = self.manifest.architecture.noise_shapes
+        drawn = [impression_noise(one.finger.seed, one.capture.number, shapes) for one in impressions]
         ridges = np.stack([self._reduced(one.ridges) for one in impressions])
         contact = np.stack([self._reduced(one.contact) for one in impressions])
-        return self.of_maps(ridges, contact, seeds)
+        return self._composed(ridges, contact, drawn)
 
     def of_maps(self, ridges: Floats, contact: Floats, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs.
@@ -82,14 +77,19 @@ class FingerNoise:
         Returns:
             float32 (N, 1, H, W) per layer.
         """
-        noise, shapes = self.manifest.ridge_noise, self.manifest.architecture.noise_shapes
+        shapes = self.manifest.architecture.noise_shapes
+        return self._composed(ridges, contact, [draw_noise(seed, shapes) for seed in seeds])
+
+    def _composed(self, ridges: Floats, contact: Floats, drawn: Sequence[Sequence[Floats]]) -> list[Floats]:
+        """`drawn`: the white noise of each image, an array per layer."""
+        noise = self.manifest.ridge_noise
         assert noise is not None
-        white = [np.concatenate(each) for each in zip(*(draw_noise(s, shapes) for s in seeds), strict=True)]
+        white = [np.concatenate(each) for each in zip(*drawn, strict=True)]
         return noise_images(noise.layers, ridges[:, None], contact[:, None], white)
 
     def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
-        return self.of_impressions([self.impression(seed) for seed in seeds], seeds)
+        return self.of_impressions([self.impression(seed) for seed in seeds])
 
     def _reduced(self, image: Floats) -> Floats:
         """(side, side) averaged to the network's resolution."""

@@ -10,6 +10,7 @@ import pytest
 from fingergen.runtime.bundle import read_bundle, write_bundle
 from fingergen.runtime.bundle.manifest import MANIFEST, Manifest, Recommended, RidgeNoise
 from fingergen.runtime.bundle.ridge_noise import ridge_noise_layers
+from fingergen.runtime.datasets.mated import MatedSynthesis, mates
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.model import Model, load
 from tests.tiny_bundle import write_tiny_bundle
@@ -88,6 +89,19 @@ def test_an_image_is_its_seeds_whatever_the_batch_and_mixing_or_editing_keeps_it
     assert (before != after).any()
     with pytest.raises(BadInput, match="noise ridges: give one seed per image"):
         model.render(w)
+
+
+def test_mates_are_impressions_of_their_own_and_the_first_is_that_of_synth(model: Model):
+    steps = MatedSynthesis(model)
+    plan = [mate for seed in (3, 8) for mate in mates(seed, 3, (), 5.0)]
+    drawn = steps.draw(plan)
+    images = np.stack([steps.finish(levels) for levels in steps.compute(drawn)])
+    np.testing.assert_array_equal(images[[0, 3]], model.synthesize([3, 8]))
+    assert len(np.unique(images, axis=0)) == len(plan)
+    for layer in (-2, -1):  # ridge map, white noise
+        assert len(np.unique(drawn.noise[layer], axis=0)) == len(plan)
+    alone = steps.draw(plan[4:5])
+    np.testing.assert_array_equal(steps.finish(steps.compute(alone)[0]), images[4])
 
 
 def test_ridges_are_refused_where_a_bundle_has_none(plain: Path):
