@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,24 +19,15 @@ from .bundle.manifest import NoiseMode
 from .errors import BadInput
 from .fingers import PPI, Finger, FingerPosition, PatternClass, make_fingers
 from .fingers.noise import FingerNoise
-from .fingers.reconstruction.ridges import reconstruct_ridges
 from .images import Pixels, resize, to_picture
 from .minutiae import Template
 from .minutiae.raster import rasterize
-from .pipeline.reconstruction import (
-    Map,
-    Source,
-    encoder_maps,
-    list_templates,
-    to_encoder_input,
-    to_field_of_view,
-)
-from .pipeline.steps import batches
+from .pipeline.reconstruction import Map, Source, encoder_maps, list_templates, to_encoder_input
+from .pipeline.steps import Drawn, Pair, batches, pair
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
 
 Floats = NDArray[np.float32]
-Pair = tuple[int, int | None]  # a seed, and the one that is mixed into it
 NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 DEMO = Path(__file__).resolve().with_name("demo")  # a strict editable install links every file
 
@@ -257,11 +247,10 @@ class Model:
         """Minutiae maps uint8 (N, H, W, 3) or templates → w and, with a spatial path, noise images.
 
         Maps of another size than the encoder's input are resized. A bundle with ridge noise takes templates;
-        w is that of `seeds`, of seed 0 for None, and the noise images are those of all layers.
-        `BadInput` where the bundle has no encoder.
+        w is then that of `seeds` (None: of seed 0). `BadInput` where the bundle has no encoder.
         """
         if self.bundle.manifest.graphs.fields is not None:
-            return self._with_ridges(list_templates(maps), seeds)
+            return self._with_ridges(list_templates(maps, self.bundle.manifest.image), seeds)
         return self.backend.encode(to_encoder_input(self.encoder_maps(maps)))
 
     def encoder_maps(self, sources: Source | Iterable[Source]) -> Map:
@@ -300,12 +289,8 @@ class Model:
         seeds = [0] * len(templates) if seeds is None else seeds
         if len(seeds) != len(templates):
             raise BadInput(f"seeds: give one seed per template ({len(templates)})")
-        shown = [to_field_of_view(template, self.bundle.manifest.image) for template in templates]
-        fields = self.backend.read_fields(np.stack([rasterize(template) for template in shown]))
-        size = self.bundle.manifest.architecture.resolution
-        found = [reconstruct_ridges(each, field, size) for each, field in zip(shown, fields, strict=True)]
-        ridges, contact = (np.stack(maps) for maps in zip(*found, strict=True))
-        noise = self.finger_noise.of_maps(ridges, contact, seeds)
+        fields = self.backend.read_fields(np.stack([rasterize(template) for template in templates]))
+        noise = self.finger_noise.of_templates(templates, fields, seeds)
         return Encoded(self.map(self.z(seeds)), tuple(noise))
 
     def fingers(
@@ -414,15 +399,6 @@ class Model:
         return [np.concatenate(buffers) for buffers in zip(*drawn, strict=True)]
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """What a batch of seeds stands for: z (N, style_dim), the z that are mixed in, and noise buffers."""
-
-    z: Floats
-    other_z: Floats | None
-    noise: Sequence[Floats]
-
-
 @dataclass(frozen=True)
 class Synthesis:
     """`Model.synthesize` taken apart; the fields are its arguments.
@@ -466,17 +442,6 @@ class Synthesis:
     def finish(self, levels: Pixels) -> Pixels:
         """One of the network's images (C, R, R) → uint8 (size, size), or (size, size, 3)."""
         return self.model.finish(levels, self.size)
-
-
-def pair(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterator[Pair]:
-    """Each seed with the one that is mixed into it: one for all, one each, or none."""
-    if not isinstance(mix_seeds, Iterable):
-        yield from zip(seeds, itertools.repeat(mix_seeds))
-        return
-    try:
-        yield from zip(seeds, mix_seeds, strict=True)
-    except ValueError:
-        raise BadInput("mix_seeds: give one seed for all, or as many as there are seeds") from None
 
 
 def _text(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fingergen.runtime.cli.tables import align
+from fingergen.runtime.pipeline.tables import align
 
 from .evaluation import Evaluation
 

@@ -129,7 +129,7 @@ def check_fields(model: onnx.ModelProto, network: FieldNet, progress: Progress =
 
     def cases() -> Iterable[Case]:
         for seed, batch in enumerate(BATCHES):
-            generator = np.random.Generator(np.random.Philox(key=seed))
+            generator = seeds.stream(seed, seeds.Purpose.EXPORT_CHECK)
             rasters = generator.standard_normal((batch, CHANNELS, CELLS, CELLS), dtype=np.float32)
             fields = network(torch.from_numpy(rasters))
             yield {"raster": rasters}, torch.cat([fields[:, :-1], fields[:, -1:].sigmoid()], dim=1)

@@ -13,8 +13,9 @@ import click
 
 from ..backends import usable_cores
 from ..images import Pixels
-from ..model import Pair, Synthesis, pair
+from ..model import Synthesis
 from ..pipeline.batch_size import best_batch, try_batches
+from ..pipeline.steps import Pair, pair
 from ..pipeline.throughput import FullSpeed
 from .kit import WRITING, Number, Writing, as_one
 from .output import Output, Planned

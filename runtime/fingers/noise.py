@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from ..bundle.manifest import Manifest
 from ..bundle.ridge_noise import noise_images
 from ..errors import BadInput
+from ..minutiae import Template
 from ..seeds import impression_noise
 from ..seeds import noise as draw_noise
 from .capture.presets import Effects
 from .finger import Finger, make_finger, take_impression
 from .impression import Impression
 from .master import PPI
+from .reconstruction.ridges import reconstruct_ridges
 
 Floats = NDArray[np.float32]
 
@@ -86,6 +88,24 @@ class FingerNoise:
         assert noise is not None
         white = [np.concatenate(each) for each in zip(*drawn, strict=True)]
         return noise_images(noise.layers, ridges[:, None], contact[:, None], white)
+
+    def of_templates(
+        self, templates: Sequence[Template], fields: Floats, seeds: Sequence[int]
+    ) -> list[Floats]:
+        """Noise inputs of fingers that have the minutiae of templates.
+
+        Args:
+            templates: N templates of the field of view of the network's images.
+            fields: float32 (N, FIELDS, CELLS, CELLS), what the field network reads off them.
+            seeds: N seeds, of what is random in their noise.
+
+        Returns:
+            float32 (N, 1, H, W) per layer.
+        """
+        size = self.manifest.architecture.resolution
+        found = [reconstruct_ridges(each, field, size) for each, field in zip(templates, fields, strict=True)]
+        ridges, contact = (np.stack(maps) for maps in zip(*found, strict=True))
+        return self.of_maps(ridges, contact, seeds)
 
     def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""

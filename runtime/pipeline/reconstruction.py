@@ -36,12 +36,12 @@ def encoder_maps(sources: Source | Iterable[Source], image: ImageSize, input_siz
     return np.stack(maps)
 
 
-def list_templates(sources: Source | Iterable[Source]) -> list[Template]:
-    """One or many templates as a list; `BadInput` for minutiae maps, and where nothing is given."""
+def list_templates(sources: Source | Iterable[Source], image: ImageSize) -> list[Template]:
+    """One or many templates, in the field of view; `BadInput` for minutiae maps or where none is given."""
     listed = [sources] if isinstance(sources, Template | np.ndarray) else list(sources)
     if not listed:
         raise BadInput("reconstruction: no templates given")
-    templates = [each for each in listed if isinstance(each, Template)]
+    templates = [to_field_of_view(each, image) for each in listed if isinstance(each, Template)]
     if len(templates) != len(listed):
         raise BadInput("reconstruction: this bundle reads templates, not minutiae maps; give a template")
     return templates

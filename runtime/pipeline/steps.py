@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..backends import Backend
+from ..errors import BadInput
 from ..images import Pixels
 
+Floats = NDArray[np.float32]
+Pair = tuple[int, int | None]  # a seed, and the one that is mixed into it
 Item = TypeVar("Item")
 Job = TypeVar("Job", contravariant=True)
 Numbers = TypeVar("Numbers")
@@ -37,3 +44,23 @@ def batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
     """Consecutive parts of `size`; the last may be shorter."""
     while batch := list(itertools.islice(items, size)):
         yield batch
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a batch of seeds stands for: z (N, style_dim), the z that are mixed in, and noise buffers."""
+
+    z: Floats
+    other_z: Floats | None
+    noise: Sequence[Floats]
+
+
+def pair(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterator[Pair]:
+    """Each seed with the one that is mixed into it: one for all, one each, or none."""
+    if not isinstance(mix_seeds, Iterable):
+        yield from zip(seeds, itertools.repeat(mix_seeds))
+        return
+    try:
+        yield from zip(seeds, mix_seeds, strict=True)
+    except ValueError:
+        raise BadInput("mix_seeds: give one seed for all, or as many as there are seeds") from None

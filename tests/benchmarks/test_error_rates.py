@@ -1,6 +1,7 @@
 """Error rates: against PyEER's, on scores whose rates are known, and their intervals."""
 
 import sys
+from importlib.util import find_spec
 from types import ModuleType
 
 import numpy as np
@@ -10,8 +11,10 @@ from fingergen.benchmarks.quality.error_rates import Scores, curve, det_points, 
 
 # PyEER's HTML reports, which nothing here needs, find their templates by a module that setuptools dropped in
 # release 82.
-sys.modules.setdefault("pkg_resources", ModuleType("pkg_resources"))
-from pyeer.eer_info import get_eer_stats  # noqa: E402
+with pytest.MonkeyPatch.context() as patch:
+    if find_spec("pkg_resources") is None:
+        patch.setitem(sys.modules, "pkg_resources", ModuleType("pkg_resources"))
+    from pyeer.eer_info import get_eer_stats
 
 
 def drawn(seed: int, fingers: int = 60, apart: float = 2.0) -> Scores:

@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 
 from fingergen.runtime.cli import main
 from fingergen.runtime.errors import BadInput, FingerGenError
-from fingergen.runtime.model import Model, Synthesis, load, pair
+from fingergen.runtime.model import Model, Synthesis, load
 from fingergen.runtime.pipeline.batch_size import Trial, best_batch, try_batches
+from fingergen.runtime.pipeline.steps import pair
 from fingergen.runtime.pipeline.throughput import FullSpeed
 
 from ..tiny_bundle import write_tiny_bundle

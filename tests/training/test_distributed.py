@@ -173,7 +173,7 @@ def train_generator(out: Path, images: int) -> None:
 
 
 def train_minutiae_net(out: Path, images: int) -> None:
-    trainer = MinutiaeTrainer(NoisePairs(), 16, 32, 8, 0, torch.device("cpu"))
+    trainer = MinutiaeTrainer(NoisePairs(), 16, 32, 8, 1, torch.device("cpu"))
     for _ in train(trainer, out, images, 96, Interruption()):
         pass
 
