@@ -18,6 +18,8 @@ from .masters import read_shard, write_masters
 HELD_OUT = 32  # fingers that are never trained on
 FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
 """Smooth fields of an impression → pixels a side of the white noise image that says them."""
+FINE = {"texture": 4, "grain": 2}
+"""White noise of an impression, pixel by pixel → pixels a side of a square whose mean the generator is given."""
 
 
 class RidgeImages(NamedTuple):
@@ -127,10 +129,23 @@ class ProceduralRidges:
             torch.from_numpy(images),
             torch.from_numpy(np.stack([ridges, contact], axis=1)),
             torch.from_numpy(looks),
-            tuple(torch.from_numpy(values) for values in fields.values()),
+            tuple(torch.from_numpy(values) for values in [*fields.values(), *_fine_fields(taken)]),
         )
 
     def _reduce(self, image: np.ndarray) -> np.ndarray:
         side, factor = image.shape[0] // self._reduction, self._reduction
         means = image.reshape(side, factor, side, factor).mean(axis=(1, 3), dtype=np.float32)
         return np.round(means).astype(np.uint8)
+
+
+def _fine_fields(taken: Sequence[Impression]) -> list[np.ndarray]:
+    """The white noise of each of `FINE` at its lower resolution, of unit variance again: (N, 1, S, S)."""
+    fields = []
+    for name, side in FINE.items():
+        noise = np.stack(
+            [getattr(one.capture, name)[: one.capture.window[1], : one.capture.window[0]] for one in taken]
+        )
+        count, height, width = noise.shape
+        blocks = noise.reshape(count, height // side, side, width // side, side)
+        fields.append(side * blocks.mean(axis=(2, 4), dtype=np.float32)[:, None])
+    return fields

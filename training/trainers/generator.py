@@ -113,6 +113,10 @@ class GeneratorTrainer:
         seed_torch(config.seed, self.images_seen)
         reals, condition = self._prepare(batch)
         number = self.images_seen // config.batch
+        if self.images_seen < config.paired_images:
+            losses = self._step_paired(reals, condition)
+            self._update_average()
+            return losses
         losses = self._step_discriminator(reals, condition)
         if config.r1_weight and number % config.r1_interval == 0:
             losses |= self._regularize_discriminator(reals, condition)
@@ -177,6 +181,19 @@ class GeneratorTrainer:
         count = self.config.batch
         drawn = self._draw_latents(count), self._draw_transforms(count)
         return self._descend(self.g_optim, self.g_scaler, loss, [reals], condition, *drawn)
+
+    def _step_paired(self, reals: Tensor, condition: Tensors) -> dict[str, float]:
+        """Toward the impressions of the same condition alone: what white noise does not decide is averaged."""
+        self.generator.requires_grad_(True)
+
+        def loss(real: Tensors, condition: Tensors, latents: Tensors) -> Loss:
+            fakes = self._synthesize(latents, condition)
+            paired = self.noise.loss(fakes, real[0], condition, self.images_seen)
+            assert paired is not None  # GeneratorConfig has refused noise that pairs nothing
+            return paired
+
+        latents = self._draw_latents(self.config.batch)
+        return self._descend(self.g_optim, self.g_scaler, loss, [reals], condition, latents)
 
     def _regularize_generator(self, condition: Tensors) -> dict[str, float]:
         def loss(latents: Tensors, condition: Tensors, direction: Tensors) -> Loss:

@@ -38,6 +38,11 @@ class GeneratorConfig:
     l1_images: int = setting(
         10_000, "images over which --l1-weight falls linearly to 0; 0: it stays constant"
     )
+    paired_images: int = setting(
+        0,
+        "with --noise ridges: images at the start with --ridge-weight and --l1-weight alone, without a "
+        "discriminator",
+    )
     batch: int = setting(16, "images per step, over all processes")
     accumulate: int = setting(
         1, "number of parts in which a batch is computed, one after the other, to save memory"
@@ -103,8 +108,11 @@ class GeneratorConfig:
             raise BadInput(f"--ada-target {self.ada_target}: is a mean of signs, -1 to 1")
         if self.noise not in NOISE_MODES:
             raise BadInput(f"--noise {self.noise}: must be one of {', '.join(NOISE_MODES)}")
-        if self.l1_images < 0:
-            raise BadInput(f"--l1-images {self.l1_images}: must be 0 or more")
+        for field in ("l1_images", "paired_images"):
+            if getattr(self, field) < 0:
+                raise BadInput(f"--{field.replace('_', '-')} {getattr(self, field)}: must be 0 or more")
+        if self.paired_images and self.noise != "ridges":
+            raise BadInput(f"--paired-images {self.paired_images}: needs --noise ridges")
         if self.precision not in DTYPES:
             raise BadInput(f"--precision {self.precision}: must be one of {', '.join(DTYPES)}")
         group = min(self.batch, GROUP)
