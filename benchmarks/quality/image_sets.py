@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from fingergen.runtime.cli.dataset import dataset
+from fingergen.runtime.cli import main as fg_run
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.model import open_bundle
 from fingergen.training.data.splits import FingerRule
@@ -96,7 +96,8 @@ def from_bundle(
     arguments = ["--fingers", fingers, "--impressions", impressions, "--seed", first_seed, "--degree", degree]
     where = ["--bundle", str(bundle)] if bundle is not None else []
     with redirect_stdout(sys.stderr):  # standard output is for the report
-        dataset.main([*map(str, arguments), "--out", str(out), "--resume", *where], standalone_mode=False)
+        words = ["dataset", *map(str, arguments), "--out", str(out), "--resume", *where]
+        fg_run.main(words, standalone_mode=False)
     wanted = {f"{seed}" for seed in range(first_seed, first_seed + fingers)}
     found = read_folder(out)
     files = [

@@ -116,7 +116,8 @@ def test_the_new_build_is_what_is_checked(gpu: None, tmp_path: Path, monkeypatch
     def build(source: Path, folder: Path) -> None:
         module = folder / "fingergen" / "benchmarks" / "cli.py"
         module.parent.mkdir(parents=True)
-        module.with_name("__init__.py").touch()  # else the installed package would come first
+        for package in (module.parent, module.parent.parent):  # else the installed one would come first
+            (package / "__init__.py").touch()
         told = tmp_path / "told.json"
         module.write_text(
             f"import json, sys\nopen({str(told)!r}, 'w').write(json.dumps(sys.argv))\nsys.exit(7)\n"

@@ -196,7 +196,7 @@ def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
     assert one.images.shape == (3, 1, 64, 64) and one.images.dtype == torch.uint8
     assert one.maps.shape == (3, 2, 64, 64) and one.maps.dtype == torch.uint8
     assert one.look.shape == (3, LOOK)
-    assert [field.shape[-1] for field in one.fields] == list(FIELDS.values())
+    assert [field.shape[-1] for field in one.fields] == list(FIELDS.values())  # 64 and 32 are taken
     assert not torch.equal(one.maps, two.maps)
     ridges, contact = one.maps.float().split(1, dim=1)
     images = one.images.float() / 127.5 - 1
@@ -207,6 +207,25 @@ def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
     assert torch.equal(held_out.images, source.held_out(2).images)
     with pytest.raises(BadInput, match="--window 100: must be a multiple of --resolution 64"):
         ProceduralRidges(tmp_path, 1, 100, 64)
+
+
+def test_fine_noise_of_an_impression_is_given_at_a_lower_resolution(tmp_path: Path):
+    fields = ProceduralRidges(tmp_path, 1, 512, 256).batch(np.random.default_rng(0), 2).fields
+    assert [field.shape[-1] for field in fields[len(FIELDS) :]] == [128, 256]
+    assert all(field.std().item() == pytest.approx(1.0, abs=0.03) for field in fields[len(FIELDS) :])
+
+
+def test_the_paired_phase_needs_no_discriminator():
+    """The generator approaches the impressions; what the discriminator is and remembers stays as it was."""
+    trainer = tiny_trainer(paired_images=80, r1_interval=1)
+    before = [each.clone() for each in trainer.discriminator.parameters()]
+    reals, condition = trainer._prepare(Stripes().held_out(16))
+    far = (trainer.looks(condition)[0] - reals).abs().mean()
+    rows = advance(trainer, 10)
+    assert rows[0].keys() == {"loss/ridges", "loss/l1"}
+    assert all(map(torch.equal, before, trainer.discriminator.parameters()))
+    assert (trainer.looks(condition)[0] - reals).abs().mean() < 0.9 * far
+    assert {"loss/d", "loss/g", "loss/r1"} <= advance(trainer, 1)[0].keys()
 
 
 WORDS = ["generator", "--noise", "ridges", "--resolution", "32", "--style-dim", "16", "--n-mlp", "1",
@@ -243,6 +262,7 @@ def test_command_writes_a_run_and_continues_it(tmp_path: Path):
         (["--fingers", "1", "--channels", "3"], "--noise ridges: needs ridge maps"),
         (["--fingers", "1", "--noise", "const"], "--noise const: must be one of random, ridges"),
         (["--fingers", "1", "--l1-images", "-1"], "--l1-images -1: must be 0 or more"),
+        (["--fingers", "1", "--paired-images", "-1"], "--paired-images -1: must be 0 or more"),
         (["--fingers", "1", "--window", "64", "--style-dim", "8"], "--style-dim 8: must be at least 16"),
     ],
 )

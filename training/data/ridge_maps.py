@@ -19,7 +19,7 @@ HELD_OUT = 32  # fingers that are never trained on
 FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
 """Smooth fields of an impression → pixels a side of the white noise image that says them."""
 FINE = {"texture": 4, "grain": 2}
-"""White noise of an impression, pixel by pixel → pixels a side of a square whose mean the generator is given."""
+"""White noise of an impression, pixel by pixel → side of the squares whose means a noise image says."""
 
 
 class RidgeImages(NamedTuple):
@@ -139,13 +139,12 @@ class ProceduralRidges:
 
 
 def _fine_fields(taken: Sequence[Impression]) -> list[np.ndarray]:
-    """The white noise of each of `FINE` at its lower resolution, of unit variance again: (N, 1, S, S)."""
+    """Means of each of `FINE`, of unit variance again, (N, 1, S, S); not where a field has that size."""
+    width, height = taken[0].capture.window
     fields = []
     for name, side in FINE.items():
-        noise = np.stack(
-            [getattr(one.capture, name)[: one.capture.window[1], : one.capture.window[0]] for one in taken]
-        )
-        count, height, width = noise.shape
-        blocks = noise.reshape(count, height // side, side, width // side, side)
-        fields.append(side * blocks.mean(axis=(2, 4), dtype=np.float32)[:, None])
+        if height // side not in FIELDS.values():
+            noise = np.stack([getattr(one.capture, name)[:height, :width] for one in taken])
+            squares = noise.reshape(len(taken), height // side, side, width // side, side)
+            fields.append(side * squares.mean(axis=(2, 4), dtype=np.float32)[:, None])
     return fields

@@ -183,7 +183,7 @@ class GeneratorTrainer:
         return self._descend(self.g_optim, self.g_scaler, loss, [reals], condition, *drawn)
 
     def _step_paired(self, reals: Tensor, condition: Tensors) -> dict[str, float]:
-        """Toward the impressions of the same condition alone: what white noise does not decide is averaged."""
+        """Toward the impressions of the same condition alone, without a discriminator."""
         self.generator.requires_grad_(True)
 
         def loss(real: Tensors, condition: Tensors, latents: Tensors) -> Loss:
