@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     IMPRESSION = 1 << 32  # the first of 2^32: one for each impression of a finger
     LOOK = 2 << 32  # latent of an impression's look: one for each impression of a finger, as IMPRESSION
     IMPRESSION_NOISE = 3 << 32  # white noise of an impression, likewise
+    PIXEL_NOISE = 4 << 32  # what a sensor adds to the pixels of an impression, likewise
     TRAINING_BATCH = 1 << 62  # the first of 2^62: one for each count of images seen so far
 
 
@@ -45,6 +46,7 @@ NUMBERS = {
     Purpose.IMPRESSION: 2**32,
     Purpose.LOOK: 2**32,
     Purpose.IMPRESSION_NOISE: 2**32,
+    Purpose.PIXEL_NOISE: 2**32,
     Purpose.TRAINING_BATCH: 2**62,
 }
 """How many streams a purpose has for each seed, where it is more than one."""

@@ -34,9 +34,7 @@ class Impression:
         It is the finger's ridge map, warped as the skin is, with its creases and cuts as valleys, times
         `contact`: what a generator with ridge noise takes.
         """
-        skin = self._touch
-        ridges = skin.ridges * (1.0 - skin.lines) - skin.lines
-        return (ridges * skin.contact).astype(np.float32, copy=False)
+        return _ridge_map(self._touch)
 
     @cached_property
     def contact(self) -> NDArray[np.float32]:
@@ -53,6 +51,23 @@ class Impression:
         """What shows: minutiae, cores and deltas, moved with the skin."""
         return visible_truth(self.capture, self.finger)
 
+    def maps(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Ridge map and mask of contact at a lower resolution, without those of 500 ppi.
+
+        Args:
+            step: Pixels at 500 ppi of a pixel's side; it divides the window's sides.
+
+        Returns:
+            `ridges` and `contact`, float32 (H / step, W / step) each.
+        """
+        skin = touch(self.finger, self.capture, step)
+        return _ridge_map(skin), skin.contact
+
     @cached_property
     def _touch(self) -> Touch:
         return touch(self.finger, self.capture)
+
+
+def _ridge_map(skin: Touch) -> NDArray[np.float32]:
+    ridges = skin.ridges * (1.0 - skin.lines) - skin.lines
+    return (ridges * skin.contact).astype(np.float32, copy=False)

@@ -64,8 +64,10 @@ class FingerNoise:
         """Noise inputs of N impressions: float32 (N, 1, H, W) per layer."""
         shapes = self.manifest.architecture.noise_shapes
         drawn = [impression_noise(one.finger.seed, one.capture.number, shapes) for one in impressions]
-        ridges = np.stack([self._reduced(one.ridges) for one in impressions])
-        contact = np.stack([self._reduced(one.contact) for one in impressions])
+        step = self.side // self.manifest.architecture.resolution
+        ridges, contact = (
+            np.stack(maps) for maps in zip(*(one.maps(step) for one in impressions), strict=True)
+        )
         return self._composed(ridges, contact, drawn)
 
     def of_maps(self, ridges: Floats, contact: Floats, seeds: Sequence[int]) -> list[Floats]:
@@ -110,12 +112,6 @@ class FingerNoise:
     def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
         return self.of_impressions([self.impression(seed) for seed in seeds])
-
-    def _reduced(self, image: Floats) -> Floats:
-        """(side, side) averaged to the network's resolution."""
-        size = self.manifest.architecture.resolution
-        factor = image.shape[0] // size
-        return image.reshape(size, factor, size, factor).mean(axis=(1, 3), dtype=np.float32)
 
 
 @lru_cache(maxsize=FINGERS)

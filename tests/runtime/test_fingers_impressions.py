@@ -66,6 +66,18 @@ def test_ridge_map_and_contact(full, preset: str):
     assert taken.pixels[away].mean() > 210
 
 
+@pytest.mark.parametrize("step", [2, 4])
+def test_maps_of_a_lower_resolution(full, step: int):
+    """About the means of the maps at 500 ppi, and at the same places."""
+    impression = take_impression(full, 1, "medium")
+    whole = np.stack([impression.ridges, impression.contact])
+    means = whole.reshape(2, 512 // step, step, 512 // step, step).mean(axis=(2, 4))
+    for mean, seen, least in zip(means, impression.maps(step), (0.95, 0.999), strict=True):
+        similar = np.corrcoef(mean.ravel(), seen.ravel())[0, 1]
+        assert similar > least
+        assert similar > np.corrcoef(mean.ravel(), np.roll(seen, 1, axis=1).ravel())[0, 1]
+
+
 def test_the_truth_is_where_the_skin_went(fingers):
     """The pixel on which a minutia lands looks at the minutia."""
     for finger in fingers:

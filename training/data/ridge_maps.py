@@ -123,11 +123,11 @@ class ProceduralRidges:
             cells = {name: values[i, 0] for name, values in fields.items()}
             taken.append(Impression(finger, replace(with_look(drawn.capture, looks[i]), **cells)))
         images = np.stack([self._reduce(one.pixels) for one in taken])[:, None]
-        ridges = np.stack([self._reduce(127.5 + 127.5 * one.ridges) for one in taken])
-        contact = np.stack([self._reduce(255.0 * one.contact) for one in taken])
+        seen = (one.maps(self._reduction) for one in taken)
+        maps = [(127.5 + 127.5 * ridges, 255.0 * contact) for ridges, contact in seen]
         return RidgeImages(
             torch.from_numpy(images),
-            torch.from_numpy(np.stack([ridges, contact], axis=1)),
+            torch.from_numpy(np.round(maps).astype(np.uint8)),
             torch.from_numpy(looks),
             tuple(torch.from_numpy(values) for values in [*fields.values(), *_fine_fields(taken)]),
         )

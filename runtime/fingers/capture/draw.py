@@ -7,6 +7,7 @@ A `Capture` is drawn for one finger and one impression number and holds plain nu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.random import Generator
@@ -29,6 +30,7 @@ class Capture:
     Lengths in pixels; window coordinates from the window's center, y down; master: the finger's ridge map.
 
     Attributes:
+        seed: Of the finger.
         number: Of the impression.
         window: (width, height).
         rotation: Degrees, counter-clockwise as seen.
@@ -52,14 +54,13 @@ class Capture:
         uneven_cells: The same for uneven pressure, coarser.
         backdrop_cells: The same for the background.
         stain_cells: The same for stains, finer than all others.
-        texture: float32 (H + 2, W + 2), standard normal: the roughness of ridge edges.
-        grain: float32 (H, W), standard normal: the sensor's noise.
         fading: How much fainter ridges are at the edge of contact.
         film: Darkness of valleys that touch, from moisture or ink between ridges; 0 to 1.
         stains: Standard deviation of stains on sensor or paper, 0 to 1.
         vignette: How much darker the background's corners are than its center, 0 to 1.
     """
 
+    seed: int
     number: int
     window: tuple[int, int]
     rotation: float
@@ -82,13 +83,28 @@ class Capture:
     blotch_cells: Floats
     uneven_cells: Floats
     backdrop_cells: Floats
-    texture: Floats
-    grain: Floats
     stain_cells: Floats
     fading: float = 0.9
     film: float = 0.0
     stains: float = 0.0
     vignette: float = 0.0
+
+    @property
+    def texture(self) -> Floats:
+        """float32 (H + 2, W + 2), standard normal: the roughness of ridge edges."""
+        return self._pixel_noise[0]
+
+    @property
+    def grain(self) -> Floats:
+        """float32 (H, W), standard normal: the sensor's noise."""
+        return self._pixel_noise[1]
+
+    @cached_property
+    def _pixel_noise(self) -> tuple[Floats, Floats]:
+        # As large as images: drawn when it is first asked for, which a generator of impressions never does.
+        rng, (width, height) = stream(self.seed, Purpose.PIXEL_NOISE, self.number), self.window
+        texture = rng.standard_normal((height + 2, width + 2), np.float32)
+        return texture, rng.standard_normal((height, width), np.float32)
 
 
 def draw_capture(finger: Master, number: int, preset: Preset, effects: Effects) -> Capture:
@@ -130,6 +146,7 @@ def draw_capture(finger: Master, number: int, preset: Preset, effects: Effects) 
     cells = [_CELLS[0], _CELLS[1], _CELLS[1]]
     fields = [rng.standard_normal((height // cell + 2, width // cell + 2), np.float32) for cell in cells]
     return Capture(
+        seed=finger.seed,
         number=number,
         window=finger.window,
         rotation=rotation,
@@ -152,8 +169,6 @@ def draw_capture(finger: Master, number: int, preset: Preset, effects: Effects) 
         blotch_cells=fields[0],
         uneven_cells=fields[1],
         backdrop_cells=fields[2],
-        texture=rng.standard_normal((height + 2, width + 2), np.float32),
-        grain=rng.standard_normal((height, width), np.float32),
         stain_cells=rng.standard_normal((height // _FINE_CELLS + 2, width // _FINE_CELLS + 2), np.float32),
     )
 

@@ -29,18 +29,20 @@ def place(capture: Capture, points: Floats) -> Floats:
     return (turned + capture.shift + (np.array(capture.window) - 1.0) / 2).astype(np.float32)
 
 
-def skin_points(capture: Capture) -> tuple[Floats, Floats]:
-    """Where in the master each pixel of the window looks.
+def skin_points(capture: Capture, step: int = 1) -> tuple[Floats, Floats]:
+    """The points of the master that the pixels of the window show.
 
     Args:
         capture: How the impression is taken.
+        step: Side in pixels of the squares whose middles are taken; it divides the sides of the window.
 
     Returns:
-        x and y, float32 (H, W), pixels of the master.
+        x and y, float32 (H / step, W / step), pixels of the master.
     """
-    width, height = capture.window
-    u = np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2) - capture.shift[0]
-    v = np.arange(height, dtype=np.float32) - np.float32((height - 1) / 2) - capture.shift[1]
+    u, v = (
+        np.arange((step - side) / 2, side / 2, step, dtype=np.float32) - shift
+        for side, shift in zip(capture.window, capture.shift, strict=True)
+    )
     c, s = np.cos(np.radians(capture.rotation)), np.sin(np.radians(capture.rotation))
     c, s = np.float32(c), np.float32(s)
     qx = c * u[None, :] - s * v[:, None]

@@ -30,10 +30,19 @@ class Touch(NamedTuple):
         return _sigmoid(self.depth / 2.0)
 
 
-def touch(finger: Master, capture: Capture) -> Touch:
-    """The finger as it lies on the sensor."""
-    x, y = skin_points(capture)
-    unevenness = _smooth(capture.uneven_cells, capture.window)
+def touch(finger: Master, capture: Capture, step: int = 1) -> Touch:
+    """The finger as it lies on the sensor.
+
+    Args:
+        finger: The finger.
+        capture: How the impression is taken.
+        step: Sides in pixels of the squares in whose middles the skin is seen; it divides the window's sides.
+
+    Returns:
+        Maps of (H / step, W / step) points.
+    """
+    x, y = skin_points(capture, step)
+    unevenness = _smooth(capture.uneven_cells, x.shape[::-1])
     depth = contact_depth(capture.contact, finger.ridges.shape, x, y, unevenness)  # type: ignore[arg-type]
     return Touch(_sample(finger.ridges, x, y), depth, line_depth(capture.lines, x, y), unevenness)
 
