@@ -25,6 +25,7 @@ from ..data.datasets import ImageSource, to_floats
 from ..data.ridge_maps import RidgeImages, RidgeImageSource
 from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ..networks import Discriminator, Generator
+from ..networks.generator import NoiseInjection
 from ..networks.precision import DTYPES, Precision
 from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
 from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
@@ -183,8 +184,15 @@ class GeneratorTrainer:
         return self._descend(self.g_optim, self.g_scaler, loss, [reals], condition, *drawn)
 
     def _step_paired(self, reals: Tensor, condition: Tensors) -> dict[str, float]:
-        """Toward the impressions of the same condition alone, without a discriminator."""
+        """Toward the impressions of the same condition alone, without a discriminator.
+
+        The strengths of the noise inputs stay as they are: they would fall to 0 before the layers that follow
+        have learned what the noise says.
+        """
         self.generator.requires_grad_(True)
+        for layer in self.generator.modules():
+            if isinstance(layer, NoiseInjection):
+                layer.requires_grad_(False)
 
         def loss(real: Tensors, condition: Tensors, latents: Tensors) -> Loss:
             fakes = self._synthesize(latents, condition)

@@ -24,7 +24,7 @@ Tensors = Sequence[Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to report
 
 MAPS = 2  # images that the discriminator sees beside an image: ridge map and mask of contact
-FIRST_STRENGTH = 0.1  # of noise inputs before training; StyleGAN2's 0 would let the ridges wait
+FIRST_STRENGTH = 0.3  # of noise inputs before training; StyleGAN2's 0 would let the ridges wait
 
 
 class NoiseInputs(Protocol):
