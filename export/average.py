@@ -1,4 +1,4 @@
-"""The average w, centre of truncation."""
+"""Statistics of w: its average, the center of truncation, and how it changes with numbers of z."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from fingergen.training.networks import Generator
 
 SEEDS = 10_000
 CHUNK = 1_000
+
+
+@torch.inference_mode()
+def look_directions(generator: Generator, looks: int, count: int = SEEDS) -> NDArray[np.float32]:
+    """How w changes with half a standard deviation of each of the first `looks` numbers of z.
+
+    Returns:
+        float32 (looks, style_dim), from the linear regression of w on z over the seeds 0 … count - 1.
+    """
+    z = np.stack([seeds.z(seed, generator.style_dim) for seed in range(count)])
+    chunks = np.array_split(z, -(-count // CHUNK))
+    w = np.concatenate([generator.map(torch.from_numpy(chunk)).numpy() for chunk in chunks])
+    slopes, *_ = np.linalg.lstsq((z - z.mean(axis=0)).astype(np.float64), w - w.mean(axis=0), rcond=None)
+    return (slopes[:looks] / 2).astype(np.float32)
 
 
 @torch.inference_mode()

@@ -190,12 +190,14 @@ def _architecture(generator: Generator) -> Architecture:
 
 def _latents(source: Source) -> Latents:
     directions, singular_values = sefa.directions(source.generator)
+    looks = len(source.ridge_noise.looks) if source.ridge_noise else 0
     return Latents(
         w_avg=average.average_w(source.generator),
         sefa_directions=directions,
         sefa_singular_values=singular_values,
         noise=_noise(source.generator),
         decoder_noise=None if source.decoder is None else _noise(source.decoder),
+        look_directions=average.look_directions(source.generator, looks) if looks else None,
     )
 
 

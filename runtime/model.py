@@ -320,7 +320,7 @@ class Model:
     def edit(
         self,
         w: Floats | Encoded,
-        index: int,
+        index: int | str,
         degree: float,
         layers: Iterable[int] | None = None,
         truncation: float | None = None,
@@ -329,12 +329,13 @@ class Model:
         decoder: bool = False,
         size: int | None = None,
     ) -> tuple[Pixels, Pixels, Pixels]:
-        """SeFa edit: images of w - degree · direction[index], of w and of w + degree · direction[index].
+        """Images of w - degree · direction, of w and of w + degree · direction.
 
-        Truncation comes after the edit. Each of the three is as `render` returns it. Source: Shen and Zhou,
-        "Closed-Form Factorization of Latent Semantics in GANs" (2021).
+        Truncation comes after the edit. Each of the three is as `render` returns it. `index` is the number of
+        a SeFa direction (Shen and Zhou, "Closed-Form Factorization of Latent Semantics in GANs", 2021), or
+        the name of a trait: one of the manifest's `ridge_noise.looks`, two degrees to a standard deviation.
         """
-        direction = self.bundle.latents.sefa_directions[self.check_direction(index)]
+        direction = self.bundle.direction(index)
         chosen = self.edit_layers(layers)
         styles = self.styles(w.w if isinstance(w, Encoded) else w)
 
@@ -344,13 +345,6 @@ class Model:
             return self.render(whole, noise, seeds, decoder, size)
 
         return edited(-degree), edited(0.0), edited(degree)
-
-    def check_direction(self, index: int) -> int:
-        """`index` of a SeFa direction; `BadInput` if the bundle has none of this number."""
-        count = len(self.bundle.latents.sefa_directions)
-        if not 0 <= index < count:
-            raise BadInput(f"index: {index}; this bundle has directions 0-{count - 1}")
-        return index
 
     def edit_layers(self, layers: Iterable[int] | None) -> list[int]:
         """Style inputs that an edit acts on; None: those that the bundle recommends."""

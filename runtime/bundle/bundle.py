@@ -34,7 +34,9 @@ class Latents:
 
     `w_avg` (style_dim,); `sefa_directions` (K, style_dim), a row a direction, largest singular value first,
     its component of largest magnitude positive; `sefa_singular_values` (K,); `noise`: the stored buffers, of
-    shapes `Architecture.noise_shapes`; `decoder_noise`: the decoder's, where the bundle has a decoder graph.
+    shapes `Architecture.noise_shapes`; `decoder_noise`: the decoder's, where the bundle has a decoder graph;
+    `look_directions` (L, style_dim): for each of the manifest's `ridge_noise.looks`, how w changes with half
+    a standard deviation of that number of z.
     """
 
     w_avg: NDArray[np.float32]
@@ -42,6 +44,7 @@ class Latents:
     sefa_singular_values: NDArray[np.float32]
     noise: tuple[NDArray[np.float32], ...]
     decoder_noise: tuple[NDArray[np.float32], ...] | None = None
+    look_directions: NDArray[np.float32] | None = None
 
     def to_bytes(self) -> bytes:
         """The content of `latents.npz`."""
@@ -52,6 +55,8 @@ class Latents:
         }
         arrays |= {f"noise_{i}": buffer for i, buffer in enumerate(self.noise)}
         arrays |= {f"decoder_noise_{i}": buffer for i, buffer in enumerate(self.decoder_noise or ())}
+        if self.look_directions is not None:
+            arrays["look_directions"] = self.look_directions
         stream = io.BytesIO()
         np.savez(stream, allow_pickle=False, **{key: np.asarray(a, np.float32) for key, a in arrays.items()})
         return stream.getvalue()
@@ -88,6 +93,33 @@ class Bundle:
         if name in self.manifest.graph_files():
             _refuse_external_data(self.path / name, content)
         return content
+
+    def direction(self, index: int | str) -> NDArray[np.float32]:
+        """A direction of edits.
+
+        Args:
+            index: Number of a SeFa direction, or name of a trait.
+
+        Returns:
+            float32 (style_dim,).
+
+        Raises:
+            BadInput: If the bundle has none of this number or name.
+        """
+        names, named = self.traits, self.latents.look_directions
+        if named is not None and index in names:
+            return named[names.index(str(index))]
+        count = len(self.latents.sefa_directions)
+        if isinstance(index, str) or not 0 <= index < count:
+            traits = f" and {', '.join(names)}" if names else ""
+            raise BadInput(f"index: {index}; this bundle has directions 0-{count - 1}{traits}")
+        return self.latents.sefa_directions[index]
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """Names that `direction` takes: none where the bundle names no numbers of z."""
+        noise = self.manifest.ridge_noise
+        return noise.looks if noise else ()
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -259,6 +291,7 @@ def _read_latents(path: Path, content: bytes, manifest: Manifest) -> Latents:
         raise BadInput(f"{path}: {wrong[0]}: not a plain array")
     architecture, style_dim = manifest.architecture, manifest.architecture.style_dim
     directions = arrays.get("sefa_singular_values", np.empty(0)).size
+    looks = manifest.ridge_noise.looks if manifest.ridge_noise else ()
 
     def take(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         array = arrays.get(name)
@@ -279,6 +312,7 @@ def _read_latents(path: Path, content: bytes, manifest: Manifest) -> Latents:
         sefa_singular_values=take("sefa_singular_values", (directions,)),
         noise=take_noise("noise"),
         decoder_noise=take_noise("decoder_noise") if manifest.graphs.decoder else None,
+        look_directions=take("look_directions", (len(looks), style_dim)) if looks else None,
     )
 
 

@@ -32,10 +32,31 @@ from .kit import (
 from .output import Output, Planned, batches, named_after
 
 
+class Direction(click.ParamType):
+    """A number, or a name that the bundle knows."""
+
+    name = "direction"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return "NUMBER|NAME"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        text = str(value)
+        return int(text) if text.isascii() and text.isdigit() else text
+
+
 @click.command()
 @click.argument("templates", metavar="[TEMPLATE...]", nargs=-1, type=FILE)
 @click.option("--seeds", type=SEEDS, help="Seeds of the fingers, such as 7 or 0-9, instead of templates.")
-@click.option("--index", type=click.IntRange(0), required=True, help="SeFa direction; 0 changes images most.")
+@click.option(
+    "--index",
+    type=Direction(),
+    required=True,
+    help="Number of a SeFa direction, of which 0 changes images most, or name of a trait, such as moisture; "
+    "`fg-run info` lists both.",
+)
 @click.option(
     "--degree", type=Number(-1000, 1000), default=5.0, show_default=True, help="How far to go along it."
 )
@@ -54,7 +75,7 @@ from .output import Output, Planned, batches, named_after
 def edit(
     templates: Sequence[Path],
     seeds: Sequence[int] | None,
-    index: int,
+    index: int | str,
     degree: float,
     layers: Sequence[int] | None,
     truncation: float | None,
@@ -65,12 +86,13 @@ def edit(
     writing: Writing,
     running: Running,
 ) -> None:
-    """Change one trait of fingers: images before, at and after w along a SeFa direction.
+    """Change one trait of fingers: images before, at and after w along a direction.
 
     Writes NAME_minus, NAME_original and NAME_plus of each; a sheet shows the three in a row.
 
     \b
     Examples:
+      fg-run edit --seeds 0-3 --index moisture --grid edits.png
       fg-run edit --seeds 0-3 --index 0 --grid edits.png
       fg-run edit --seeds 7 --index 22 --degree 3 --layers 0-3 --truncation 0.7 --out edits
       fg-run edit finger.xyt --index 1 --out edits
@@ -81,7 +103,7 @@ def edit(
     named = files if seeds is None else {f"{seed:08d}": seed for seed in seeds}
     with running.load() as model:
         truncation, noise = model.settings(truncation, noise)
-        model.check_direction(index)
+        model.bundle.direction(index)
         if seeds is None:
             model.check_encoder()
         layers = model.edit_layers(layers)

@@ -161,6 +161,14 @@ def test_sefa_equals_the_published_factorisation(published, outputs):
     assert all(row[np.abs(row).argmax()] > 0 for row in directions)
 
 
+def test_look_directions_are_what_a_number_of_z_does_to_w():
+    """Of a mapping that is linear: no layer but the normalization, whose slope is near 1 in 32 dimensions."""
+    generator = Generator(8, 1, 32, 0, 64, 8)
+    found = average.look_directions(generator, 3, 4000)
+    assert found.shape == (3, 32) and found.dtype == np.float32
+    np.testing.assert_allclose(found, 0.5 * np.eye(3, 32), atol=0.02)
+
+
 def test_average_w_is_the_mean_over_the_first_seeds():
     generator = small_generator()
     z = np.stack([seeds.z(seed, 24) for seed in range(2500)])

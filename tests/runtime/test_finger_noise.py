@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 from fingergen.runtime.bundle import read_bundle, write_bundle
 from fingergen.runtime.bundle.manifest import MANIFEST, Manifest, Recommended, RidgeNoise
 from fingergen.runtime.bundle.ridge_noise import ridge_noise_layers
+from fingergen.runtime.cli import main as fg_run
 from fingergen.runtime.datasets.mated import MatedSynthesis, mates
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.model import Model, load
@@ -30,6 +33,8 @@ def ridges(plain: Path) -> Path:
         bundle.manifest, name="ridges", ridge_noise=noise, recommended=Recommended(noise="ridges")
     )
     contents = {name: (plain / name).read_bytes() for name in bundle.manifest.files}
+    named = np.eye(2, 32, dtype=np.float32)
+    contents[manifest.latents] = dataclasses.replace(bundle.latents, look_directions=named).to_bytes()
     write_bundle(plain.parent / "ridges", manifest, contents)
     return plain.parent / "ridges"
 
@@ -89,6 +94,22 @@ def test_an_image_is_its_seeds_whatever_the_batch_and_mixing_or_editing_keeps_it
     assert (before != after).any()
     with pytest.raises(BadInput, match="noise ridges: give one seed per image"):
         model.render(w)
+
+
+def test_a_trait_is_edited_by_its_name(model: Model, ridges: Path, tmp_path: Path):
+    w = model.map(model.z([8]))
+    before, _, after = model.edit(w, "ink", 2.0, seeds=[8])
+    moved = w.copy()
+    moved[:, 1] += 2.0
+    np.testing.assert_array_equal(after, model.render(moved, seeds=[8]))
+    assert (before != after).any()
+    with pytest.raises(BadInput, match="index: oil; this bundle has directions 0-31 and moisture, ink"):
+        model.edit(w, "oil", 2.0, seeds=[8])
+    words = ["edit", "--bundle", ridges, "--seeds", "8", "--index", "ink", "--degree", "2", "--out", tmp_path]
+    result = CliRunner().invoke(fg_run, list(map(str, words)))
+    assert result.exit_code == 0, result.output
+    with Image.open(tmp_path / "00000008_plus.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), after[0])
 
 
 def test_mates_are_impressions_of_their_own_and_the_first_is_that_of_synth(model: Model):
