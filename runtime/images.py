@@ -194,31 +194,48 @@ def read_provenance(path: str | Path) -> dict[str, str]:
     path = Path(path)
     try:
         with path.open("rb") as file, open_picture(file) as picture:
-            if picture.format == "PNG":
-                return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
-            note = path.with_name(path.name + ".json")
-            text = note.read_text() if picture.format == "BMP" else picture.getexif().get(270, "")
-        return dict(json.loads(text))
+            if picture.format != "BMP":
+                return _text_of(picture)
+        return dict(json.loads(path.with_name(path.name + ".json").read_text()))
     except Exception:  # whatever a damaged file makes Pillow raise
         return {}
+
+
+def read_text(content: bytes) -> dict[str, str]:
+    """As `read_provenance`, of the bytes of an image file; empty too where a file of its own has the text."""
+    try:
+        with open_picture(io.BytesIO(content)) as picture:
+            return _text_of(picture)
+    except Exception:  # whatever a damaged file makes Pillow raise
+        return {}
+
+
+def _text_of(picture: Image.Image) -> dict[str, str]:
+    if picture.format == "PNG":
+        return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
+    if picture.format == "TIFF":
+        return {str(key): str(value) for key, value in json.loads(picture.getexif().get(270, "{}")).items()}
+    return {}
 
 
 def encode_image(image: Pixels, suffix: str, ppi: float, provenance: Provenance) -> bytes:
     """The bytes of an image file with extension `suffix`; see `save_image`."""
     stream = io.BytesIO()
     picture = Image.fromarray(image)
-    software = f"FingerGen {provenance['fingergen']}"
+    software = {"Software": f"FingerGen {provenance['fingergen']}"} if "fingergen" in provenance else {}
     match suffix.lower():
         case ".png":
             text = PngImagePlugin.PngInfo()
-            for key, value in {"Software": software, **provenance}.items():
+            for key, value in {**software, **provenance}.items():
                 # A value may hold a file's name, which may be any bytes.
                 text.add_text(key, value.encode(errors="backslashreplace").decode())
             picture.save(stream, "PNG", dpi=(ppi, ppi), pnginfo=text)
         case ".tif" | ".tiff":
             tags = TiffImagePlugin.ImageFileDirectory_v2()
-            tags[270] = json.dumps(dict(provenance))  # ImageDescription
-            tags[305] = software  # Software
+            if provenance:
+                tags[270] = json.dumps(dict(provenance))  # ImageDescription
+            if software:
+                tags[305] = software["Software"]
             picture.save(stream, "TIFF", dpi=(ppi, ppi), tiffinfo=tags)
         case ".bmp":
             picture.save(stream, "BMP", dpi=(ppi, ppi))

@@ -15,7 +15,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import atheris
@@ -27,13 +28,16 @@ with atheris.instrument_imports(include=["fingergen"]):
     from fingergen.runtime.errors import BadInput
     from fingergen.runtime.images import decode_image
     from fingergen.runtime.minutiae import FORMATS, Template, decode_template
+    from fingergen.runtime.records import FORMATS as RECORDS
+    from fingergen.runtime.records import Content, Details, FingerImage, decode_record
+    from fingergen.runtime.records.wsq import decode_wsq
     from fingergen.training.data.metadata import INDEX, stated_fingers
     from fingergen.training.data.storage import find_samples
-    from fingergen.training.data.wsq import decode_wsq
 
 from .runtime.test_minutiae_fuzz import sample
 
 Reader = Callable[[bytes], object]
+RECORD_STANDARDS = ("iso19794-4-2005", "iso19794-4-2011", "iso39794-4", "ansi-nist", "raw")
 
 
 def template(name: str) -> Reader:
@@ -80,9 +84,30 @@ def in_folder(name: str, read: Callable[[Path], object]) -> Reader:
     return read_file
 
 
+def record(name: str) -> Reader:
+    """A format of image records."""
+
+    def read(data: bytes) -> None:
+        check_content(decode_record(data, "file", name, size=(12, 10), ppi=500))
+
+    return read
+
+
+def any_record(data: bytes) -> None:
+    """An image record of a format that is to be found."""
+    check_content(decode_record(data, "file"))
+
+
+def check_content(content: Content) -> None:
+    assert content.images or content.templates
+    assert all(image.pixels.size and image.ppi > 0 for image in content.images)
+
+
 READERS: dict[str, Reader] = {
     **{name: template(name) for name in FORMATS},
     "template": any_template,
+    **{name: record(name) for name in RECORD_STANDARDS},
+    "record": any_record,
     "image": image,
     "wsq": wsq,
     "shard": in_folder("0.tar", find_samples),
@@ -125,8 +150,22 @@ def corpus(reader: str) -> list[bytes]:
             ]
         case "template":
             return [b"\0" + sample(name) for name in FORMATS] + [b"\0" + sample("json").hex().encode()]
+        case name if name in RECORD_STANDARDS:
+            return list(records(name))
+        case "record":
+            return [data for name in RECORD_STANDARDS for data in records(name)]
         case name:
             return [sample(name)]
+
+
+def records(name: str) -> Iterator[bytes]:
+    """A record of each compression; a transaction also with minutiae and with a Type-4 image."""
+    image = FingerImage(np.arange(120, dtype=np.uint8).reshape(10, 12), 500)
+    templates = (decode_template(sample("json"), "sample.json"),) if name == "ansi-nist" else ()
+    for compression in ("none", "png") if RECORDS[name].compressions else (None,):
+        for record_type in (14, 4):
+            details = Details(compression, datetime(2026, 1, 1), record_type)
+            yield RECORDS[name].encode(Content((image,), templates), details)
 
 
 def check_line(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import command_line_errors
+from .convert import convert
 from .dataset import dataset
 from .edit import edit
 from .info import info
@@ -24,9 +25,10 @@ def main() -> None:
       fg-run reconstruct finger.xyt --out prints
       fg-run edit --seeds 7 --index 0 --degree 5 --out edits
       fg-run dataset --fingers 1000 --impressions 4 --out set
+      fg-run convert prints/*.png --to wsq --out wsq
       fg-run info
     """
 
 
-for command in (synth, reconstruct, edit, dataset, info):
+for command in (synth, reconstruct, edit, dataset, convert, info):
     main.add_command(command)

@@ -15,6 +15,7 @@ from .template import Template
 
 _TEXT = ("xyt", "nbis-min", "synfing", "json")
 _LONGEST_FILE = 1 << 26  # bytes
+_LONGEST_START = 1 << 20  # bytes that tell what a file is
 
 
 class TemplateWarning(UserWarning):
@@ -81,6 +82,21 @@ def decode_template(
 ) -> Template:
     """As `read_template`, of a file's bytes; `name` gives the extension and stands in messages."""
     return _decode(data, name, format, view, Reading(width, height, ppi, override, strict), on_warning)
+
+
+def is_template_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is taken for a template: by its first bytes, or else by its extension."""
+    path = Path(path)
+    if path.suffix.lower() in by_extension(FORMATS.values()):
+        return True
+    try:
+        with path.open("rb") as file:
+            data = detection.unwrap(file.read(_LONGEST_START))
+        return detection.format_of(data) is not None
+    except OSError:
+        return False
+    except BadInput:  # a record of a version that is not known
+        return True
 
 
 def write_template(path: str | os.PathLike[str], template: Template, format: str | None = None) -> None:

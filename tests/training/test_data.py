@@ -17,7 +17,7 @@ from PIL import Image
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map, write_template
-from fingergen.training.data import wsq as wsq_module
+from fingergen.runtime.records import wsq as wsq_module
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.data.image_io import decode, refuse_mixed
 from fingergen.training.data.pairs import PairFolder
@@ -143,7 +143,7 @@ def test_a_crashed_wsq_decoder_costs_one_file():
 
 def test_a_lacking_wsq_package_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(BadInput, match="pip install wsq"):
+    with pytest.raises(BadInput, match=r"pip install .fingergen.records.."):
         decode(wsq(), "x")
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.images import Scan, decode_image, open_picture, stated_ppi
+from fingergen.runtime.records.wsq import START_OF_IMAGE, decode_wsq
 
 from .storage import Sample, StoredFile
-from .wsq import START_OF_IMAGE, decode_wsq
 
 PLAUSIBLE = (100.0, 4000.0)  # pixels per inch of a fingerprint; 72 and 96 are programs' defaults
 TOLERANCE = 0.01  # of a resolution: metric and inch units round differently

@@ -1,0 +1,107 @@
+"""`fg-run convert`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from fingergen.runtime.cli import main
+from fingergen.runtime.images import read_image
+from fingergen.runtime.minutiae import WRITABLE, read_template
+from fingergen.runtime.records import FORMATS, Details, FingerImage, read_record, write_record
+
+SAMPLE = Path(__file__).parents[1] / "data" / "minutiae" / "sample.json"
+PROVENANCE = {"synthetic": "yes", "fingergen": "0.1.0"}
+
+
+def convert(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["convert", *map(str, arguments)])
+
+
+@pytest.fixture
+def print_file(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "finger.png"
+    path.parent.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (70, 60)).astype(np.uint8)
+    write_record(path, FingerImage(pixels, 500, provenance=PROVENANCE), "png")
+    return path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_there_and_back(print_file, tmp_path, name):
+    there = convert(print_file, "--to", name, "--out", tmp_path / "there", "--position", 3)
+    assert there.exit_code == 0, there.output
+    extension = FORMATS[name].extensions[0]
+    back = convert(tmp_path / "there" / f"finger{extension}", "--to", "png", "--out", tmp_path / "back")
+    assert back.exit_code == 0, back.output
+    found = tmp_path / "back" / "finger.png"
+    assert read_record(found).images[0].provenance.items() >= PROVENANCE.items()
+    if name in ("jp2", "wsq", "ansi-nist"):
+        assert read_image(found).shape == (70, 60)
+    else:
+        assert np.array_equal(read_image(found), read_image(print_file))
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_templates(tmp_path, name):
+    result = convert(SAMPLE, "--to", name, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    (written,) = tmp_path.iterdir()
+    assert len(read_template(written, name).minutiae) == len(read_template(SAMPLE).minutiae)
+
+
+def test_an_image_and_its_template_go_into_one_transaction(print_file, tmp_path):
+    template = print_file.with_suffix(".json")
+    template.write_bytes(SAMPLE.read_bytes())
+    assert convert(print_file, template, "--to", "ansi-nist", "--out", tmp_path / "t").exit_code == 0
+    transaction = tmp_path / "t" / "finger.an2"
+    content = read_record(transaction)
+    assert len(content.images) == len(content.templates) == 1
+    assert convert(transaction, "--to", "ansi378-2009", "--out", tmp_path / "t").exit_code == 0
+    found = read_template(tmp_path / "t" / "finger.ansi2009")
+    assert len(found.minutiae) == len(read_template(SAMPLE).minutiae)
+
+
+def test_several_images_become_several_files(tmp_path):
+    images = [FingerImage(np.full((40, 40), level, np.uint8), 500) for level in (10, 20)]
+    write_record(tmp_path / "both.fir", images, "iso19794-4-2011", Details())
+    result = convert(tmp_path / "both.fir", "--to", "bmp", "--out", tmp_path)
+    assert result.output == f"{tmp_path}: 2 files written as bmp\n"
+    assert [read_image(tmp_path / f"both_{n}.bmp")[0, 0] for n in (1, 2)] == [10, 20]
+
+
+def test_the_same_bytes_for_the_same_date(print_file, tmp_path):
+    for name in "ab":
+        date = "2026-01-02" if name == "a" else "2026-01-02T00:00:00"
+        convert(print_file, "--to", "ansi-nist", "--date", date, "--out", tmp_path / name)
+    assert (tmp_path / "a/finger.an2").read_bytes() == (tmp_path / "b/finger.an2").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--to", "xyt", "--out", "OUT"), "finger.png: holds no minutiae, only images"),
+        (("--to", "png", "--out", "IN", "--overwrite"), "finger.png: is read and would be replaced"),
+        (("--to", "bmp", "--compression", "wsq", "--out", "OUT"), "is not written with compression wsq"),
+        (("--to", "ansi-nist", "--record-type", "4", "--image-ppi", "1000", "--out", "OUT"), "write Type-14"),
+    ],
+)
+def test_what_is_refused(print_file, tmp_path, arguments, message):
+    places = {"OUT": str(tmp_path / "out"), "IN": str(print_file.parent)}
+    before = print_file.read_bytes()
+    result = convert(print_file, *(places.get(each, each) for each in arguments))
+    assert result.exit_code != 0 and message in result.output
+    assert print_file.read_bytes() == before
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_bad_file_costs_itself_alone(print_file, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    result = convert(bad, print_file, "--to", "wsq", "--out", tmp_path / "out")
+    assert "skipped:" in result.output and "bad.png" in result.output
+    assert [path.name for path in (tmp_path / "out").glob("*.wsq")] == ["finger.wsq"]
+    again = convert(print_file, "--to", "wsq", "--out", tmp_path / "out")
+    assert "exists already" in again.output
+    assert convert(print_file, "--to", "wsq", "--out", tmp_path / "out", "--overwrite").exit_code == 0
