@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from fingergen.runtime.errors import BadInput, command_line_errors
+from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.runtime.images import read_image
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map, read_template
 from fingergen.training.data.datasets import ImageFolder
@@ -22,6 +23,7 @@ from fingergen.training.data.pairs import PairFolder
 from fingergen.training.data.pool import in_processes
 from fingergen.training.data.prepare import prepare
 from fingergen.training.data.prepare.extractors import load_extractor, rows_to_template
+from fingergen.training.data.prepare.ridges import ridge_map
 from fingergen.training.data.prepare.segmentation import NoPrint, foreground
 from fingergen.training.data.storage import find_samples
 
@@ -90,6 +92,23 @@ def skipped(raw: Path) -> dict[str, str]:
     lines = (raw.parent / "out/skipped.txt").read_text().splitlines()
     assert lines == [f"{each['file']}: {each['reason']}" for each in report["skipped"]]
     return {each["file"]: each["reason"] for each in report["skipped"]}
+
+
+# -- ridge maps ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_the_ridge_map_of_a_scan_is_that_of_its_finger(number: int):
+    impression = take_impression(make_finger(90_000 + number, (512, 512)), number, "medium")
+    found, contact = ridge_map(impression.pixels, foreground(impression.pixels, 500), 500)
+    touched = (impression.contact > 0.9) & (contact > 0.9)
+    assert np.corrcoef(found[touched], impression.ridges[touched])[0, 1] > 0.9
+    assert touched.sum() > 0.8 * (impression.contact > 0.9).sum()
+    assert np.abs(found[contact < 0.01]).max() < 0.01
+
+
+def test_the_ridge_map_of_nothing_is_nothing():
+    assert not ridge_map(np.full((64, 96), 200, np.uint8), np.zeros((64, 96), bool), 500).any()
 
 
 # -- segmentation -------------------------------------------------------------------------------------------

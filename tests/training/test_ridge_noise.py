@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.training.augmentation.augment import augment, draw_transforms
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
@@ -228,6 +230,53 @@ def test_the_paired_phase_needs_no_discriminator():
     assert {"loss/d", "loss/g", "loss/r1"} <= advance(trainer, 1)[0].keys()
 
 
+def test_a_discriminator_that_knew_looks_goes_on_without_them(tmp_path: Path):
+    """A model of procedural fingers adapts to scans, whose looks nobody knows."""
+    trainer = tiny_trainer()
+    advance(trainer, 1)
+    trainer.save(tmp_path / "state.pt")
+
+    class Unknown(Stripes):
+        look = 0
+        names = ()
+
+        def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
+            return Stripes().batch(rng, count)._replace(look=torch.empty((count, 0)), fields=())
+
+    other = GeneratorTrainer(TINY, Unknown(), {"ppi": 250.0}, CPU)
+    other.start_from(tmp_path / "state.pt")
+    reals, condition = trainer._prepare(Stripes().held_out(8))
+    known = [condition[0], torch.zeros_like(condition[1])]
+    unknown = [condition[0], torch.empty((8, 0))]
+    torch.testing.assert_close(other._judge(reals, unknown, []), trainer._judge(reals, known, []))
+    rows = advance(other, 2)
+    assert "loss/l1" not in rows[0] and "loss/d" in rows[0]
+
+
+def test_scans_with_ridge_maps_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As a user does it: images, `prepare --ridge-maps`, shards or not, `generator --noise ridges --data`."""
+    for number in range(12):
+        finger = make_finger(number // 2, (256, 256))
+        scan = Image.fromarray(take_impression(finger, number % 2).pixels)
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        scan.save(tmp_path / f"raw/{number // 2 + 1}_{number % 2 + 1}.png", dpi=(500, 500))
+    words = ["prepare", "raw", "--size", "256", "--extractor", "none", "--ridge-maps", "--shards", "6"]
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, [*words, "--processes", "1", "--out", "prints"])
+    assert result.exit_code == 0, result.output
+    for data in ("prints", "prints/shards"):
+        out = data.replace("/", "-") + "-run"
+        result = CliRunner().invoke(main, [*WORDS, "--data", data, "--images", "4", "--out", out])
+        assert result.exit_code == 0, result.output
+        state = load_generator(tmp_path / out / "state.pt")
+        assert state.config["look"] == 0 and state.config["looks"] == []
+    for path in (tmp_path / "prints/ridges").iterdir():
+        path.unlink()
+        break
+    result = CliRunner().invoke(main, [*WORDS, "--data", "prints", "--images", "8", "--out", "more"])
+    assert result.exit_code == 2 and "has no ridge map ridges/" in result.stderr
+
+
 WORDS = ["generator", "--noise", "ridges", "--resolution", "32", "--style-dim", "16", "--n-mlp", "1",
          "--channel-base", "128", "--channel-max", "8", "--batch", "4", "--path-weight", "0",
          "--device", "cpu"]  # fmt: skip
@@ -258,8 +307,9 @@ def test_command_writes_a_run_and_continues_it(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--data", "scans"], "--noise ridges: needs ridge maps"),
-        (["--fingers", "1", "--channels", "3"], "--noise ridges: needs ridge maps"),
+        (["--data", "scans"], "scans: no such folder"),
+        (["--data", "scans", "--paired-images", "8"], "--paired-images: needs images whose looks are known"),
+        (["--fingers", "1", "--channels", "3"], "--noise ridges: needs --channels 1"),
         (["--fingers", "1", "--noise", "const"], "--noise const: must be one of random, ridges"),
         (["--fingers", "1", "--l1-images", "-1"], "--l1-images -1: must be 0 or more"),
         (["--fingers", "1", "--paired-images", "-1"], "--paired-images -1: must be 0 or more"),

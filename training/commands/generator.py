@@ -1,7 +1,7 @@
 """`fg-train generator`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from tqdm import tqdm
@@ -17,7 +17,7 @@ from ..data.datasets import Dataset, ImageFolder, ProceduralFingers
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.minutiae_maps import PPI
-from ..data.ridge_maps import ProceduralRidges
+from ..data.ridge_maps import ProceduralRidges, RidgeImageSource, ScannedRidges
 from ..data.storage import find_samples
 from ..metrics.generator import MetricsConfig
 from ..options import config_options, refuse_idle, take
@@ -91,12 +91,14 @@ def generator(
     refuse_idle(*((["window", "masters"], "--fingers") if data else (["ppi"], "--data")))
     config = take(GeneratorConfig, options)
     ridges = config.noise == "ridges"
-    if ridges and (data or config.channels != 1):
-        raise BadInput("--noise ridges: needs ridge maps; give --fingers N and --channels 1")
+    if ridges and config.channels != 1:
+        raise BadInput("--noise ridges: needs --channels 1")
+    if config.paired_images and data:
+        raise BadInput("--paired-images: needs images whose looks are known: --fingers, not --data")
     states, measuring = take(StatesConfig, options), take(MetricsConfig, options)
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images"}
-    source: Dataset | ProceduralRidges
+    source: Dataset | RidgeImageSource
     hidden = not distributed.is_main() or None  # None: shown on a terminal only
     with distributed.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
         if data is not None:
@@ -105,7 +107,10 @@ def generator(
                 refuse_mixed(
                     data, find_samples(data), "bring them to one: fg-train prepare --resample, or give --ppi"
                 )
-            source = ImageFolder(data, config.resolution, config.channels, bar.update)
+            if ridges:
+                source = ScannedRidges(data, config.resolution)
+            else:
+                source = ImageFolder(data, config.resolution, config.channels, bar.update)
         elif fingers is not None:
             provenance = {"data": "procedural fingers", "ppi": PPI * config.resolution / window,
                           "fingers": fingers, "window": window}  # fmt: skip
@@ -118,8 +123,8 @@ def generator(
         trainer.start_from(start_from)
     with interruption() as interrupted:
         of_image = config.resolution, config.channels, provenance["ppi"]
-        measured = None if isinstance(source, ProceduralRidges) else prepare_metrics(
-            measuring, trainer.g_ema, source, provenance["ppi"], out,
+        measured = None if ridges else prepare_metrics(
+            measuring, trainer.g_ema, cast(Dataset, source), provenance["ppi"], out,
             lambda: pairs_of(data, masters or out / "masters", fingers or 0, *of_image),
             minutiae_net, inception, interrupted,
         )  # fmt: skip

@@ -63,6 +63,9 @@ SOME_SKIPPED = 3  # exit code
                    "your own module:function, from a uint8 image and its ppi to a Template")  # fmt: skip
 @click.option("--format", "template_format", type=click.Choice(WRITABLE), default="json",
               show_default=True, help="format of the templates")  # fmt: skip
+@click.option(
+    "--ridge-maps/--no-ridge-maps", default=False, help="also write ridge maps, for generator --noise ridges"
+)
 @click.option("--finger-pattern",
               help="regular expression for the finger in a path below RAW, without extension  [default: the "
                    "names of SD4, SD14, FVC and FINGER_IMPRESSION]")  # fmt: skip
@@ -79,9 +82,10 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
     """Make a dataset for training from the raw scans in the folder RAW.
 
     Each print is found and cropped to a window of --size around it; its minutiae are extracted and drawn as a
-    map. OUT gets images/, templates/ and maps/ (in train/ and test/ with --test-fraction), metadata.jsonl,
-    and prepare.json, which reports what was found and what was skipped and why; skipped.txt lists the skipped
-    files, one per line. The command can be interrupted at any time; run it again to resume.
+    map. OUT gets images/, templates/ and maps/, with --ridge-maps also ridges/ (in train/ and test/ with
+    --test-fraction), metadata.jsonl, and prepare.json, which reports what was found and what was skipped and
+    why; skipped.txt lists the skipped files, one per line. The command can be interrupted at any time; run it
+    again to resume.
 
     Exit code 0: all images are in the dataset; 3: some were skipped; 2: none could be used.
 
@@ -208,7 +212,7 @@ def _report(
 
 def _row(task: Task, options: PrepareOptions, raw: Path, planned: Plan) -> dict[str, str]:
     """The line of an image in the index, as `fg-train synthesize-data` has it."""
-    names = {"images": "image", "templates": "template", "maps": "map"}
+    names = {"images": "image", "templates": "template", "maps": "map", "ridges": "ridges"}
     files = {
         names[kind]: path.relative_to(task.folder).as_posix() for kind, path in task.files(options).items()
     }

@@ -111,7 +111,7 @@ class PairFolder:
                 templates, maps = ", ".join(TEMPLATE_SUFFIXES), ", ".join(IMAGE_SUFFIXES)
                 expected = f"templates/{sample.key} ({templates}) or maps/{sample.key} ({maps})"
                 raise BadInput(f"{sample.image}: has no partner {expected}")
-        fingers = _fingers(data, [sample.key for sample in samples])
+        fingers = fingers_of(data, [sample.key for sample in samples])
         if len(samples) < 10 or len(set(fingers)) < 2:
             found = f"{len(samples)} pairs of {len(set(fingers))} fingers"
             raise BadInput(f"{data}: holds {found}; give 10 of 2 at least, a tenth is held out")
@@ -157,8 +157,8 @@ class PairFolder:
         return draw_maps([square], side, self._map_size)
 
 
-def _fingers(data: Path, keys: Sequence[str]) -> list[str]:
-    """The finger of each image: as metadata.jsonl states it, else by its name, else one of its own."""
+def fingers_of(data: Path, keys: Sequence[str]) -> list[str]:
+    """The finger of each image of a data set: as metadata.jsonl states it, else by its name, else its own."""
     stated = stated_fingers(data if data.is_dir() else data.parent)
     rule = FingerRule()
     fingers = [stated.get(key) or rule.finger(key) for key in keys]

@@ -1,19 +1,25 @@
 """Images with what ridge noise says of them: ridge map, mask of contact, look."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import Finger, Impression, take_impression
 from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
 
+from .image_io import decode, pad_to_square, to_square
 from .masters import read_shard, write_masters
+from .pairs import fingers_of
+from .splits import held_out
+from .storage import Sample, find_samples
 
 HELD_OUT = 32  # fingers that are never trained on
 FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
@@ -136,6 +142,65 @@ class ProceduralRidges:
         side, factor = image.shape[0] // self._reduction, self._reduction
         means = image.reshape(side, factor, side, factor).mean(axis=(1, 3), dtype=np.float32)
         return np.round(means).astype(np.uint8)
+
+
+class ScannedRidges:
+    """Scans with ridge maps as `fg-train prepare --ridge-maps` writes them; their looks are not known.
+
+    Both are padded to a square about their middle. Files are decoded as they are drawn. A tenth of the
+    fingers is held out, at most HELD_OUT: always the same ones.
+    """
+
+    look = 0
+    names = ()
+
+    def __init__(self, data: Path, resolution: int) -> None:
+        """Find the images.
+
+        Args:
+            data: Data set, in a folder or in shards.
+            resolution: Side of the images in pixels.
+
+        Raises:
+            BadInput: If an image has no ridge map, or all are of one finger.
+        """
+        samples = find_samples(data)
+        for sample in samples:
+            if sample.ridges is None:
+                raise BadInput(
+                    f"{sample.image}: has no ridge map ridges/{sample.key}; fg-train prepare --ridge-maps"
+                )
+        fingers = fingers_of(data, [sample.key for sample in samples])
+        spare = held_out(fingers, 0.1, HELD_OUT)
+        self._resolution = resolution
+        self._samples, self._held_out = (
+            [sample for sample, finger in zip(samples, fingers, strict=True) if (finger in spare) is apart]
+            for apart in (False, True)
+        )
+        if not self._samples or not self._held_out:
+            raise BadInput(f"{data}: holds images of one finger; give two at least, a tenth is held out")
+
+    def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
+        return self._read([self._samples[i] for i in rng.integers(len(self._samples), size=count)])
+
+    def held_out(self, count: int) -> RidgeImages:
+        return self._read([self._held_out[i % len(self._held_out)] for i in range(count)])
+
+    def _read(self, samples: Sequence[Sample]) -> RidgeImages:
+        with ThreadPoolExecutor() as pool:
+            images, maps = zip(*pool.map(self._read_one, samples), strict=True)
+        look = torch.empty((len(samples), 0))
+        return RidgeImages(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(maps)), look)
+
+    def _read_one(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 (1, R, R) and (2, R, R)."""
+        assert sample.ridges is not None
+        image, ridges = (decode(each.read(), each).image for each in (sample.image, sample.ridges))
+        if ridges.size != image.size or ridges.mode != "RGB":
+            raise BadInput(f"{sample.ridges}: no ridge map of {sample.image}; fg-train prepare --ridge-maps")
+        size = self._resolution, self._resolution
+        square = pad_to_square(ridges, (127, 0, 0)).resize(size, Image.Resampling.BOX)
+        return to_square(image, self._resolution, 1), np.asarray(square).transpose(2, 0, 1)[:2]
 
 
 def _fine_fields(taken: Sequence[Impression]) -> list[np.ndarray]:

@@ -24,7 +24,7 @@ IMAGE_SUFFIXES = (
     *(".jp2", ".j2k", ".pgm", ".ppm", ".pbm", ".pnm", ".webp", ".gif"),
 )
 TEMPLATE_SUFFIXES = tuple(sorted({e for known in FORMATS.values() for e in known.extensions}))
-MAP = ".map"  # before a map's suffix in a shard
+MAP, RIDGES = ".map", ".ridges"  # before the suffix of a minutiae map or ridge map in a shard
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Sample:
-    """An image with, if they are there, its template and its minutiae map.
+    """An image with, if they are there, its template, its minutiae map and its ridge map.
 
     key: the image's path below the data set's folder, without extension.
     """
@@ -64,12 +64,13 @@ class Sample:
     image: StoredFile
     template: StoredFile | None = None
     map: StoredFile | None = None
+    ridges: StoredFile | None = None
 
 
 def find_samples(data: Path) -> list[Sample]:
     """The samples of a data set, sorted by key.
 
-    data: a folder of images (below `images`, if it has that folder) with their `templates` and `maps`; a
+    data: a folder of images (below `images`, if it has that folder) with `templates`, `maps` and `ridges`; a
     folder of shards, or one shard. Of a data set that is split it is the part `train`. BadInput if there is
     no image.
     """
@@ -167,7 +168,8 @@ def _samples_in_folder(folder: Path) -> list[Sample]:
     whole = (folder / "images").is_dir()
     images = folder / "images" if whole else folder
     partners = {}
-    for kind, suffixes in (("templates", TEMPLATE_SUFFIXES), ("maps", IMAGE_SUFFIXES)):
+    kinds = {"templates": TEMPLATE_SUFFIXES, "maps": IMAGE_SUFFIXES, "ridges": IMAGE_SUFFIXES}
+    for kind, suffixes in kinds.items():
         root = folder / kind
         files = _files(root, suffixes) if whole and root.is_dir() else []
         partners[kind] = {_key(path, root): StoredFile(path) for path in files}
@@ -175,7 +177,7 @@ def _samples_in_folder(folder: Path) -> list[Sample]:
     for image in find_images(images):
         key = _key(image, images)
         stored = StoredFile(image)
-        samples.append(Sample(key, stored, partners["templates"].get(key), partners["maps"].get(key)))
+        samples.append(Sample(key, stored, *(partners[kind].get(key) for kind in kinds)))
     return samples
 
 
@@ -208,17 +210,18 @@ def _samples_in_shard(shard: Path) -> list[Sample]:
         raise BadInput(f"{shard}: {reason}; repair or remove it") from error
     samples = []
     for key, group in groups.items():
-        image, template, drawn = (
+        maps, ridges = ([mark + each for each in IMAGE_SUFFIXES] for mark in (MAP, RIDGES))
+        image, *partners = (
             next((group[suffix] for suffix in suffixes if suffix in group), None)
-            for suffixes in (IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, [MAP + each for each in IMAGE_SUFFIXES])
+            for suffixes in (IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, maps, ridges)
         )
         if image:
-            samples.append(Sample(unquote(key), image, template, drawn))
+            samples.append(Sample(unquote(key), image, *partners))
     return samples
 
 
 def _add(archive: tarfile.TarFile, sample: Sample) -> None:
-    parts = ((sample.image, ""), (sample.template, ""), (sample.map, MAP))
+    parts = ((sample.image, ""), (sample.template, ""), (sample.map, MAP), (sample.ridges, RIDGES))
     for file, mark in parts:
         if file:
             # What follows the first dot is the extension, so that a name's own dots must not stand there.

@@ -159,7 +159,7 @@ class RidgeNoise:
         off = ridge_loss(images, ridges, contact, self.ppi)
         figures = {"loss/ridges": off}
         total = self.config.ridge_weight * off
-        if weight := self._l1_weight(images_seen):
+        if self.look and (weight := self._l1_weight(images_seen)):
             figures["loss/l1"] = (images - reals).abs().mean()
             total = total + weight * figures["loss/l1"]
         return total, figures

@@ -17,6 +17,8 @@ from ..networks import Generator
 
 Weights = Mapping[str, Tensor]
 
+_ENTRY = "convs.0.0.weight"  # of a discriminator's first layer: (width, channels, 1, 1)
+
 
 def levels_between(path: Path, small: Generator, large: Generator) -> int:
     """How often a generator's resolution must double to become that of another.
@@ -73,8 +75,13 @@ def grow_discriminator(fresh: Weights, small: Weights) -> dict[str, Tensor]:
 
     Returns:
         A state dict with the shapes of `fresh`: the blocks of `small`, which are counted from the finest, and
-        its last layers; `fresh` blocks after those.
+        its last layers; `fresh` blocks after those. Where `fresh` sees fewer channels, those of `small` that
+        come after them, numbers of a look, are left out.
     """
+    seen, known = fresh[_ENTRY].shape[1], small.get(_ENTRY)
+    if known is not None and known.shape[1] > seen:
+        # The layer divides by the square root of its channels.
+        small = {**small, _ENTRY: known[:, :seen] * (seen / known.shape[1]) ** 0.5}
     return _overlay(fresh, small)
 
 

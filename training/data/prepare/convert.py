@@ -19,11 +19,12 @@ from ..image_io import decode
 from ..storage import StoredFile
 from .extractors import NONE, load_extractor
 from .raw import PrepareOptions, Raw, gray
+from .ridges import as_image, ridge_map
 from .segmentation import NoPrint, Unusable, foreground
 
 Place = TypeVar("Place", Minutia, Point)
 
-FOLDERS = ("templates", "maps", "images")  # in the order of writing
+FOLDERS = ("templates", "maps", "ridges", "images")  # in the order of writing
 _FEATHER = 4.0  # pixels over which the print fades into the white
 
 
@@ -37,11 +38,16 @@ class Task:
     key: str
 
     def files(self, options: PrepareOptions) -> dict[str, Path]:
-        """By folder; the image alone if no minutiae are extracted."""
-        suffixes = (FORMATS[options.template_format].extensions[0], ".png", ".png")
-        wanted = FOLDERS[-1:] if options.extractor == NONE else FOLDERS
-        pairs = zip(FOLDERS, suffixes, strict=True)
-        return {name: self.folder / name / f"{self.key}{suffix}" for name, suffix in pairs if name in wanted}
+        """By folder: the image, and what else is asked for."""
+        left_out = set() if options.extractor != NONE else {"templates", "maps"}
+        if not options.ridge_maps:
+            left_out.add("ridges")
+        suffixes = {"templates": FORMATS[options.template_format].extensions[0]}
+        return {
+            name: self.folder / name / f"{self.key}{suffixes.get(name, '.png')}"
+            for name in FOLDERS
+            if name not in left_out
+        }
 
 
 def is_done(task: Task, options: PrepareOptions) -> bool:
@@ -104,6 +110,9 @@ def _converted(options: PrepareOptions, task: Task) -> dict[str, bytes]:
         except BadInput as error:
             raise Unusable(f"its template cannot be written as {options.template_format} ({error})") from None
         content["maps"] = encode_image(minutiae_map(template), ".png", options.target_ppi, note)
+    if options.ridge_maps:
+        ridges = as_image(ridge_map(window, inside > 0, options.target_ppi))
+        content["ridges"] = encode_image(ridges, ".png", options.target_ppi, note)
     if options.background == "white":
         window = _on_white(window, inside)
     content["images"] = encode_image(window, ".png", options.target_ppi, note)

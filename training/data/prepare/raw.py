@@ -85,11 +85,20 @@ class PrepareOptions:
     background: str  # "white" or "keep"
     extractor: str
     template_format: str
+    ridge_maps: bool
     finger_pattern: str | None
     test_fraction: float
 
     def as_json(self) -> dict[str, Any]:
-        return {"format": "fingergen-prepared", "format_version": 1, **asdict(self), "size": list(self.size)}
+        values = {
+            "format": "fingergen-prepared",
+            "format_version": 1,
+            **asdict(self),
+            "size": list(self.size),
+        }
+        if not self.ridge_maps:
+            del values["ridge_maps"]  # as in data sets from before there were any
+        return values
 
 
 @dataclass(frozen=True)
