@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def remove_partial(folder: Path, names: Collection[str] | None = None, recursive: bool = False) -> None:
+def remove_partial(folder: Path, names: Container[str] | None = None, recursive: bool = False) -> None:
     """Remove what killed processes have left of files that `replacing` was writing.
 
     What living processes of this machine are writing stays.

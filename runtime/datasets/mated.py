@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..backends import Backend
 from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
+from ..fingers import Effects, FingerPosition, Impression, PatternClass
 from ..images import Pixels
 from ..model import Model
 from ..seeds import edits as draw_edits
@@ -29,27 +30,47 @@ FIRST, FURTHER = "easy", "medium"  # presets of impressions with ridge noise
 class Mate:
     """Impression number `impression`, from 1, of the finger of `seed`.
 
-    `direction`: SeFa direction along which w is moved, by `degree`; None: the finger as it is.
+    `direction`: SeFa direction along which w is moved, by `degree`; None: the finger as it is. `number`: of
+    the impression among all that the finger has, where that is not `impression` - 1. `position`: which of the
+    ten fingers it is, where that is known.
     """
 
     seed: int
     impression: int
     direction: int | None = None
     degree: float = 0.0
+    number: int | None = None
+    position: FingerPosition | None = None
+
+    @property
+    def drawn_as(self) -> int:
+        """The number that the impression's placement and look are drawn by."""
+        return self.impression - 1 if self.number is None else self.number
+
+
+def mate(
+    seed: int,
+    impression: int,
+    directions: Sequence[int],
+    degree: float,
+    number: int | None = None,
+    position: FingerPosition | None = None,
+) -> Mate:
+    """Impression `impression` of a finger: the first is the finger as it is, each further one has an edit
+    along one of `directions`, by a degree in [-degree, degree); both drawn uniformly. Without `directions`
+    there is no edit.
+    """
+    if not directions or impression == 1:
+        return Mate(seed, impression, number=number, position=position)
+    choice, extent = draw_edits(seed, impression - 1)[-1]
+    direction = directions[int(choice * len(directions))]
+    return Mate(seed, impression, direction, round((2 * extent - 1) * degree, 3), number, position)
 
 
 def mates(seed: int, impressions: int, directions: Sequence[int], degree: float) -> Iterator[Mate]:
-    """The impressions of a finger: as it is, then with edits along one of `directions` each, by a degree in
-    [-degree, degree); both drawn uniformly. More impressions leave the first ones as they are. Without
-    `directions` there is no edit.
-    """
-    if not directions:
-        yield from (Mate(seed, number) for number in range(1, impressions + 1))
-        return
-    yield Mate(seed, 1)
-    for number, (choice, extent) in enumerate(draw_edits(seed, impressions - 1), start=2):
-        direction = directions[int(choice * len(directions))]
-        yield Mate(seed, number, direction, round((2 * extent - 1) * degree, 3))
+    """The impressions of a finger, from the first; see `mate`."""
+    for impression in range(1, impressions + 1):
+        yield mate(seed, impression, directions, degree)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +89,10 @@ class MatedSynthesis:
 
     layers: style inputs that are edited; None: those that the bundle recommends. Truncation comes after the
     edit, as in `Model.edit`.
+
+    Of ridge noise, preset: how far impressions differ; None: the first is as `synth` makes it, `easy`, and
+    further ones are `medium`. effects: what is fixed. kind: class of all fingers. taken: gets the impression
+    of each mate that is drawn, for who wants its truth and takes it out again.
     """
 
     model: Model
@@ -75,6 +100,10 @@ class MatedSynthesis:
     noise: NoiseMode | None = None
     layers: Sequence[int] | None = None
     size: int | None = None
+    preset: str | None = None
+    effects: Effects | None = None
+    kind: PatternClass | None = None
+    taken: dict[Mate, Impression] | None = None
 
     def __post_init__(self) -> None:
         self.model.edit_layers(self.layers)
@@ -88,10 +117,10 @@ class MatedSynthesis:
         """Random numbers and moves of a batch."""
         directions = self.model.bundle.latents.sefa_directions
         moves = np.zeros((len(batch), self.model.style_dim), np.float32)
-        for move, mate in zip(moves, batch, strict=True):
-            if mate.direction is not None:
-                move[:] = np.float32(mate.degree) * directions[mate.direction]
-        seeds = [mate.seed for mate in batch]
+        for move, each in zip(moves, batch, strict=True):
+            if each.direction is not None:
+                move[:] = np.float32(each.degree) * directions[each.direction]
+        seeds = [each.seed for each in batch]
         if self._has_ridges:
             return self._draw_impressions(batch, moves)
         fingers = list(dict.fromkeys(seeds))
@@ -101,6 +130,10 @@ class MatedSynthesis:
             moves,
             self.model.noise_buffers(self.noise, seeds, len(seeds)),
         )
+
+    def preset_of(self, mate: Mate) -> str:
+        """How far an impression may differ, of ridge noise."""
+        return self.preset or (FIRST if mate.impression == 1 else FURTHER)
 
     @property
     def _has_ridges(self) -> bool:
@@ -112,10 +145,14 @@ class MatedSynthesis:
         if fingers is None:
             raise BadInput(f"noise ridges: bundle {self.model.bundle.manifest.name} has no ridge noise")
         taken = [
-            fingers.impression(mate.seed, mate.impression - 1, FIRST if mate.impression == 1 else FURTHER)
-            for mate in batch
+            fingers.impression(
+                each.seed, each.drawn_as, self.preset_of(each), self.effects, self.kind, each.position
+            )
+            for each in batch
         ]
-        z = np.stack([look(mate.seed, mate.impression - 1, self.model.style_dim) for mate in batch])
+        if self.taken is not None:
+            self.taken.update(zip(batch, taken, strict=True))
+        z = np.stack([look(each.seed, each.drawn_as, self.model.style_dim) for each in batch])
         return Drawn(z, np.arange(len(batch)), moves, fingers.of_impressions(taken))
 
     def compute(self, drawn: Drawn) -> Pixels:

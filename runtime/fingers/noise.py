@@ -17,6 +17,7 @@ from ..seeds import impression_noise
 from ..seeds import noise as draw_noise
 from .capture.presets import Effects
 from .finger import Finger, make_finger, take_impression
+from .identity.patterns import FingerPosition, PatternClass
 from .impression import Impression
 from .master import PPI
 from .reconstruction.ridges import reconstruct_ridges
@@ -51,14 +52,21 @@ class FingerNoise:
         return round(self.manifest.architecture.resolution * PPI / self.manifest.image.ppi)
 
     def impression(
-        self, seed: int, number: int = 0, preset: str = "easy", effects: Effects | None = None
+        self,
+        seed: int,
+        number: int = 0,
+        preset: str = "easy",
+        effects: Effects | None = None,
+        kind: PatternClass | None = None,
+        position: FingerPosition | None = None,
     ) -> Impression:
-        """An impression of a seed's finger, with its template; arguments as of `take_impression`.
+        """An impression of a seed's finger, with its template; arguments as of `make_finger` and
+        `take_impression`.
 
         Raises:
             BadInput: If an argument is out of range.
         """
-        return take_impression(_finger(seed, self.side), number, preset, effects)
+        return take_impression(_finger(seed, self.side, kind, position), number, preset, effects)
 
     def of_impressions(self, impressions: Sequence[Impression]) -> list[Floats]:
         """Noise inputs of N impressions: float32 (N, 1, H, W) per layer."""
@@ -115,5 +123,5 @@ class FingerNoise:
 
 
 @lru_cache(maxsize=FINGERS)
-def _finger(seed: int, side: int) -> Finger:
-    return make_finger(seed, (side, side))
+def _finger(seed: int, side: int, kind: PatternClass | None, position: FingerPosition | None) -> Finger:
+    return make_finger(seed, (side, side), kind, position)

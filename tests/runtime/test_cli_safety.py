@@ -39,7 +39,7 @@ def fg_run(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def content(folder: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return {path.name: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
 class TestResume:

@@ -22,7 +22,7 @@ def dataset(*arguments: object) -> Result:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_images_and_templates_are_the_fingers(tmp_path: Path):

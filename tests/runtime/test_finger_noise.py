@@ -1,5 +1,6 @@
 """A bundle with ridge noise: its manifest, and that a seed's finger shows in what is made of it."""
 
+import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -15,6 +16,8 @@ from fingergen.runtime.bundle.ridge_noise import ridge_noise_layers
 from fingergen.runtime.cli import main as fg_run
 from fingergen.runtime.datasets.mated import MatedSynthesis, mates
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import Effects, FingerPosition
+from fingergen.runtime.minutiae import read_template
 from fingergen.runtime.model import Model, load
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -131,3 +134,27 @@ def test_ridges_are_refused_where_a_bundle_has_none(plain: Path):
         pytest.raises(BadInput, match="noise ridges: bundle tiny has no ridge noise"),
     ):
         other.synthesize([1], noise="ridges")
+
+
+def test_a_data_set_has_the_true_template_of_every_image(ridges: Path, model: Model, tmp_path: Path):
+    words = ["dataset", "--bundle", ridges, "--fingers", 2, "--impressions", 2, "--finger", "left-index"]
+    formats = ["--template-format", "json", "--template-format", "xyt"]
+    result = CliRunner().invoke(
+        fg_run, [*map(str, words), *formats, "--rotation", "5", "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "impressions.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[3]
+    assert (row["file"], row["template"]) == ("00000001_2.png", "00000001_2.json 00000001_2.xyt")
+    assert (row["position"], row["rotation"], row["preset"]) == ("left-index", "5", "medium")
+    assert model.finger_noise is not None
+    index = FingerPosition.LEFT_INDEX
+    taken = model.finger_noise.impression(1, 1, "medium", Effects(rotation=5), position=index)
+    truth = read_template(tmp_path / "00000001_2.json")
+    with Image.open(tmp_path / row["file"]) as image:
+        assert image.size == (truth.width, truth.height) and image.info["class"] == row["class"]
+        assert image.info["position"] == "left-index"
+    scale = truth.width / taken.template.width
+    assert truth.ppi == pytest.approx(500 * scale) and len(truth.minutiae) == len(taken.template.minutiae) > 0
+    for found, true in zip(truth.minutiae, taken.template.minutiae, strict=True):
+        assert found.x == pytest.approx((true.x + 0.5) * scale - 0.5, abs=0.51 * (true.x < 0.5) + 0.01)

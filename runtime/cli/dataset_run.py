@@ -1,0 +1,253 @@
+"""How a data set is arranged in its folder, and a run that makes, merges or verifies one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from ..datasets.folder import open_folder
+from ..datasets.layouts import LAYOUTS, Layout
+from ..datasets.making import Made, Maker
+from ..datasets.merge import merge as merge_sets
+from ..datasets.pairs import MOST_IMPOSTORS, write_pairs
+from ..datasets.plan import Job, Plan
+from ..datasets.table import Row, read_part, read_settings
+from ..datasets.verify import verify as verify_set
+from ..datasets.writer import Encoding, Writer, finish
+from ..errors import BadInput, Incomplete, printable
+from ..images import Pixels, contact_sheet, decode_image, save_image
+from .kit import Writing, as_one
+from .progress import ImageProgress, ended_by_sigterm
+
+
+class Shard(click.ParamType):
+    """`i/n`, counted from 1."""
+
+    name = "I/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", value, re.ASCII)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            self.fail(f"{value!r}: write 2/8 for the second of eight.", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """How a set lies in its folder, and which part of it this run makes, checks or brings there."""
+
+    layout: str
+    database: int
+    pairs: bool
+    impostors: int
+    shard: tuple[int, int]
+    verify: bool
+    merge: tuple[Path, ...]
+
+
+arrangement = as_one(
+    "arrangement",
+    Arrangement,
+    click.option(
+        "--layout",
+        type=click.Choice(list(LAYOUTS)),
+        default="flat",
+        show_default=True,
+        help="One folder; DB1_A and DB1_B as in the FVC competitions; or tar files of WebDataset.",
+    ),
+    click.option(
+        "--database",
+        type=click.IntRange(1, 9),
+        default=1,
+        show_default=True,
+        help="Layout fvc: the n of DBn_A.",
+    ),
+    click.option("--pairs", is_flag=True, help="Write the FVC protocol's genuine and impostor pairs."),
+    click.option(
+        "--impostors",
+        type=click.IntRange(1),
+        default=MOST_IMPOSTORS,
+        show_default=True,
+        help="Most pairs of the impostor list; of more, as many at even distances.",
+    ),
+    click.option(
+        "--shard",
+        type=Shard(),
+        default="1/1",
+        show_default=True,
+        help="Make the I-th of N shares of the set, on one of N machines.",
+    ),
+    click.option(
+        "--verify",
+        is_flag=True,
+        help="Decode and hash every file of the set in --out. With --fingers and --resume: keep only files"
+        " that are as they were written.",
+    ),
+    click.option(
+        "--merge",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        multiple=True,
+        help="Folder of a shard to bring into --out; may be given several times.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the command that makes images."""
+
+    plan: Plan
+    maker: Maker
+    encoding: Encoding
+    settings: Mapping[str, Any]
+    arrangement: Arrangement
+    writing: Writing
+
+    def write(self) -> None:
+        """Make the set, or only its sheet."""
+        tiles: dict[tuple[int, int], Made] = {}
+
+        def see(job: Job, made: Made) -> None:
+            tiles[job.finger, job.impression] = made
+
+        out, grid = self.writing.out, self.writing.grid
+        progress = ImageProgress(self.plan.own_images)
+        if out is None:
+            every = (job for part in self.plan.parts for job in self.plan.jobs(part))
+            with closing(self.maker.images(every, see)) as images:
+                for _ in images:
+                    progress.made(1)
+            progress.close()
+            assert grid is not None  # Writing has seen to it
+            self._write_sheet(grid, None, tiles)
+            self._report(None, self.plan.images, 0)
+            return
+        layout = LAYOUTS[self.arrangement.layout](out, self.plan, self.arrangement.database)
+        open_folder(layout, self.settings, self.writing.overwrite, self.writing.resume)
+        writer = Writer(layout, self.encoding, progress, verify=self.arrangement.verify)
+        writer.see = see if grid is not None else None
+        with ended_by_sigterm(f"{out} is continued with --resume"):
+            writer.write(self.maker)
+            progress.close()
+            whole = finish(layout)
+            if whole and self.arrangement.pairs:
+                write_pairs(layout, self.encoding, self.arrangement.impostors)
+        if grid is not None:
+            self._write_sheet(grid, layout, tiles)
+        self._report(layout, writer.made, writer.kept)
+        if not whole:
+            first, of = self.plan.shard
+            click.echo(
+                f"{out}: shard {first} of {of} is whole; impressions.csv comes with the last one", err=True
+            )
+
+    def _write_sheet(self, grid: Path, layout: Layout | None, tiles: Mapping[tuple[int, int], Made]) -> None:
+        images, labels, own = [], [], []
+        for part in self.plan.own_parts:
+            rows: dict[tuple[int, int], Row] = (
+                {} if layout is None else {_key(row): row for row in read_part(layout.folder, part)}
+            )
+            for job in self.plan.jobs(part):
+                key = (job.finger, job.impression)
+                if key in tiles:
+                    images.append(tiles[key].pixels)
+                    labels.append(tiles[key].label)
+                    columns: Mapping[str, str] = tiles[key].columns
+                else:
+                    assert layout is not None
+                    columns, file = rows[key], rows[key]["file"]
+                    images.append(_pixels(layout.read(part, file), file))
+                    labels.append(f"{job.seed} {job.impression}")
+                own.append({"seed": str(job.seed), "impression": str(job.impression), **columns})
+        listed = ("seed", "impression", "class", "direction", "degree")
+        lists = {key: ",".join(each.get(key, "") for each in own) for key in listed}
+        grid.parent.mkdir(parents=True, exist_ok=True)
+        sheet = contact_sheet(images, self.plan.impressions, labels=labels)
+        shown = {key: text for key, text in lists.items() if text.strip(",")}
+        save_image(grid, sheet, self.encoding.ppi, {**self.encoding.shared, **shown})
+
+    def _report(self, layout: Layout | None, made: int, kept: int) -> None:
+        out, grid, ppi = self.writing.out, self.writing.grid, self.encoding.ppi
+        if self.writing.as_json:
+            # A line per image: a set may be larger than memory.
+            click.echo('{"images": [', nl=False)
+            for number, image in enumerate(self._images(layout)):
+                click.echo(("," if number else "") + "\n  " + json.dumps(image), nl=False)
+            end = {
+                "written": made if out else 0,
+                "kept": kept,
+                "ppi": ppi,
+                "grid": str(grid) if grid else None,
+            }
+            click.echo("],\n" + json.dumps(end, indent=2)[2:])
+            return
+        if out:
+            click.echo(f"{out}: {made} images of {ppi:g} ppi" + (f", {kept} kept" if kept else ""))
+        if grid:
+            click.echo(f"{grid}: sheet of {made + kept} images")
+
+    def _images(self, layout: Layout | None) -> Iterator[Mapping[str, Any]]:
+        shared = self.encoding.shared
+        for part in self.plan.own_parts:
+            if layout is None:
+                for job in self.plan.jobs(part):
+                    yield {"file": None, **shared, "seed": str(job.seed), "impression": str(job.impression)}
+                continue
+            for row in read_part(layout.folder, part):
+                own = {key: value for key, value in row.items() if value}
+                yield {**shared, **own, "file": str(layout.folder / row["file"])}
+
+
+def use_existing(arrangement: Arrangement, writing: Writing, workers: int) -> None:
+    """Merge or verify sets that exist."""
+    out = writing.out
+    if out is None:
+        raise click.UsageError("give --out DIR, the folder of the set")
+    found = read_settings(arrangement.merge[0] if arrangement.merge else out)
+    try:
+        plan = Plan(found["fingers"], found["impressions"], found["first_seed"], shard=arrangement.shard)
+        layout = LAYOUTS[found["layout"]](out, plan, found["database"])
+        encoding = Encoding(found["format"], found["templates"], found["ppi"], {})
+    except (KeyError, TypeError) as error:
+        raise BadInput(
+            f"{out}: dataset.json: {error} is missing or wrong; an older FingerGen made it"
+        ) from None
+    if arrangement.merge:
+        added = merge_sets(layout, arrangement.merge)
+        whole = finish(layout)
+        if whole and arrangement.pairs:
+            write_pairs(layout, encoding, arrangement.impostors)
+        state = "the set is whole" if whole else "some shards are missing"
+        click.echo(f"{out}: {added} parts added, {state}")
+    if arrangement.verify:
+        progress = ImageProgress(plan.own_images)
+        wrong = 0
+        with closing(verify_set(layout, workers, progress)) as lines:
+            for line in lines:
+                wrong += 1
+                click.echo(printable(line), err=True)
+        layout.close()
+        progress.close()
+        if wrong:
+            raise Incomplete(f"{out}: {wrong} things are wrong, listed above")
+        click.echo(f"{out}: {plan.own_images} images, all as they were written")
+
+
+def _key(row: Mapping[str, str]) -> tuple[int, int]:
+    return int(row["finger"]), int(row["impression"])
+
+
+def _pixels(content: bytes, name: str) -> Pixels:
+    return np.asarray(decode_image(content, name).image)

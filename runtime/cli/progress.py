@@ -1,0 +1,95 @@
+"""Progress of long runs: a bar on a terminal; elsewhere, as in a log file, a line now and then."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ImageProgress:
+    """Counts images of a run; what is kept does not count in the time that is left."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._kept = self._made = 0
+        self._began = self._last = time.monotonic()
+        self._shows_bar = sys.stderr.isatty()
+        self._lock = threading.Lock()  # images are kept on one thread and made on another
+
+    def kept(self, images: int) -> None:
+        """So many more are there already."""
+        self._count(images, 0)
+
+    def made(self, images: int) -> None:
+        """So many more were made."""
+        self._count(0, images)
+
+    def _count(self, kept: int, made: int) -> None:
+        with self._lock:
+            self._kept += kept
+            self._made += made
+            now = time.monotonic()
+            if now - self._last < (0.2 if self._shows_bar else SECONDS_BETWEEN_LINES):
+                return
+            self._last = now
+            end = "" if self._shows_bar else "\n"
+            click.echo(("\r\033[K" if self._shows_bar else "") + self._line(now), err=True, nl=bool(end))
+
+    def _line(self, now: float) -> str:
+        done = self._kept + self._made
+        line = f"{done} of {self._total} images ({done / max(self._total, 1):.1%})"
+        counted = self._made or self._kept
+        if counted:
+            rate = counted / (now - self._began)
+            left = round((self._total - done) / rate)
+            line += f", {rate:.1f} images/s, {_duration(left)} left"
+        return line
+
+    def close(self) -> None:
+        """Clear the bar."""
+        if self._shows_bar:
+            click.echo("\r\033[K", err=True, nl=False)
+
+
+def _duration(seconds: int) -> str:
+    days, rest = divmod(seconds, 86400)
+    clock = f"{rest // 3600}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days} d {clock}" if days else clock
+
+
+@contextmanager
+def ended_by_sigterm(advice: str) -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C would: what is under way is tidied up, then the program exits with
+    143 and one line, `advice`.
+
+    Does nothing on other threads than the main one, where no signal arrives.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except _Terminated:
+        click.echo(f"terminated: {advice}", err=True)
+        sys.exit(128 + signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""

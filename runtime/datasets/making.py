@@ -1,0 +1,145 @@
+"""What makes the impressions of a data set: grown fingers on a sensor, or a bundle."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ..fingers import Effects, Impression, PatternClass, make_finger, take_impression
+from ..images import Pixels
+from ..minutiae import Template
+from ..pipeline.stages import Pipeline, Stage
+from ..pipeline.throughput import FullSpeed
+from .mated import Mate, MatedSynthesis
+from .plan import Job
+from .table import Row, capture_columns
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """An impression.
+
+    Attributes:
+        pixels: uint8 (H, W) or (H, W, 3).
+        template: Its true minutiae, in its pixels; None where nobody knows them.
+        columns: Of its row in the manifest: how it was made.
+        provenance: Of its file, beyond what all images of the set share and its seed and impression.
+        label: On a contact sheet.
+    """
+
+    pixels: Pixels
+    template: Template | None
+    columns: Row
+    provenance: Row
+    label: str
+
+
+class Maker(Protocol):
+    """Makes impressions on many threads."""
+
+    def images(self, jobs: Iterable[Job], use: Callable[[Job, Made], Result]) -> Generator[Result]:
+        """What `use`, called on any thread, returns for the impression of each of `jobs`, in any order.
+
+        The first error ends everything and is raised. Close it (`contextlib.closing`) to end early.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SensorMaker:
+    """Impressions of grown fingers on a sensor.
+
+    Attributes:
+        window: (width, height) in pixels.
+        preset: How far impressions differ.
+        effects: What is fixed.
+        kind: Class of all fingers; None: drawn.
+        workers: Threads.
+    """
+
+    window: tuple[int, int]
+    preset: str
+    effects: Effects
+    kind: PatternClass | None
+    workers: int
+
+    def images(self, jobs: Iterable[Job], use: Callable[[Job, Made], Result]) -> Generator[Result]:
+        """See `Maker`; a finger is grown once for its impressions, on one thread."""
+
+        def make(of_finger: list[Job]) -> Iterator[Result]:
+            first = of_finger[0]
+            finger = make_finger(first.seed, self.window, self.kind, first.position)
+            for job in of_finger:
+                taken = take_impression(finger, job.number, self.preset, self.effects)
+                kind = finger.kind.value
+                columns = capture_columns(taken, self.preset)
+                label = f"{job.seed} {job.impression}: {kind}"
+                yield use(job, Made(taken.pixels, taken.template, columns, {"class": kind}, label))
+
+        fingers = (list(group) for _, group in itertools.groupby(jobs, lambda job: job.seed))
+        stage = Stage("fingers", make, self.workers, room=2 * self.workers)
+        with closing(iter(Pipeline(fingers, [stage]))) as results:
+            yield from results
+
+
+@dataclass(frozen=True)
+class BundleMaker:
+    """Impressions that a bundle makes; with ridge noise each has its true template.
+
+    Attributes:
+        steps: Of the synthesis.
+        edit: Which mate an impression is, its edit included.
+        batch: Images per call of the backend.
+        workers: Threads per step beside those of the backend.
+    """
+
+    steps: MatedSynthesis
+    edit: Callable[[Job], Mate]
+    batch: int
+    workers: int
+
+    def images(self, jobs: Iterable[Job], use: Callable[[Job, Made], Result]) -> Generator[Result]:
+        """See `Maker`."""
+        under_way: dict[Mate, Job] = {}
+        results: dict[Mate, Result] = {}
+
+        def mates() -> Iterator[Mate]:
+            for job in jobs:
+                mate = self.edit(job)
+                under_way[mate] = job
+                yield mate
+
+        def finish(mate: Mate, pixels: Pixels) -> None:
+            job = under_way.pop(mate)
+            results[mate] = use(job, self._made(mate, pixels))
+
+        run = FullSpeed(self.steps, self.batch, self.workers, finish)
+        with closing(run.images(mates())) as finished:
+            for mate, _ in finished:
+                yield results.pop(mate)
+
+    def _made(self, mate: Mate, pixels: Pixels) -> Made:
+        columns: Row = {}
+        own: Row = {}
+        label = f"{mate.seed} {mate.impression}"
+        template = None
+        taken = self.steps.taken.pop(mate, None) if self.steps.taken is not None else None
+        if taken is not None:
+            template = self._template(taken, pixels)
+            columns = capture_columns(taken, self.steps.preset_of(mate))
+            own["class"] = columns["class"]
+            label = f"{label}: {columns['class']}"
+        if mate.direction is not None:
+            own |= {"direction": str(mate.direction), "degree": str(mate.degree)}
+            label = f"{label}: {mate.direction} {mate.degree:+g}"
+        return Made(pixels, template, columns | own, own, label)
+
+    def _template(self, taken: Impression, pixels: Pixels) -> Template:
+        """The truth in the pixels of the image, which shows all of the impression's window."""
+        truth = taken.template
+        return truth.rescale(truth.ppi * pixels.shape[1] / truth.width)

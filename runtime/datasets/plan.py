@@ -1,0 +1,98 @@
+"""What a data set consists of, computed when it is asked for: nothing is listed in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..fingers import FingerPosition
+
+PART = 100  # fingers that are finished, recorded and, in layout `shards`, packed together
+
+
+@dataclass(frozen=True)
+class Job:
+    """One impression to be made.
+
+    Attributes:
+        finger: Index of the finger in the set, from 0.
+        seed: That names the finger.
+        impression: From 1.
+        position: Which of the ten fingers it is, where that is known.
+        attempt: How many draws of this impression were made before and refused.
+    """
+
+    finger: int
+    seed: int
+    impression: int
+    position: FingerPosition | None = None
+    attempt: int = 0
+
+    @property
+    def number(self) -> int:
+        """The number of the impression among all that the finger has, in [0, 2**32)."""
+        return self.impression - 1 + self.attempt * ATTEMPT
+
+
+ATTEMPT = 1 << 16  # beyond every impression's own number, so that a second draw is nobody's first
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Fingers and impressions of a set, in parts of `PART` fingers.
+
+    Attributes:
+        fingers: How many.
+        impressions: Of each.
+        first_seed: Of the first finger; the next ones count up.
+        position: Which of the ten fingers all are; None where that is not known.
+        shard: (i, n), from 1: only every n-th part is made, beginning with the i-th.
+    """
+
+    fingers: int
+    impressions: int
+    first_seed: int = 0
+    position: FingerPosition | None = None
+    shard: tuple[int, int] = (1, 1)
+
+    @property
+    def parts(self) -> range:
+        """Numbers of all parts."""
+        return range(-(-self.fingers // PART))
+
+    @property
+    def own_parts(self) -> range:
+        """Numbers of the parts that this shard makes."""
+        return self.parts[self.shard[0] - 1 :: self.shard[1]]
+
+    @property
+    def own_images(self) -> int:
+        """How many images this shard makes."""
+        own = self.own_parts
+        fingers = len(own) * PART
+        if own and own[-1] == self.parts[-1]:
+            fingers -= len(self.parts) * PART - self.fingers
+        return fingers * self.impressions
+
+    @property
+    def images(self) -> int:
+        """How many images the set has."""
+        return self.fingers * self.impressions
+
+    def seed(self, finger: int) -> int:
+        """The seed that names finger `finger`, from 0."""
+        return self.first_seed + finger
+
+    def fingers_of(self, part: int) -> range:
+        """Indices of a part's fingers."""
+        return range(part * PART, min((part + 1) * PART, self.fingers))
+
+    def job(self, finger: int, impression: int) -> Job:
+        """One impression of the set."""
+        return Job(finger, self.seed(finger), impression, self.position)
+
+    def jobs(self, part: int) -> Iterator[Job]:
+        """The impressions of a part, in order."""
+        for finger in self.fingers_of(part):
+            for impression in range(1, self.impressions + 1):
+                yield self.job(finger, impression)

@@ -1,0 +1,158 @@
+"""The manifest of a data set: a row per image, as CSV, in a file per part and in one of the whole set."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadInput
+from ..files import replacing, write_atomically
+from ..fingers import Impression
+
+TABLE, SETTINGS, PARTS = "impressions.csv", "dataset.json", "parts"
+
+COLUMNS = (
+    # which image
+    *("file", "template", "shard", "finger", "seed", "impression", "class", "position", "attempts"),
+    # how the impression was taken
+    *("preset", "rotation", "shift_x", "shift_y", "contact", "pressure", "moisture", "unevenness"),
+    *("blotches", "sharpness", "paper", "ink", "gamma", "noise", "background", "fading", "film"),
+    *("stains", "vignette", "outline", "waves", "lines"),
+    # how the latent was edited
+    *("direction", "degree"),
+    # what independent software found
+    *("recall", "spurious", "nfiq2"),
+    # all its files, the image first
+    *("files", "bytes", "sha256"),
+)
+"""Columns of the manifest; empty where they do not apply. `docs/datasets.md` explains them."""
+
+_NUMBERS = (
+    *("rotation", "pressure", "moisture", "unevenness", "blotches", "sharpness", "paper", "ink", "gamma"),
+    *("noise", "background", "fading", "film", "stains", "vignette"),
+)
+
+Row = dict[str, str]
+
+
+def capture_columns(taken: Impression, preset: str) -> Row:
+    """Everything that was drawn for an impression, as columns; its noise fields are drawn from the seed."""
+    capture = taken.capture
+    row = {"class": taken.finger.kind.value, "preset": preset}
+    row |= {name: _number(getattr(capture, name)) for name in _NUMBERS}
+    row |= {"shift_x": _number(capture.shift[0]), "shift_y": _number(capture.shift[1])}
+    row["contact"] = _number(capture.contact_part)
+    for name, values in (("outline", capture.contact), ("waves", capture.waves), ("lines", capture.lines)):
+        row[name] = json.dumps(_rounded(values), separators=(",", ":"))
+    return row
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.6g}"
+
+
+def _rounded(values: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        return [_rounded(value) for value in values]
+    return float(_number(values))
+
+
+def part_path(folder: Path, part: int) -> Path:
+    """The file of a part's rows."""
+    return folder / PARTS / f"{part:07d}.csv"
+
+
+def write_part(folder: Path, part: int, rows: Iterable[Mapping[str, str]]) -> None:
+    """Write the rows of a part; that its file is there says that all its images are."""
+    text = io.StringIO()
+    lines = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    write_atomically(part_path(folder, part), text.getvalue().encode())
+
+
+def read_part(folder: Path, part: int) -> list[Row]:
+    """The rows of a part; none where it is not finished.
+
+    Raises:
+        BadInput: If its file is not one that `write_part` wrote.
+    """
+    path = part_path(folder, part)
+    try:
+        return list(read_rows(path))
+    except FileNotFoundError:
+        return []
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a manifest, one after the other.
+
+    Raises:
+        BadInput: If it is no manifest of a data set.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            if tuple(rows.fieldnames or ()) != COLUMNS:
+                raise BadInput(f"{path}: its columns are not those of a data set; remove it and use --resume")
+            for row in rows:
+                if None in row or None in row.values():
+                    raise BadInput(f"{path}: line {rows.line_num} is not whole; remove it and use --resume")
+                yield row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not a manifest ({error}); remove it and use --resume") from None
+
+
+def write_table(folder: Path, rows_of_parts: Iterable[tuple[int, int]]) -> bool:
+    """Write the manifest of the whole set: the rows of all parts, in order.
+
+    Args:
+        folder: Of the set.
+        rows_of_parts: The number of each part, and how many rows it has when it is whole.
+
+    Returns:
+        Whether all parts are there and whole; nothing is written if not.
+    """
+    try:
+        with replacing(folder / TABLE) as temporary, temporary.open("wb") as whole:
+            for part, rows in rows_of_parts:
+                content = part_path(folder, part).read_bytes()
+                if content.count(b"\n") != rows + 1:
+                    raise _NotWholeError
+                whole.write(content if not whole.tell() else content[content.index(b"\n") + 1 :])
+    except (_NotWholeError, FileNotFoundError):
+        return False
+    return True
+
+
+class _NotWholeError(Exception):
+    """Of a part."""
+
+
+def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write what makes the set; that comes first, so that a folder says what it holds at any time."""
+    write_atomically(folder / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What makes the set in a folder.
+
+    Raises:
+        BadInput: If there are no such settings.
+    """
+    path = folder / SETTINGS
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: is not there; give the folder of a data set of fg-run dataset") from None
+    except (OSError, ValueError, TypeError, RecursionError):
+        found = {}
+    if found.get("operation") != "dataset":
+        raise BadInput(f"{path}: not the settings of a data set of fg-run; give another --out")
+    return found

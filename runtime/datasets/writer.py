@@ -1,0 +1,262 @@
+"""Writing a data set part by part, so that it can be killed at any moment, continued and shared by machines.
+
+A part is recorded when all its files are written, and only then. What a later run finds recorded it keeps, if
+the files are there; all else it makes again, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from ..errors import BadInput
+from ..images import FORMATS, Provenance, encode_image
+from ..minutiae import FORMATS as TEMPLATE_FORMATS
+from .layouts import Layout
+from .making import Made, Maker
+from .plan import PART, Job
+from .table import PARTS, TABLE, Row, part_path, read_part, write_part, write_table
+
+PARTS_BETWEEN_RETRIES = 20  # impressions that are refused are made again after so many parts
+
+
+class Progress(Protocol):
+    """Hears of images as they are kept or made."""
+
+    def kept(self, images: int) -> None: ...
+
+    def made(self, images: int) -> None: ...
+
+
+class Gate(Protocol):
+    """Refuses impressions that are not good enough."""
+
+    def check(self, made: Made) -> tuple[bool, Row]:
+        """Whether an impression is taken, and columns of what was measured."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How impressions become files.
+
+    Attributes:
+        image_format: A name in `images.FORMATS`.
+        template_formats: Names in `minutiae.FORMATS`, for impressions with a template.
+        ppi: Of the images.
+        shared: Provenance that all images have.
+        with_row: Whether the row of the manifest is a file of its own, `NAME.meta.json`.
+    """
+
+    image_format: str
+    template_formats: Sequence[str]
+    ppi: float
+    shared: Provenance
+    with_row: bool = False
+
+    def image_name(self, name: str) -> str:
+        """The image file of an impression called `name`."""
+        return name + FORMATS[self.image_format]
+
+    def encode(self, job: Job, name: str, made: Made, row: Row) -> tuple[Row, dict[str, bytes]]:
+        """An impression's row and its files by name, the image last."""
+        files: dict[str, bytes] = {}
+        if made.template is not None:
+            for each in self.template_formats:
+                known = TEMPLATE_FORMATS[each]
+                assert known.encode is not None  # the command takes formats that can be written only
+                files[name + known.extensions[0]] = known.encode(made.template)
+        image = self.image_name(name)
+        own = {"seed": str(job.seed), "impression": str(job.impression), **made.provenance}
+        if job.position is not None:
+            own["position"] = job.position.value
+        if job.attempt:
+            own["attempts"] = str(job.attempt + 1)
+        row = {
+            "file": image,
+            "template": " ".join(files),
+            "finger": str(job.finger),
+            "seed": str(job.seed),
+            "impression": str(job.impression),
+            "position": job.position.value if job.position else "",
+            "attempts": str(job.attempt + 1),
+            **row,
+            **made.columns,
+        }
+        provenance = {**self.shared, **own}
+        if image.endswith(".bmp"):  # which holds no text
+            files[f"{image}.json"] = (json.dumps(provenance, indent=2) + "\n").encode()
+        if self.with_row:
+            files[f"{name}.meta.json"] = (json.dumps({k: v for k, v in row.items() if v}) + "\n").encode()
+        files[image] = encode_image(made.pixels, FORMATS[self.image_format], self.ppi, provenance)
+        first = [image, *(each for each in files if each != image)]
+        row["files"] = " ".join(first)
+        row["bytes"] = " ".join(str(len(files[each])) for each in first)
+        row["sha256"] = " ".join(hashlib.sha256(files[each]).hexdigest() for each in first)
+        return row, files
+
+
+@dataclass
+class _Part:
+    """A part under way."""
+
+    rows: dict[tuple[int, int], Row]
+    waiting: int
+
+
+@dataclass(frozen=True)
+class _Stored:
+    job: Job
+    row: Row
+    taken: bool
+
+
+@dataclass
+class Writer:
+    """Writes the parts of a set that its plan's shard has and the folder lacks.
+
+    Attributes:
+        layout: Where files go.
+        encoding: What they are.
+        progress: Hears of images.
+        verify: Whether files of recorded parts must have their recorded hash to be kept, not only their size.
+        gate: What refuses impressions.
+        most_attempts: Draws of an impression; the last is kept whatever the gate says.
+        see: Is shown each impression that is written.
+    """
+
+    layout: Layout
+    encoding: Encoding
+    progress: Progress
+    verify: bool = False
+    gate: Gate | None = None
+    most_attempts: int = 16
+    see: Callable[[Job, Made], None] | None = None
+    made: int = 0
+    kept: int = 0
+    refused: int = 0
+    _parts: dict[int, _Part] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, maker: Maker) -> None:
+        """Make and write what is missing; after an error, or Ctrl-C, all that is recorded is whole."""
+        own = self.layout.plan.own_parts
+        blocks: Iterable[Iterable[int]] = [own] if self.gate is None else _blocks(own, PARTS_BETWEEN_RETRIES)
+        try:
+            for block in blocks:
+                jobs: Iterable[Job] = self._missing(block)
+                while jobs:
+                    jobs = self._pass(maker, jobs)
+        finally:
+            self.layout.close()
+
+    def _pass(self, maker: Maker, jobs: Iterable[Job]) -> list[Job]:
+        """Make `jobs`; returns those that the gate refused, as the next attempt."""
+        again = []
+        with closing(maker.images(jobs, self._store)) as stored:
+            for each in stored:
+                if each.taken:
+                    self._record(each)
+                else:
+                    self.refused += 1
+                    again.append(replace(each.job, attempt=each.job.attempt + 1))
+        return sorted(again, key=lambda job: (job.finger, job.impression))
+
+    def _missing(self, parts: Iterable[int]) -> Iterator[Job]:
+        """The impressions to be made, part by part as there is room for them."""
+        plan, folder = self.layout.plan, self.layout.folder
+        for part in parts:
+            rows = self._kept(part)
+            missing = [job for job in plan.jobs(part) if (job.finger, job.impression) not in rows]
+            if missing and self.layout.shard(part):
+                rows, missing = {}, list(plan.jobs(part))  # a tar file is made whole
+            self.kept += len(rows)
+            self.progress.kept(len(rows))
+            if not missing:
+                continue
+            for path in (folder / TABLE, part_path(folder, part)):  # they say that all is there
+                path.unlink(missing_ok=True)
+            self.layout.begin(part, missing)
+            with self._lock:
+                self._parts[part] = _Part(rows, len(missing))
+            yield from missing
+
+    def _kept(self, part: int) -> dict[tuple[int, int], Row]:
+        """The recorded impressions of a part whose files are there."""
+        rows = {}
+        for row in read_part(self.layout.folder, part):
+            job = self.layout.plan.job(int(row["finger"]), int(row["impression"]))
+            expected = self.encoding.image_name(self.layout.name(job))
+            if row["file"] == expected and all(self._is_there(part, *each) for each in stated_files(row)):
+                rows[job.finger, job.impression] = row
+        return rows
+
+    def _is_there(self, part: int, name: str, size: int, sha256: str) -> bool:
+        if self.layout.size(part, name) != size:
+            return False
+        return not self.verify or hashlib.sha256(self.layout.read(part, name)).hexdigest() == sha256
+
+    def _store(self, job: Job, made: Made) -> _Stored:
+        """Write an impression, unless the gate refuses it."""
+        measured: Row = {}
+        if self.gate is not None:
+            good, measured = self.gate.check(made)
+            if not good and job.attempt + 1 < self.most_attempts:
+                return _Stored(job, measured, False)
+        part = job.finger // PART
+        name = self.layout.name(job)
+        row = {"shard": self.layout.shard(part), **measured}
+        row, files = self.encoding.encode(job, name, made, row)
+        self.layout.store(part, job, files)
+        if self.see is not None:
+            self.see(job, made)
+        return _Stored(job, row, True)
+
+    def _record(self, stored: _Stored) -> None:
+        self.made += 1
+        self.progress.made(1)
+        number = stored.job.finger // PART
+        with self._lock:
+            part = self._parts[number]
+            part.rows[stored.job.finger, stored.job.impression] = stored.row
+            part.waiting -= 1
+            if part.waiting:
+                return
+            del self._parts[number]
+        self.layout.end(number)
+        (self.layout.folder / PARTS).mkdir(exist_ok=True)
+        write_part(self.layout.folder, number, (part.rows[key] for key in sorted(part.rows)))
+
+
+def stated_files(row: Mapping[str, str]) -> Iterator[tuple[str, int, str]]:
+    """Name, size and SHA-256 of each file of a row.
+
+    Raises:
+        BadInput: If it states no sizes, or a file outside the folder of the set.
+    """
+    names, sizes, hashes = row["files"].split(), row["bytes"].split(), row["sha256"].split()
+    for name, size, sha256 in itertools.zip_longest(names, sizes, hashes, fillvalue=""):
+        path = PurePosixPath(name)
+        if not name or path.is_absolute() or ".." in path.parts or not size.isdecimal():
+            raise BadInput(f"manifest: row of {row['file']!r} is damaged; remove its part and use --resume")
+        yield name, int(size), sha256
+
+
+def finish(layout: Layout) -> bool:
+    """Write the manifest of the whole set if all parts of all shards are there; returns whether they are."""
+    plan, folder = layout.plan, layout.folder
+    if not all(part_path(folder, part).exists() for part in plan.parts):
+        return False
+    rows = ((part, len(plan.fingers_of(part)) * plan.impressions) for part in plan.parts)
+    return write_table(folder, rows)
+
+
+def _blocks(parts: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (parts[start : start + size] for start in range(0, len(parts), size))
