@@ -16,6 +16,7 @@ from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.errors import BadInput, command_line_errors
 
 from .report import lines
+from .triton import check_repository, write_model_repository
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,7 @@ Examples:
   fg-export generator.pt --out gpu --precision fp16
   fg-export generator.pt --out rtx --engine fp16 --batch 1,16,64 --gpu sm_89,sm_120
   fg-export gpu --out gpu --overwrite --engine fp16
+  fg-export finger --triton models
 """
 
 
@@ -53,7 +55,14 @@ Examples:
     required=True,
     type=click.Path(exists=True, path_type=Path),
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Bundle directory to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="Bundle directory to write.")
+@click.option(
+    "--triton",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write a model repository for NVIDIA Triton Inference Server too, with a copy of the bundle. With a"
+    " BUNDLE, --out can be left out.",
+)
 @click.option("--name", help="Name of the bundle.  [default: that of the directory]")
 @click.option(
     "--ppi",
@@ -141,12 +150,13 @@ Examples:
     help="The builder's cache of kernel timings.  [default: one in the user's cache; none for TensorRT-RTX,"
     " which times nothing]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the bundle at --out.")
+@click.option("--overwrite", is_flag=True, help="Replace what is at --out and --triton.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @click.version_option(package_name="fingergen", prog_name="fg-export")
 def main(
     checkpoints: tuple[Path, ...],
-    out: Path,
+    out: Path | None,
+    triton: Path | None,
     name: str | None,
     overwrite: bool,
     as_json: bool,
@@ -158,8 +168,17 @@ def main(
 
     Ours, SynFing's and rosinality's formats are read. Each ONNX graph is compared with PyTorch; nothing is
     written if one differs. Given a BUNDLE, write it with TensorRT engines (--engine), on the machine that
-    they are for, say: no checkpoint and no PyTorch are needed.
+    they are for, say, or as a model repository (--triton): no checkpoint and no PyTorch are needed.
     """
+    if triton is not None:
+        check_repository(triton, overwrite)
+    if out is None:
+        if triton is None:
+            raise click.UsageError("give --out DIR, or --triton DIR with a bundle")
+        if len(checkpoints) > 1 or not checkpoints[0].is_dir():
+            raise click.UsageError("--out: needed with checkpoints; --triton alone takes one bundle")
+        _write_repository(checkpoints[0], triton, overwrite)
+        return
     given = {option: options.pop(option) for option in ENGINE_OPTIONS}
     if engine is None and (extra := _named(given)):
         raise click.UsageError(f"{extra}: of use with --engine only")
@@ -181,10 +200,12 @@ def main(
         manifest = _export(checkpoints, out, overwrite, options)
     if as_json:
         click.echo(json.dumps(manifest.to_json(), indent=2))
-        return
-    for line in lines(manifest):
-        click.echo(line)
-    click.echo(f"bundle {manifest.name}: {out}")
+    else:
+        for line in lines(manifest):
+            click.echo(line)
+        click.echo(f"bundle {manifest.name}: {out}")
+    if triton is not None:
+        _write_repository(out, triton, overwrite)
 
 
 def _export(
@@ -200,6 +221,11 @@ def _export(
     from .exporter import Options, export_bundle  # here: it imports PyTorch, which --help need not wait for
 
     return export_bundle(checkpoints, out, Options(**options), overwrite, show_progress)
+
+
+def _write_repository(bundle: Path, triton: Path, overwrite: bool) -> None:
+    models = write_model_repository(bundle, triton, overwrite)
+    click.echo(f"model repository for Triton: {triton} ({', '.join(models)})", err=True)
 
 
 def _add_engines(bundle: Path, out: Path, options: EngineOptions, overwrite: bool) -> Manifest:

@@ -1,0 +1,104 @@
+"""A bundle as a model repository of NVIDIA Triton Inference Server.
+
+The folder holds one model for each operation that the bundle can do:
+
+    synthesize/  config.pbtxt  1/model.py  bundle/       the bundle itself, which the others refer to
+    reconstruct/ config.pbtxt  1/model.py
+    edit/        config.pbtxt  1/model.py
+
+Each model answers a request of its own before the server calls it ready.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from fingergen.runtime.bundle import read_bundle
+from fingergen.runtime.bundle.manifest import Manifest
+from fingergen.runtime.errors import BadInput
+from fingergen.runtime.files import replacing
+from fingergen.runtime.serving import OPERATIONS, Operation, Tensor
+
+LARGEST_BATCH = 32
+QUEUE_DELAY = 2000  # microseconds that a request waits for others to share its batch
+LONGEST_QUEUE = 256  # requests that wait; the next is refused at once, so that clients notice
+_BUNDLE = "bundle"
+_HOLDS_BUNDLE = "synthesize"
+_MODEL = '''"""Started by Triton's Python backend; needs the package fingergen in its Python."""
+
+from fingergen.runtime.serving.triton import TritonPythonModel
+
+__all__ = ["TritonPythonModel"]
+'''
+
+
+def write_model_repository(bundle: Path, out: Path, overwrite: bool = False) -> list[str]:
+    """Write a model repository for a bundle: made beside `out` and moved into place at once.
+
+    Args:
+        bundle: The bundle; it is copied.
+        out: The repository.
+        overwrite: Replace the repository at `out`.
+
+    Returns:
+        The names of its models.
+
+    Raises:
+        BadInput: If the bundle is not whole, or `out` may not be replaced.
+    """
+    opened = read_bundle(bundle)
+    check_repository(out, overwrite)
+    manifest = opened.manifest
+    possible = {name: each for name, each in OPERATIONS.items() if each.is_possible(manifest)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as folder:
+        for name, operation in possible.items():
+            (folder / name / "1").mkdir(parents=True)
+            (folder / name / "1" / "model.py").write_text(_MODEL)
+            (folder / name / "config.pbtxt").write_text(configuration(name, operation, manifest))
+        shutil.copytree(bundle, folder / _HOLDS_BUNDLE / _BUNDLE)
+    return list(possible)
+
+
+def check_repository(out: Path, overwrite: bool) -> None:
+    """BadInput unless `out` is absent or, with `overwrite`, a model repository that was written here."""
+    if not out.exists():
+        return
+    if not overwrite:
+        raise BadInput(f"{out}: exists already (pass --overwrite to replace it)")
+    others = {path.name for path in out.iterdir()} - set(OPERATIONS)
+    if others or not (out / _HOLDS_BUNDLE / "config.pbtxt").is_file():
+        raise BadInput(f"{out}: exists and is no model repository of FingerGen; it will not be replaced")
+
+
+def configuration(name: str, operation: type[Operation], manifest: Manifest) -> str:
+    """The file `config.pbtxt` of a model."""
+    bundle = _BUNDLE if name == _HOLDS_BUNDLE else f"../{_HOLDS_BUNDLE}/{_BUNDLE}"
+    parameters = {"operation": name, "bundle": bundle, "backend": "auto", "threads": "0"}
+    blocks = [
+        f'name: "{name}"',
+        'backend: "python"',
+        f"max_batch_size: {LARGEST_BATCH}",
+        *(f"input [ {_tensor(each)} ]" for each in operation.inputs),
+        f"output [ {_tensor(operation.output(manifest))} ]",
+        "# One instance keeps the processor or GPU busy: it computes a batch at a time with all threads.",
+        "instance_group [ { kind: KIND_CPU count: 1 } ]",
+        "dynamic_batching {",
+        f"  max_queue_delay_microseconds: {QUEUE_DELAY}",
+        f"  default_queue_policy {{ max_queue_size: {LONGEST_QUEUE} }}",
+        "}",
+        "# backend: as fg-run's --backend; threads: 0 is one for each usable core.",
+        *(
+            f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}'
+            for key, value in parameters.items()
+        ),
+    ]
+    return "\n".join(blocks) + "\n"
+
+
+def _tensor(tensor: Tensor) -> str:
+    dims = ", ".join(map(str, tensor.dims))
+    options = " optional: true" if tensor.optional else ""
+    options += " allow_ragged_batch: true" if -1 in tensor.dims else ""
+    return f'{{ name: "{tensor.name}" data_type: {tensor.data_type} dims: [ {dims} ]{options} }}'

@@ -1,0 +1,61 @@
+"""A model of Triton's Python backend that runs one of `OPERATIONS`.
+
+Triton imports `model.py` of the model's folder, which imports this; `triton_python_backend_utils` is a module
+that the server provides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FingerGenError, printable
+from ..images import Pixels
+from ..model import load
+from .operations import IMAGE, OPERATIONS, Request
+
+
+class TritonPythonModel:
+    """What Triton's Python backend calls (its documentation names the methods and their arguments)."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the bundle that the model's configuration names."""
+        config = json.loads(args["model_config"])
+        parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
+        folder = Path(args["model_repository"])
+        threads = int(parameters["threads"]) or None
+        model = load(folder / parameters["bundle"], parameters["backend"], threads)
+        self._operation = OPERATIONS[parameters["operation"]](model)
+        (answer,) = self._operation.answer([self._operation.example()])  # warm, before the model is ready
+        if isinstance(answer, FingerGenError):
+            raise answer
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer requests, which the server has put into a batch; a bad one gets an error of one line."""
+        import triton_python_backend_utils as server
+
+        answers: Sequence[Pixels | FingerGenError]
+        try:
+            answers = self._operation.answer([self._tensors(request) for request in requests])
+        except (FingerGenError, MemoryError) as error:
+            message = printable(str(error)) or "out of memory"
+            answers = [FingerGenError(message)] * len(requests)
+        return [
+            server.InferenceResponse(error=server.TritonError(printable(str(answer))))
+            if isinstance(answer, FingerGenError)
+            # Through DLPack, for older servers take the size of a NumPy 2 array for 0.
+            else server.InferenceResponse([server.Tensor.from_dlpack(IMAGE, np.ascontiguousarray(answer))])
+            for answer in answers
+        ]
+
+    def finalize(self) -> None:
+        """Free the model."""
+        self._operation.model.close()
+
+    def _tensors(self, request: Any) -> Request:
+        # Through DLPack, for older servers mistake the strides of NumPy 2 arrays.
+        return {tensor.name(): np.from_dlpack(tensor) for tensor in request.inputs()}

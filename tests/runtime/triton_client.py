@@ -1,0 +1,51 @@
+"""Asks a Triton server by HTTP and gRPC; a program of its own, for tritonclient lies apart.
+
+python triton_client.py HTTP_PORT GRPC_PORT REQUESTS.npz ANSWERS.npz
+
+Arrays of REQUESTS are named `NUMBER/MODEL/INPUT`; those of ANSWERS `PROTOCOL/NUMBER`, with the images, or the
+error as text. Requests of one protocol are sent at the same time.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tritonclient.grpc
+import tritonclient.http
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+
+def ask(client, library, model, inputs):
+    tensors = []
+    for name, value in inputs.items():
+        tensor = library.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
+        tensor.set_data_from_numpy(value)
+        tensors.append(tensor)
+    try:
+        return client.infer(model, tensors).as_numpy("IMAGE")
+    except InferenceServerException as error:
+        return np.array(error.message())
+
+
+def main() -> None:
+    http, grpc, requests, answers = sys.argv[1:]
+    asked = {}
+    for key, value in np.load(requests).items():
+        number, model, name = key.split("/")
+        asked.setdefault((number, model), {})[name] = value
+    found = {}
+    for protocol, library, port in (("http", tritonclient.http, http), ("grpc", tritonclient.grpc, grpc)):
+        many = {"concurrency": len(asked)} if protocol == "http" else {}
+        client = library.InferenceServerClient(f"127.0.0.1:{port}", **many)
+        with ThreadPoolExecutor(len(asked)) as pool:
+            waiting = {
+                f"{protocol}/{number}": pool.submit(ask, client, library, model, inputs)
+                for (number, model), inputs in asked.items()
+            }
+            found |= {key: each.result() for key, each in waiting.items()}
+        client.close()
+    np.savez(answers, **found)
+
+
+if __name__ == "__main__":
+    main()
