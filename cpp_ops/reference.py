@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fused_leaky_relu", "ridge_growth", "upfirdn2d"]
+__all__ = ["fused_leaky_relu", "ridge_growth", "styled_conv", "upfirdn2d"]
 
 
 def fused_leaky_relu(
@@ -60,6 +60,56 @@ def upfirdn2d(
     turned = kernel[::-1, ::-1].astype(np.float64)
     filtered: NDArray[np.floating] = np.einsum("nchwij,ij->nchw", windows, turned)
     return filtered.astype(x.dtype)
+
+
+def styled_conv(
+    x: NDArray[np.floating],
+    style: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    noise: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    taps: NDArray[np.floating] | None = None,
+    negative_slope: float = 0.2,
+    scale: float = 2**0.5,
+    epsilon: float = 1e-8,
+) -> NDArray[np.floating]:
+    """A layer of a StyleGAN2 synthesis network (arXiv:1912.04958): StyledConv; StyledUpConv with `taps`.
+
+    `scale * leaky_relu(conv(x * style) / √(Σ (weight * style)² + epsilon) + noise + bias)`. conv correlates
+    with 3x3 weights, padded by 1; with `taps` it is a transposed convolution of stride 2, then filtered with
+    their outer product, padded by 1.
+
+    x: (N, I, H, W) float; style: (N, I); weight: (O, I, 3, 3); noise: (1 | N, 1, H', W'); bias: (O);
+    taps: (4). Returns (N, O, H', W') in the dtype of x; H' is H, with `taps` 2H. `ValueError` when the shapes
+    do not fit.
+    """
+    n, channels, height, width = x.shape
+    up = 1 if taps is None else 2
+    if (
+        style.shape != (n, channels)
+        or weight.shape[1:] != (channels, 3, 3)
+        or noise.shape not in ((1, 1, up * height, up * width), (n, 1, up * height, up * width))
+        or bias.shape != weight.shape[:1]
+        or (taps is not None and taps.shape != (4,))
+    ):
+        shapes = ", ".join(str(each.shape) for each in (x, style, weight, noise, bias))
+        raise ValueError(f"x, style, weight, noise and bias do not fit: {shapes}")
+    scaled = x.astype(np.float64) * style.astype(np.float64)[:, :, None, None]
+    exact = weight.astype(np.float64)
+    if taps is None:
+        padded = np.pad(scaled, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+        convolved: NDArray[np.float64] = np.einsum("nihwyx,oiyx->nohw", windows, exact)
+    else:
+        spread = np.zeros((n, len(weight), 2 * height + 1, 2 * width + 1))
+        for dy in range(3):
+            for dx in range(3):
+                product = np.einsum("nihw,oi->nohw", scaled, exact[:, :, dy, dx])
+                spread[:, :, dy : dy + 2 * height : 2, dx : dx + 2 * width : 2] += product
+        convolved = upfirdn2d(spread, np.outer(taps, taps), pad=(1, 1, 1, 1)).astype(np.float64)
+    power = np.einsum("ni,oi->no", style.astype(np.float64) ** 2, (exact**2).sum(axis=(2, 3)))
+    demodulated = convolved / np.sqrt(power + epsilon)[:, :, None, None]
+    return fused_leaky_relu(demodulated + noise, bias, negative_slope, scale).astype(x.dtype)
 
 
 def ridge_growth(

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "common/simd.h"
 
@@ -10,9 +11,11 @@
 // their own accord depends on their options, and these are to be bits that do not.
 #if defined(__x86_64__)
 #define FINGERGEN_FUSE(sum, a, b) asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b))
+#define FINGERGEN_BROADCAST(vector, place) asm("vbroadcastss %1, %0" : "=v"(vector) : "m"(*(place)))
 #define FINGERGEN_OPAQUE(vector) asm("" : "+v"(vector))
 #elif defined(__aarch64__)
 #define FINGERGEN_FUSE(sum, a, b) asm("fmla %0.4s, %1.4s, %2.4s" : "+w"(sum) : "w"(a), "w"(b))
+#define FINGERGEN_BROADCAST(vector, place) asm("ld1r {%0.4s}, %1" : "=w"(vector) : "Q"(*(place)))
 #define FINGERGEN_OPAQUE(vector) asm("" : "+w"(vector))
 #endif
 
@@ -30,6 +33,7 @@ struct Vectors {
   typedef Shorts ShortsInMemory __attribute__((aligned(alignof(int16_t)), may_alias));
 
   static FINGERGEN_INLINE V all(float value) { return V{} + value; }
+  static FINGERGEN_INLINE V broadcast(const float* place) { return all(*place); }
   static FINGERGEN_INLINE V load(const float* place) { return *reinterpret_cast<const InMemory*>(place); }
   static FINGERGEN_INLINE V load(const int16_t* place) {
     return convert<V>(static_cast<Shorts>(*reinterpret_cast<const ShortsInMemory*>(place)));
@@ -45,6 +49,32 @@ struct Vectors {
   static FINGERGEN_INLINE V power_of_two(V shifted) {
     return reinterpret_cast<V>((reinterpret_cast<Bits>(shifted) << 23) + 0x3f800000u);
   }
+  static FINGERGEN_INLINE V madd(V a, V b, V c) { return a * b + c; }  // of one rounding or two
+
+  // a and b by turns: a0 b0 a1 b1 ..., in two vectors; and back.
+  static FINGERGEN_INLINE void zip(V a, V b, V& first, V& second) {
+    zip(a, b, first, second, Indices{});
+  }
+  static FINGERGEN_INLINE void unzip(V first, V second, V& a, V& b) {
+    unzip(first, second, a, b, Indices{});
+  }
+
+ private:
+  using Indices = std::make_integer_sequence<int, static_cast<int>(Lanes)>;
+
+  template <int... I>
+  static FINGERGEN_INLINE void zip(V a, V b, V& first, V& second, std::integer_sequence<int, I...>) {
+    constexpr int lanes = static_cast<int>(Lanes);
+    const V low = __builtin_shufflevector(a, b, (I / 2 + (I % 2) * lanes)...);
+    second = __builtin_shufflevector(a, b, ((lanes + I) / 2 + (I % 2) * lanes)...);
+    first = low;
+  }
+  template <int... I>
+  static FINGERGEN_INLINE void unzip(V first, V second, V& a, V& b, std::integer_sequence<int, I...>) {
+    const V even = __builtin_shufflevector(first, second, (2 * I)...);
+    b = __builtin_shufflevector(first, second, (2 * I + 1)...);
+    a = even;
+  }
 };
 
 #ifdef FINGERGEN_FUSE
@@ -52,6 +82,12 @@ struct Vectors {
 template <int64_t Lanes>
 struct Fused : Vectors<Lanes> {
   using V = typename Vectors<Lanes>::V;
+  // What GCC makes of a vector of equal elements is slow in a loop.
+  static FINGERGEN_INLINE V broadcast(const float* place) {
+    V vector;
+    FINGERGEN_BROADCAST(vector, place);
+    return vector;
+  }
   static FINGERGEN_INLINE V madd(V a, V b, V c) {
     FINGERGEN_FUSE(c, a, b);
     return c;

@@ -5,12 +5,14 @@
 #undef ORT_API_MANUAL_INIT
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "fused_leaky_relu/fused_leaky_relu.h"
 #include "ridge_growth/ridge_growth.h"
+#include "styled_conv/styled_conv.h"
 #include "upfirdn2d/upfirdn2d.h"
 
 namespace fingergen {
@@ -241,6 +243,69 @@ class RidgeGrowthKernel {
   RidgeGrowth op_;
 };
 
+// For the CPU, in float32: elsewhere the function of standard ops is as fast.
+template <bool Up>
+class StyledConvKernel {
+ public:
+  static constexpr const char* kName = Up ? "StyledUpConv" : "StyledConv";
+  static constexpr size_t kInputs = Up ? 6 : 5;
+  static constexpr bool kInPlace = false;
+
+  explicit StyledConvKernel(const OrtKernelInfo* info) {
+    const Attributes attributes(kName, info);
+    op_.up = Up;
+    op_.negative_slope = attributes.get("negative_slope", op_.negative_slope);
+    op_.scale = attributes.get("scale", op_.scale);
+    op_.epsilon = attributes.get("epsilon", op_.epsilon);
+    int constant = 0;
+    const OrtValue* weight = nullptr;
+    Ort::ThrowOnError(Ort::GetApi().KernelInfoGetConstantInput_tensor(info, kWeight, &constant, &weight));
+    if (constant) weights_ = transformed(Ort::ConstValue(weight));
+  }
+
+  void compute(Ort::KernelContext& context) const {
+    const Shape x = shape(context, 0), style = shape(context, 1), weight = shape(context, kWeight),
+                noise = shape(context, 3), bias = shape(context, 4);
+    const bool ranks = x.size() == 4 && weight.size() == 4 && noise.size() == 4;
+    const int64_t n = ranks ? x[0] : 0, height = ranks ? op_.out(x[2]) : 0, width = ranks ? op_.out(x[3]) : 0;
+    if (!ranks || style != Shape{n, x[1]} || weight[1] != x[1] || weight[2] != 3 || weight[3] != 3 ||
+        (noise[0] != 1 && noise[0] != n) || Shape(noise.begin() + 1, noise.end()) != Shape{1, height, width} ||
+        bias != Shape{weight[0]} || (Up && shape(context, kInputs - 1) != Shape{4})) {
+      fail(kName, "wants x [N, I, H, W], style [N, I], weight [O, I, 3, 3], noise [1 or N, 1, H', W'], bias [O]" +
+                      std::string(Up ? ", taps [4]" : "") + ", got " + text(x) + ", " + text(style) + ", " +
+                      text(weight) + ", " + text(noise) + ", " + text(bias) +
+                      (Up ? ", " + text(shape(context, kInputs - 1)) : ""));
+    }
+    float* y = static_cast<float*>(context.GetOutput(0, {n, weight[0], height, width}).GetTensorMutableRawData());
+    if (product(x, 0) == 0 || weight[0] == 0) return;
+    const auto array = [&context](size_t i) { return data<float>(context.GetInput(i)); };
+    styled_conv_cpu(op_, weights_ ? *weights_ : *transformed(context.GetInput(kWeight)),
+                    {n, x[2], x[3], noise[0], array(0), array(1), array(3), array(4), Up ? array(kInputs - 1) : nullptr, y},
+                    on_threads_of(context));
+  }
+
+ private:
+  using Shape = std::vector<int64_t>;
+  static constexpr size_t kWeight = 2;
+
+  static Shape shape(Ort::KernelContext& context, size_t i) {
+    return context.GetInput(i).GetTensorTypeAndShapeInfo().GetShape();
+  }
+  std::shared_ptr<const StyledConvWeights> transformed(const Ort::ConstValue& weight) const {
+    const Shape found = weight.GetTensorTypeAndShapeInfo().GetShape();
+    if (found.size() != 4 || product(found, 2) != 9) fail(kName, "wants weight [O, I, 3, 3], got " + text(found));
+    return StyledConvWeights::of(op_, data<float>(weight), found[0], found[1]);
+  }
+
+  StyledConv op_;
+  std::shared_ptr<const StyledConvWeights> weights_;
+};
+
+template <typename Device, typename T>
+using PlainStyledConvKernel = StyledConvKernel<false>;
+template <typename Device, typename T>
+using StyledUpConvKernel = StyledConvKernel<true>;
+
 Ort::Status status_of_current_exception() {
   try {
     throw;
@@ -324,21 +389,38 @@ struct Ops {
   }
 };
 
-// The domain, alive as long as the library is loaded.
+// A domain, alive as long as the library is loaded.
 struct Domain {
   Ops<Cpu> cpu;
 #ifdef FINGERGEN_CUDA
   Ops<Cuda> cuda;
 #endif
+  Op<PlainStyledConvKernel, Cpu, float> styled_conv;
+  Op<StyledUpConvKernel, Cpu, float> styled_up_conv;
   Ort::CustomOpDomain domain{"fingergen"};
 
-  Domain() {
+  explicit Domain(bool whole_layers) {
     cpu.add_to(domain);
 #ifdef FINGERGEN_CUDA
     cuda.add_to(domain);
 #endif
+    if (!whole_layers) return;
+    domain.Add(&styled_conv);
+    domain.Add(&styled_up_conv);
   }
 };
+
+// A session for a GPU says "0": a kernel for the CPU alone would take the layers, and their arrays, away from there.
+bool wants_whole_layers(const OrtSessionOptions* options) {
+  const char* const key = "fingergen.whole_layers";
+  int present = 0;
+  Ort::ThrowOnError(Ort::GetApi().HasSessionConfigEntry(options, key, &present));
+  if (!present) return true;
+  char value[8];
+  size_t size = sizeof(value);
+  Ort::ThrowOnError(Ort::GetApi().GetSessionConfigEntry(options, key, value, &size));
+  return std::string(value) != "0";
+}
 
 }  // namespace
 }  // namespace fingergen
@@ -351,8 +433,8 @@ RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
   }
   Ort::InitApi(api);
   try {
-    static const fingergen::Domain domain;
-    return api->AddCustomOpDomain(options, domain.domain);
+    static const fingergen::Domain whole(true), parts(false);
+    return api->AddCustomOpDomain(options, (fingergen::wants_whole_layers(options) ? whole : parts).domain);
   } catch (...) {
     return fingergen::status_of_current_exception().release();
   }

@@ -15,12 +15,12 @@ from fingergen.runtime.bundle.manifest import Engine, GraphName
 from fingergen.runtime.errors import FingerGenError
 
 from ..onnx_graphs.builder import Precision
-from ..onnx_graphs.ops import DOMAIN, OPS, Build, Ops
+from ..onnx_graphs.ops import DOMAIN, OPS, PLUGIN_OPS, Build, Ops
 from .process import run_worker
 from .target import Target
 
 Form = Literal["plugin", "native"]
-FORMS: Mapping[Form, Ops] = {"plugin": OPS["custom"], "native": OPS["native"]}
+FORMS: Mapping[Form, Ops] = {"plugin": PLUGIN_OPS, "native": OPS["native"]}
 
 
 def build_engine(

@@ -13,7 +13,7 @@ from fingergen.runtime.bundle.manifest import GraphName, Manifest
 from fingergen.runtime.errors import BadInput
 
 from ..onnx_graphs.builder import Precision
-from ..onnx_graphs.lowering import standard_form
+from ..onnx_graphs.lowering import plugin_form, standard_form
 from ..onnx_graphs.ops import OPS, Build, Ops
 from .builder import build_engine, custom_nodes
 from .target import EngineOptions, resolve
@@ -59,6 +59,6 @@ def add_engines(
 def _reader(bundle: Bundle, file: str) -> Build:
     def build(ops: Ops, precision: Precision) -> onnx.ModelProto:
         model = onnx.load(bundle.file(file))
-        return standard_form(model) if ops is OPS["native"] else model
+        return standard_form(model) if ops is OPS["native"] else plugin_form(model)
 
     return build

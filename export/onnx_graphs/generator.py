@@ -13,10 +13,12 @@ from fingergen.training.networks.generator import StyledConv, ToRGB
 from fingergen.training.networks.layers import Fir, ModulatedConv
 
 from .builder import Graph, Precision
+from .modulation import Modulated, modulated_conv, per_channel, styled_conv
 from .ops import Ops
-from .weights import array, linear, modulated, unit_rows
+from .weights import array, linear, modulated
 
-EPSILON = 1e-8  # of the demodulation
+WHOLE_LAYERS_FROM = 16
+"""Pixels a side from which a whole layer's kernel is faster than its parts (AVX2, 96 to 512 channels)."""
 
 
 def synthesis_model(generator: Generator, ops: Ops, precision: Precision = "fp32") -> onnx.ModelProto:
@@ -36,17 +38,17 @@ def synthesis_model(generator: Generator, ops: Ops, precision: Precision = "fp32
         graph.input(f"noise_{i}", ["noise_batch", *shape[1:]], "noise; noise_batch is 1 or batch")
         for i, shape in enumerate(generator.noise_shapes())
     ]
-    writer = _Writer(graph, ops, w)
+    writer = _Writer(graph, ops, w, ops.whole_layers and precision == "fp32")
     x = graph.activation(graph.constant("input.input", array(generator.input.input)))
     with graph.scope("conv1"):
-        x = writer.styled_conv(generator.conv1, x, 0, noise[0])
+        x = writer.styled_conv(generator.conv1, x, 0, noise[0], 4)
     with graph.scope("to_rgb1"):
         image = writer.to_rgb(generator.to_rgb1, x, 1, None)
     for level, to_rgb in enumerate(generator.to_rgbs):
         i = 2 * level + 1  # the last style of the level below is also the first of this one
-        for conv, style in ((i - 1, i), (i, i + 1)):
+        for conv, style, side in ((i - 1, i, 4 << level), (i, i + 1, 8 << level)):
             with graph.scope(f"convs.{conv}"):
-                x = writer.styled_conv(cast(StyledConv, generator.convs[conv]), x, style, noise[style])
+                x = writer.styled_conv(cast(StyledConv, generator.convs[conv]), x, style, noise[style], side)
         with graph.scope(f"to_rgbs.{level}"):
             image = writer.to_rgb(cast(ToRGB, to_rgb), x, i + 2, image)
     size: list[int | str] = ["batch", generator.channels, generator.resolution, generator.resolution]
@@ -76,55 +78,29 @@ class _Writer:
     graph: Graph
     ops: Ops
     w: str
+    whole_layers: bool
 
-    def styled_conv(self, layer: StyledConv, x: str, style: int, noise: str) -> str:
+    def styled_conv(self, layer: StyledConv, x: str, style: int, noise: str, side: int) -> str:
+        """`side`: pixels of x."""
         graph = self.graph
-        x, scale_out = self.modulated_conv(layer.conv, x, style)
-        x = graph.add("Mul", x, graph.activation(self.per_channel(scale_out)), name="demodulated")
+        conv = self.modulated(layer.conv, style)
         strength = graph.constant("noise_strength", array(layer.noise.weight))
-        noise = graph.activation(graph.add("Mul", noise, strength, name="noise"))
-        x = graph.add("Add", x, noise, name="noisy")
-        return self.ops.fused_leaky_relu(graph, x, array(layer.activate.bias))
+        noise = graph.add("Mul", noise, strength, name="noise")
+        whole = self.whole_layers and side >= WHOLE_LAYERS_FROM
+        return styled_conv(graph, self.ops, conv, x, noise, array(layer.activate.bias), whole)
 
     def to_rgb(self, layer: ToRGB, x: str, style: int, below: str | None) -> str:
         graph = self.graph
-        x, scale_out = self.modulated_conv(layer.conv, x, style)
-        x = graph.add("Mul", graph.float32(x), self.per_channel(scale_out), name="rescaled")
+        x, scale_out = modulated_conv(graph, self.ops, self.modulated(layer.conv, style), x)
+        x = graph.add("Mul", graph.float32(x), per_channel(graph, scale_out), name="rescaled")
         x = graph.add("Add", x, graph.constant("bias", array(layer.bias)), name="biased")
         if below is None:
             return x
         return graph.add("Add", x, self.fir(layer.upsample, below, layer.bias.shape[1]), name="image")
 
-    def modulated_conv(self, conv: ModulatedConv, x: str, style: int) -> tuple[str, str]:
-        """Input channels times their scales, and a convolution with constant weights; also (batch, O), what
-        its output channels are to be multiplied with, in float32.
-
-        The scales are relative to the largest, and each output channel's weight has norm 1: both factors go
-        into what the output is multiplied with. So float16 cannot overflow where the feature maps fit it: a
-        convolution's output is at most √(I k²) times as large as its input, and as a rule no larger.
-        """
-        graph = self.graph
-        weight, norms = unit_rows(modulated(conv))  # [O, I, k, k], [O]
-        scale_in = self.scale_in(conv, style)  # (batch, I)
-        peak = graph.add("Abs", scale_in, name="scale_in_magnitude")
-        peak = graph.add("ReduceMax", peak, graph.constant("channel_axis", [1]), name="peak", keepdims=1)
-        peak = graph.add("Add", peak, graph.constant("epsilon", EPSILON), name="peak_shifted")  # never zero
-        relative = graph.add("Div", scale_in, peak, name="scale_in_relative")
-        x = graph.add("Mul", x, graph.activation(self.per_channel(relative)), name="scaled_in")
-        if conv.up:
-            flipped = graph.constant("weight", weight.swapaxes(0, 1), like=x)  # [I, O, k, k], as ONNX has it
-            x = graph.add("ConvTranspose", x, flipped, strides=[2, 2])
-            x = self.fir(conv.blur, x, weight.shape[0])
-        else:
-            x = graph.add("Conv", x, graph.constant("weight", weight, like=x), pads=[conv.padding] * 4)
-        if not conv.demodulate:
-            return x, graph.add("Mul", peak, graph.constant("norms", norms), name="scale_out")
-        # peak · norms / √(‖weight · norms · scale_in‖² + ε), norms cancelled
-        power = graph.constant("power", (weight**2).sum(axis=(2, 3)).T)  # [I, O]
-        squared = graph.add("Mul", scale_in, scale_in, name="scale_in_squared")
-        norm = graph.add("MatMul", squared, power, name="norm_squared")
-        norm = graph.add("Add", norm, graph.constant("epsilon", EPSILON / norms**2), name="norm_shifted")
-        return x, graph.add("Div", peak, graph.add("Sqrt", norm, name="norm"), name="scale_out")
+    def modulated(self, conv: ModulatedConv, style: int) -> Modulated:
+        kernel = array(conv.blur.kernel) if conv.up else None
+        return Modulated(modulated(conv), self.scale_in(conv, style), kernel, conv.demodulate)
 
     def scale_in(self, conv: ModulatedConv, style: int) -> str:
         """The style's scale of every input channel, (batch, I)."""
@@ -133,11 +109,6 @@ class _Writer:
         w = graph.add("Gather", self.w, graph.constant("style_index", style), name="style", axis=1)
         parameters = graph.constant("modulation", weight.T), graph.constant("modulation_bias", bias)
         return graph.add("Gemm", w, *parameters, name="scale_in")
-
-    def per_channel(self, values: str) -> str:
-        """(batch, C) → (batch, C, 1, 1)."""
-        axes = self.graph.constant("pixel_axes", [2, 3])
-        return self.graph.add("Unsqueeze", values, axes, name=f"{values.rpartition('/')[2]}_per_channel")
 
     def fir(self, layer: Fir, x: str, channels: int) -> str:
         return self.ops.upfirdn2d(self.graph, x, channels, array(layer.kernel), layer.up, layer.pad)

@@ -5,29 +5,52 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from fingergen.runtime.errors import BadInput
 
 from .builder import ELEMENTS, Graph
-from .ops import DOMAIN, NEGATIVE_SLOPE, OPS, SCALE
+from .modulation import Modulated, styled_conv
+from .ops import (
+    DOMAIN,
+    EPSILON,
+    NEGATIVE_SLOPE,
+    OPS,
+    PLUGIN_OPS,
+    SCALE,
+    STYLED_CONV,
+    STYLED_UP_CONV,
+    Ops,
+)
 
 NATIVE = OPS["native"]
+WHOLE_LAYERS = STYLED_CONV.name, STYLED_UP_CONV.name
 
 
 def standard_form(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model`, one of our exports, without nodes of domain `fingergen`; `BadInput` if it is another's."""
     if not any(node.domain == DOMAIN for node in model.graph.node):
         return model
-    return _Rewriter(model).rewrite()
+    return _Rewriter(model, NATIVE).rewrite()
+
+
+def plugin_form(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model`, one of our exports, without whole layers, which have no plugin. `BadInput` as above."""
+    if not any(node.op_type in WHOLE_LAYERS for node in model.graph.node):
+        return model
+    return _Rewriter(model, PLUGIN_OPS).rewrite()
 
 
 class _Rewriter(Graph):
     """A graph that takes over another's nodes, one after the other."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, ops: Ops) -> None:
         super().__init__(model.graph.name, model.graph.doc_string)
+        self._ops = ops
+        if ops is not NATIVE:
+            self._functions = {each.name: each for each in model.functions if each.name not in WHOLE_LAYERS}
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
         self._source = list(inferred.node)
         self._inputs, self._outputs = list(inferred.input), list(inferred.output)
@@ -45,10 +68,13 @@ class _Rewriter(Graph):
 
     def rewrite(self) -> onnx.ModelProto:
         for node in self._source:
+            if node.op_type in WHOLE_LAYERS:
+                weight = self._weights.get(node.input[2])
+                self._sizes[node.output[0]] = 4, weight.dims[0] if weight else 0
             known = [self._sizes[name] for name in node.input if self._sizes.get(name, (0, 0))[1]]
             if known and not self._sizes.get(node.output[0], (0, 0))[1]:
                 self._sizes[node.output[0]] = known[0]
-            if node.domain == DOMAIN:
+            if node.domain == DOMAIN and (self._ops is NATIVE or node.op_type in WHOLE_LAYERS):
                 with self.scope(node.name.rpartition("/")[0]):
                     self._write(node)
                 self._nodes[-1].output[:] = node.output
@@ -60,18 +86,40 @@ class _Rewriter(Graph):
 
     def _write(self, node: onnx.NodeProto) -> None:
         """The node in standard operators, the last of which gives its value."""
+        attributes: dict[str, Any] = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        if node.op_type in WHOLE_LAYERS:
+            self._write_layer(node, attributes)
+            return
         x, constant = node.input
         rank, channels = self._sizes.get(x, (0, 0))
-        attributes: dict[str, Any] = {each.name: helper.get_attribute_value(each) for each in node.attribute}
         values = numpy_helper.to_array(self._weights[constant]) if constant in self._weights else None
         if values is not None and channels:
             if node.op_type == "UpFirDn2d" and attributes["down"] == 1:
                 NATIVE.upfirdn2d(self, x, channels, values, attributes["up"], attributes["pad"])
                 return
-            ours = {"negative_slope": NEGATIVE_SLOPE, "scale": SCALE}
-            if node.op_type == "FusedLeakyReLU" and all(
-                math.isclose(attributes[key], value, rel_tol=1e-6) for key, value in ours.items()
-            ):
+            if node.op_type == "FusedLeakyReLU" and _ours(attributes):
                 NATIVE.fused_leaky_relu(self, x, values, rank)
                 return
-        raise BadInput(f"{self.name}: {node.name}: has no standard form; export its checkpoint again")
+        raise self._no_form(node)
+
+    def _write_layer(self, node: onnx.NodeProto, attributes: dict[str, Any]) -> None:
+        x, style, weight, noise, *constants = node.input
+        if not {weight, *constants} <= set(self._weights) or not _ours(attributes):
+            raise self._no_form(node)
+        values = [
+            numpy_helper.to_array(self._weights[name]).astype(np.float64) for name in (weight, *constants)
+        ]
+        kernel = np.outer(values[2], values[2]) if node.op_type == STYLED_UP_CONV.name else None
+        conv = Modulated(values[0], style, kernel)
+        styled_conv(self, self._ops, conv, x, noise, values[1], whole=False)
+
+    def _no_form(self, node: onnx.NodeProto) -> BadInput:
+        return BadInput(f"{self.name}: {node.name}: has no standard form; export its checkpoint again")
+
+
+def _ours(attributes: dict[str, Any]) -> bool:
+    """Whether a node's factors are those that its parts have."""
+    factors = {"negative_slope": NEGATIVE_SLOPE, "scale": SCALE, "epsilon": EPSILON}
+    return all(
+        math.isclose(attributes.get(key, value), value, rel_tol=1e-6) for key, value in factors.items()
+    )

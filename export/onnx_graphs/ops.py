@@ -23,6 +23,7 @@ DOMAIN = "fingergen"
 PLUGIN = {"plugin_namespace": DOMAIN, "plugin_version": "1"}
 NEGATIVE_SLOPE = 0.2
 SCALE = math.sqrt(2)
+EPSILON = 1e-8  # of the demodulation
 
 # bias (C) becomes (C, 1, …, 1), a one for each axis of x after N and C. Ranks are static: engines fold it.
 FUSED_LEAKY_RELU = onnx.parser.parse_function(f"""
@@ -236,8 +237,72 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
 """)
 
 
+_LAYER_OF = """
+    pixels = Constant <value_ints = [2, 3]> ()
+    style_4d = Unsqueeze (style, pixels)
+    scaled = Mul (x, style_4d)
+    {convolved}
+    weight_squared = Mul (weight, weight)
+    power_rows = ReduceSum <keepdims = 0> (weight_squared, pixels)
+    power = Transpose (power_rows)
+    style_squared = Mul (style, style)
+    norm_squared = MatMul (style_squared, power)
+    epsilon_value = Constant <value_float: float = @epsilon> ()
+    norm_shifted = Add (norm_squared, epsilon_value)
+    norm = Sqrt (norm_shifted)
+    norm_4d = Unsqueeze (norm, pixels)
+    demodulated = Div (convolved, norm_4d)
+    noisy = Add (demodulated, noise)
+    column = Constant <value_ints = [-1, 1, 1]> ()
+    bias_column = Reshape (bias, column)
+    biased = Add (noisy, bias_column)
+    rectified = LeakyRelu <alpha: float = @negative_slope> (biased)
+    scale_value = Constant <value_float: float = @scale> ()
+    y = Mul (rectified, scale_value)
+"""
+_CONVOLVED = "convolved = Conv <pads = [1, 1, 1, 1]> (scaled, weight)"
+# The filter as in UpFirDn2d: one 3-D convolution with the reversed kernel.
+_UP_CONVOLVED = f"""
+    weight_io = Transpose <perm = [1, 0, 2, 3]> (weight)
+    spread = ConvTranspose <strides = [2, 2]> (scaled, weight_io)
+    i_0 = Constant <value_ints = [0]> ()
+    i_1 = Constant <value_ints = [1]> ()
+    last = Constant <value_ints = [-1]> ()
+    before_first = Constant <value_ints = [{-(2**31)}]> ()
+    taps_reversed = Slice (taps, last, before_first, i_0, last)
+    taps_column = Unsqueeze (taps_reversed, i_1)
+    kernel = Mul (taps_column, taps_reversed)
+    leading = Constant <value_ints = [0, 1, 2]> ()
+    kernel_5d = Unsqueeze (kernel, leading)
+    spread_5d = Unsqueeze (spread, i_1)
+    filtered = Conv <pads = [0, 1, 1, 0, 1, 1]> (spread_5d, kernel_5d)
+    convolved = Squeeze (filtered, i_1)
+"""
+_LAYER_ATTRIBUTES = (
+    f"negative_slope: float = {NEGATIVE_SLOPE}, scale: float = {SCALE:.8f}, epsilon: float = {EPSILON}"
+)
+
+
+def _layer(name: str, inputs: str, convolved: str) -> onnx.FunctionProto:
+    return onnx.parser.parse_function(
+        f'<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>\n'
+        f"{name} <{_LAYER_ATTRIBUTES}> ({inputs}) => (y)\n{{{_LAYER_OF.format(convolved=convolved)}}}"
+    )
+
+
+# A whole layer of the synthesis network: cpp_ops/styled_conv/styled_conv.h defines both.
+STYLED_CONV = _layer("StyledConv", "x, style, weight, noise, bias", _CONVOLVED)
+STYLED_UP_CONV = _layer("StyledUpConv", "x, style, weight, noise, bias, taps", _UP_CONVOLVED)
+
+
 class Ops(Protocol):
-    """How a builder writes the two ops."""
+    """How a builder writes the custom ops.
+
+    Attributes:
+        whole_layers: whether `StyledConv` stands for a layer of the synthesis network.
+    """
+
+    whole_layers: bool
 
     def fused_leaky_relu(self, graph: Graph, x: str, bias: NDArray[np.floating], rank: int = 4) -> str:
         """√2 · leaky_relu(x + bias); x (N, C, …) of `rank` axes."""
@@ -255,6 +320,9 @@ Build = Callable[[Ops, Precision], onnx.ModelProto]
 class CustomOps:
     """Nodes of domain `fingergen` and their functions."""
 
+    def __init__(self, whole_layers: bool) -> None:
+        self.whole_layers = whole_layers
+
     def fused_leaky_relu(self, graph: Graph, x: str, bias: NDArray[np.floating], rank: int = 4) -> str:
         inputs = x, graph.constant("bias", bias, like=x)
         return graph.call(FUSED_LEAKY_RELU, *inputs, negative_slope=NEGATIVE_SLOPE, scale=SCALE, **PLUGIN)
@@ -268,6 +336,8 @@ class CustomOps:
 
 class NativeOps:
     """Standard operators: bias, LeakyRelu and gain; depthwise convolutions."""
+
+    whole_layers = False
 
     def fused_leaky_relu(self, graph: Graph, x: str, bias: NDArray[np.floating], rank: int = 4) -> str:
         column = bias.reshape(-1, *[1] * (rank - 2))
@@ -294,4 +364,6 @@ class NativeOps:
         return graph.add(op, x, weight, name="UpFirDn2d", group=channels, strides=[up, up], pads=pads)
 
 
-OPS: dict[str, Ops] = {"custom": CustomOps(), "native": NativeOps()}
+OPS: dict[str, Ops] = {"custom": CustomOps(whole_layers=True), "native": NativeOps()}
+PLUGIN_OPS: Ops = CustomOps(whole_layers=False)
+"""For engines with our plugins: there are none for whole layers."""

@@ -5,11 +5,15 @@ Folding is done in float64; the builders round once, when they store the result.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from fingergen.training.networks.layers import EqualConv, EqualLinear, ModulatedConv
+if TYPE_CHECKING:  # an engine is built of a bundle's graphs without PyTorch
+    from torch import Tensor, nn
+
+    from fingergen.training.networks.layers import EqualConv, EqualLinear, ModulatedConv
 
 Float64 = NDArray[np.float64]
 

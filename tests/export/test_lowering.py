@@ -7,7 +7,7 @@ import torch
 from onnx import helper
 
 from fingergen.export.onnx_graphs.generator import synthesis_model
-from fingergen.export.onnx_graphs.lowering import standard_form
+from fingergen.export.onnx_graphs.lowering import plugin_form, standard_form
 from fingergen.export.onnx_graphs.mapping import mapping_model
 from fingergen.export.onnx_graphs.ops import OPS
 from fingergen.runtime.errors import BadInput
@@ -36,6 +36,21 @@ def test_synthesis(channels, precision):
     )
     close(image, expected, 1e-6)
     assert np.abs(same_levels.astype(int) - levels).max() <= 1
+
+
+def test_whole_layers():
+    """To the native form's operators, and to plugins, of which there are none for layers."""
+    generator = small_generator(resolution=32, widths={4: 10, 8: 7, 16: 4, 32: 3})
+    custom, native = (synthesis_model(generator, OPS[form]) for form in ("custom", "native"))
+    assert {"StyledConv", "StyledUpConv"} <= set(operators(custom))
+    assert operators(standard_form(custom)) == operators(native)
+    plugins = plugin_form(custom)
+    assert {node.op_type for node in plugins.graph.node if node.domain} == {"FusedLeakyReLU", "UpFirDn2d"}
+    assert plugin_form(plugins) is plugins
+    inputs = feeds(torch.randn(2, generator.num_ws, generator.style_dim), generator.random_noise(2))
+    (expected,) = session(native).run(["image"], inputs)
+    for model in (custom, standard_form(custom), plugins):
+        close(session(model).run(["image"], inputs)[0], expected, 1e-5)
 
 
 def test_mapping():

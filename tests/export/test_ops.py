@@ -9,7 +9,15 @@ from onnx import TensorProto, helper
 
 from fingergen.cpp_ops import reference
 from fingergen.export.onnx_graphs.builder import IR_VERSION, OPSET, Graph
-from fingergen.export.onnx_graphs.ops import DOMAIN, FUSED_LEAKY_RELU, OPS, PLUGIN, UPFIRDN2D
+from fingergen.export.onnx_graphs.ops import (
+    DOMAIN,
+    FUSED_LEAKY_RELU,
+    OPS,
+    PLUGIN,
+    STYLED_CONV,
+    STYLED_UP_CONV,
+    UPFIRDN2D,
+)
 from fingergen.runtime.backends.ort.library import onnxruntime as ort
 
 TOLERANCE = {np.float32: 1e-5, np.float16: 1e-2}
@@ -69,6 +77,26 @@ def test_fused_leaky_relu_function_equals_the_reference(shape, dtype):
         expected = reference.fused_leaky_relu(x, bias, slope, scale)
         (out,) = run.run(None, {"x": x, "bias": bias})
         np.testing.assert_allclose(out, expected, rtol=0, atol=TOLERANCE[dtype] * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("noise_batch", [1, 2])
+def test_whole_layer_function_equals_the_reference(up, noise_batch):
+    size = (6, 10) if up else (3, 5)
+    values = {
+        "x": normal(1, 2, 4, 3, 5),
+        "style": normal(2, 2, 4),
+        "weight": normal(3, 7, 4, 3, 3),
+        "noise": normal(4, noise_batch, 1, *size),
+        "bias": normal(5, 7),
+    } | ({"taps": np.array([0.1, 0.9, 0.6, 0.3])} if up else {})
+    inputs = {name: value.astype(np.float32) for name, value in values.items()}
+    function = STYLED_UP_CONV if up else STYLED_CONV
+    run = one_node(function, {name: value.ndim for name, value in inputs.items()}, np.float32)
+    (out,) = run.run(None, inputs)
+    np.testing.assert_allclose(out, reference.styled_conv(**inputs), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="do not fit"):
+        reference.styled_conv(**inputs | {"style": inputs["style"][:, :2]})
 
 
 def test_attributes_have_the_ops_defaults():

@@ -70,7 +70,10 @@ class Sessions:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # an error is raised, and shown, once
+        providers = self._providers(graph)
         if self._ops:
+            if providers[0] != CPU_PROVIDER:  # read by our library: kernels for the CPU alone stay out
+                options.add_session_config_entry("fingergen.whole_layers", "0")
             try:
                 options.register_custom_ops_library(str(self._ops))
             except Exception as error:
@@ -79,7 +82,6 @@ class Sessions:
                     f" install FingerGen again, or delete the file to run without it: {error}"
                 ) from None
         self._configure(options)
-        providers = self._providers(graph)
         content = self._bundle.read(self._files[graph])
         try:
             session = onnxruntime.InferenceSession(content, options, providers=providers)

@@ -1,0 +1,208 @@
+// The image is cut into tiles of 4x4 inputs; a column is a tile, tiles of a row follow each other. Rows of tiles are
+// worked off in bands, each in three steps:
+//   1. of each input channel: scaled by its style, each tile evaluated at the points of winograd.h;
+//   2. of each point: a matrix product, outputs x inputs x columns;
+//   3. of each output channel: interpolated, (up) filtered, demodulated; noise, bias, activation.
+// A small image is one section, whose steps are shared out to the threads; of a large one threads take sections.
+#include "styled_conv/styled_conv.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <tuple>
+#include <vector>
+
+#include "common/simd.h"
+#include "styled_conv/band.h"
+#include "styled_conv/winograd.h"
+
+namespace fingergen {
+namespace {
+
+using styled_conv::Band;
+using styled_conv::kAligned;
+using styled_conv::kCarried;
+using styled_conv::kPanel;
+using styled_conv::Steps;
+
+constexpr int64_t kColumns = 64;          // of a band, if its rows are no longer; half as many where up
+constexpr int64_t kSectionColumns = 256;  // of a section that a thread takes, at least
+constexpr int64_t kSections = 4;          // an image of at least so many is cut into them
+constexpr int64_t kChannels = 4;          // that a thread takes at a time in steps 1 and 3
+constexpr int64_t kPanels = 16;           // the same in step 2
+
+// Memory that a thread keeps from call to call: to get it anew costs more than small layers do.
+class Memory {
+ public:
+  float* get(int64_t floats) {
+    if (static_cast<int64_t>(values_.size()) < floats + kAligned) values_ = std::vector<float>(floats + kAligned);
+    void* place = values_.data();
+    size_t space = values_.size() * sizeof(float);
+    return static_cast<float*>(std::align(kAligned * sizeof(float), floats * sizeof(float), place, space));
+  }
+
+ private:
+  std::vector<float> values_;
+};
+
+Steps steps_for_this_processor(bool up) {
+#if defined(__x86_64__) && !defined(FINGERGEN_PORTABLE)
+  static const bool avx512 = detail::has_avx512(), avx2 = detail::has_avx2();
+  if (avx512) return styled_conv::avx512_steps(up);
+  if (avx2) return styled_conv::avx2_steps(up);
+#endif
+  return styled_conv::portable_steps(up);
+}
+
+struct Weights : StyledConvWeights {
+  int64_t outputs, inputs, panels;
+  Memory memory;
+  float* values;  // [points^2][panel of outputs][input][kPanel], points of the weights
+  std::vector<float> power;  // [outputs][inputs], of the taps: what demodulation is made from
+
+  int64_t stride() const { return panels * inputs * kPanel; }
+
+  template <typename Tiling>
+  void transform(const float* weight) {
+    constexpr int64_t points = Tiling::kWeights;
+    values = memory.get(points * points * stride());
+    power.resize(outputs * inputs);
+    for (int64_t o = 0; o < outputs; ++o) {
+      for (int64_t i = 0; i < inputs; ++i) {
+        const float* taps = weight + (o * inputs + i) * 9;
+        double sum = 0, half[points][3];
+        for (int64_t k = 0; k < 9; ++k) sum += static_cast<double>(taps[k]) * taps[k];
+        power[o * inputs + i] = static_cast<float>(sum);
+        for (int64_t p = 0; p < points; ++p) {
+          const double* row = Tiling::kTaps[p];
+          for (int64_t x = 0; x < 3; ++x) half[p][x] = row[0] * taps[x] + row[1] * taps[3 + x] + row[2] * taps[6 + x];
+        }
+        float* place = values + ((o / kPanel) * inputs + i) * kPanel + o % kPanel;
+        for (int64_t p = 0; p < points; ++p) {
+          for (int64_t q = 0; q < points; ++q) {
+            const double* row = Tiling::kTaps[q];
+            place[(p * points + q) * stride()] =
+                static_cast<float>(row[0] * half[p][0] + row[1] * half[p][1] + row[2] * half[p][2]);
+          }
+        }
+      }
+    }
+  }
+};
+
+// FNV-1a, a value at a time.
+uint64_t hash(const float* values, int64_t count) {
+  uint64_t result = 0xcbf29ce484222325u;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof(bits));
+    result = (result ^ bits) * 0x100000001b3u;
+  }
+  return result;
+}
+
+void in_order(int64_t count, const std::function<void(int64_t)>& chunk) {
+  for (int64_t i = 0; i < count; ++i) chunk(i);
+}
+
+// Rows [begin, end) of tiles, in bands.
+void section(Band band, const Steps& steps, int64_t points, int64_t begin, int64_t end,
+             const ParallelFor& parallel_for) {
+  thread_local Memory points_memory, products_memory, carried_memory;
+  const int64_t step = std::max<int64_t>(1, kColumns / (band.op.up ? 2 : 1) / band.across);
+  band.first = 0, band.last = step;
+  band.points = points_memory.get(points * band.points_stride());
+  band.products = products_memory.get(points * band.products_stride() + band.lanes);
+  band.carried = carried_memory.get(band.op.up ? band.outputs * band.carried_stride() : 0);
+
+  const bool before = band.op.up && begin > 0;  // the row of tiles above, for what it carries
+  for (int64_t row = begin - before; row < end; row = band.last) {
+    band.quiet = row < begin;
+    band.first = row;
+    band.last = band.quiet ? begin : std::min(row + step, end);
+    for_ranges(parallel_for, band.inputs, kChannels, [&](int64_t first, int64_t last) {
+      thread_local Memory memory;
+      steps.input(band, first, last, memory.get(band.scratch(kChannels)));
+    });
+    const int64_t panels = band.output_panels(), parts = (panels + kPanels - 1) / kPanels;
+    parallel_for(points * parts, [&](int64_t i) {
+      const int64_t first = i % parts * kPanels;
+      steps.product(band, i / parts, first, std::min(first + kPanels, panels));
+    });
+    for_ranges(parallel_for, band.outputs, kChannels, [&](int64_t first, int64_t last) {
+      thread_local Memory memory;
+      steps.output(band, first, last, memory.get(band.scratch(kChannels)));
+    });
+  }
+}
+
+void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays& arrays,
+           const ParallelFor& parallel_for) {
+  const Steps steps = steps_for_this_processor(op.up);
+  const int64_t points = op.up ? styled_conv::Up::kPoints * styled_conv::Up::kPoints
+                              : styled_conv::Plain::kPoints * styled_conv::Plain::kPoints;
+  Band band{};
+  band.op = op;
+  band.inputs = weights.inputs, band.outputs = weights.outputs, band.weights = weights.values;
+  band.height = arrays.height, band.width = arrays.width;
+  band.out_height = op.out(arrays.height), band.out_width = op.out(arrays.width);
+  band.rows = (band.height + 3) / 4, band.across = (band.width + 3) / 4;
+  band.lanes = steps.lanes;
+  band.padded = (band.across + band.lanes - 1) / band.lanes * band.lanes;
+  band.bias = arrays.bias, band.taps = arrays.taps;
+  const int64_t section_rows = std::max<int64_t>(1, kSectionColumns / band.across);
+  const int64_t sections = (band.rows + section_rows - 1) / section_rows;
+  std::vector<float> demodulation(weights.outputs);
+  for (int64_t n = 0; n < arrays.n; ++n) {
+    band.x = arrays.x + n * weights.inputs * band.height * band.width;
+    band.style = arrays.style + n * weights.inputs;
+    band.noise = arrays.noise + (arrays.noise_n == 1 ? 0 : n) * band.out_height * band.out_width;
+    band.y = arrays.y + n * weights.outputs * band.out_height * band.out_width;
+    for (int64_t o = 0; o < weights.outputs; ++o) {
+      double sum = op.epsilon;
+      for (int64_t i = 0; i < weights.inputs; ++i) {
+        sum += static_cast<double>(weights.power[o * weights.inputs + i]) * band.style[i] * band.style[i];
+      }
+      demodulation[o] = static_cast<float>(1 / std::sqrt(sum));
+    }
+    band.demodulation = demodulation.data();
+    if (sections >= kSections) {
+      parallel_for(sections, [&](int64_t i) {
+        section(band, steps, points, i * section_rows, std::min((i + 1) * section_rows, band.rows), in_order);
+      });
+    } else {
+      section(band, steps, points, 0, band.rows, parallel_for);
+    }
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const StyledConvWeights> StyledConvWeights::of(const StyledConv& op, const float* weight,
+                                                               int64_t outputs, int64_t inputs) {
+  static std::mutex one_at_a_time;
+  static std::map<std::tuple<bool, int64_t, int64_t, uint64_t>, std::weak_ptr<const Weights>> known;
+  const std::lock_guard<std::mutex> lock(one_at_a_time);
+  for (auto each = known.begin(); each != known.end();) each = each->second.expired() ? known.erase(each) : ++each;
+  auto& place = known[{op.up, outputs, inputs, hash(weight, outputs * inputs * 9)}];
+  if (auto found = place.lock()) return found;
+  auto weights = std::make_shared<Weights>();
+  weights->outputs = outputs, weights->inputs = inputs, weights->panels = (outputs + kPanel - 1) / kPanel;
+  if (op.up) {
+    weights->transform<styled_conv::Up>(weight);
+  } else {
+    weights->transform<styled_conv::Plain>(weight);
+  }
+  place = weights;
+  return weights;
+}
+
+void styled_conv_cpu(const StyledConv& op, const StyledConvWeights& weights, const StyledConvArrays& arrays,
+                     const ParallelFor& parallel_for) {
+  layer(op, static_cast<const Weights&>(weights), arrays, parallel_for);
+}
+
+}  // namespace fingergen
