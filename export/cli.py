@@ -21,11 +21,11 @@ from .triton import check_repository, write_model_repository
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fingergen.runtime.backends import Precision
     from fingergen.runtime.bundle.manifest import Manifest
 
     from .engines import EngineOptions
     from .engines.target import EngineOps
-    from .onnx_graphs.builder import Precision
 
 RECOMMENDED = ("truncation", "noise", "edit_from")
 CHECKPOINT_OPTIONS = ("ppi", "output_size", "output_ppi", "map_size", *RECOMMENDED)

@@ -9,10 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fingergen.runtime.bundle import Latents, write_bundle
+from fingergen.runtime.backends import Precision
+from fingergen.runtime.bundle import write_bundle
 from fingergen.runtime.bundle.manifest import (
     Architecture,
     EncoderInput,
@@ -26,12 +24,13 @@ from fingergen.runtime.bundle.manifest import (
 from fingergen.runtime.errors import BadInput
 from fingergen.training.networks import Generator
 
-from . import average, engines, sefa
-from .checks.half import SEEDS, HalfParity
-from .checks.parity import Parity, Progress, silent
-from .graphs import network_graphs
+from . import engines
+from .checks.half import SEEDS, HalfParity, compare_with_float32
+from .checks.parity import Parity, Progress, compare_with_pytorch, silent
 from .inputs import Source, read_source
-from .onnx_graphs.builder import OPSET, Precision
+from .latents import AVERAGE_SEEDS, bundle_latents
+from .networks import networks_of
+from .onnx_graphs.builder import OPSET
 from .onnx_graphs.encoder import gives_w_plus
 from .onnx_graphs.ops import OPS
 
@@ -92,7 +91,7 @@ def export_bundle(
     recommended = options.recommended
     if source.ridge_noise is not None and recommended.noise == "const":  # stored noise has no finger
         recommended = replace(recommended, noise="ridges")
-    networks = network_graphs(source, map_size)
+    networks = networks_of(source, map_size)
     ops = OPS[options.ops]
     files: dict[GraphName, str] = {}
     half_files: dict[GraphName, str] = {}
@@ -103,28 +102,28 @@ def export_bundle(
     for network in networks:
         file = f"{network.name}.onnx"
         model = network.build(ops, "fp32")
-        parity[network.name] = network.check(file, model, progress)
+        parity[network.name] = compare_with_pytorch(network, file, model, progress)
         files[network.name], contents[file] = file, model.SerializeToString()
     if "fp16" in (options.precision, target and target.options.precision):
         for network in networks:
-            if network.check_half is not None:
+            if network.has_half:
                 file = f"{network.name}.fp16.onnx"
                 model = network.build(ops, "fp16")
-                parity[f"{network.name}.fp16"] = network.check_half(
-                    file, model, options.check_seeds, progress
+                parity[f"{network.name}.fp16"] = compare_with_float32(
+                    network, file, model, options.check_seeds, progress
                 )
                 if options.precision == "fp16":
                     half_files[network.name], contents[file] = file, model.SerializeToString()
     if target is not None:
         for network in networks:
-            engine_precision = target.options.precision if network.check_half else "fp32"
+            engine_precision = target.options.precision if network.has_half else "fp32"
             progress(f"building the {network.name} engine, {engine_precision}, {target.description}")
             engine, content = engines.build_engine(network.name, network.build, engine_precision, target)
             built.append(engine)
             contents[engine.file] = content
 
     progress("computing SeFa directions and average w")
-    latents = _latents(source)
+    latents = bundle_latents(source)
     manifest = Manifest(
         name=options.name,
         architecture=_architecture(source.generator),
@@ -188,23 +187,6 @@ def _architecture(generator: Generator) -> Architecture:
     )
 
 
-def _latents(source: Source) -> Latents:
-    directions, singular_values = sefa.directions(source.generator)
-    looks = len(source.ridge_noise.looks) if source.ridge_noise else 0
-    return Latents(
-        w_avg=average.average_w(source.generator),
-        sefa_directions=directions,
-        sefa_singular_values=singular_values,
-        noise=_noise(source.generator),
-        decoder_noise=None if source.decoder is None else _noise(source.decoder),
-        look_directions=average.look_directions(source.generator, looks) if looks else None,
-    )
-
-
-def _noise(generator: Generator) -> tuple[NDArray[np.float32], ...]:
-    return tuple(buffer.numpy() for buffer in generator.stored_noise())
-
-
 def _provenance(source: Source, options: Options) -> dict[str, Any]:
     networks = {"generator": source.generator.architecture()}
     if source.reconstructor is not None:
@@ -216,5 +198,5 @@ def _provenance(source: Source, options: Options) -> dict[str, Any]:
         "checkpoints": list(source.checkpoints),
         "networks": networks,
         "graphs": {"ops": options.ops, "opset": OPSET},
-        "w_avg": {"mean_over_seeds": [0, average.SEEDS - 1]},
+        "w_avg": {"mean_over_seeds": [0, AVERAGE_SEEDS - 1]},
     }

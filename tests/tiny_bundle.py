@@ -4,8 +4,7 @@ from pathlib import Path
 
 import torch
 
-from fingergen.export import sefa
-from fingergen.export.average import average_w
+from fingergen.export.latents import average_w, sefa_directions
 from fingergen.export.onnx_graphs.encoder import encoder_model
 from fingergen.export.onnx_graphs.generator import synthesis_model
 from fingergen.export.onnx_graphs.mapping import mapping_model
@@ -44,7 +43,7 @@ def write_tiny_bundle(
     decoder = generator(3, channels) if own_decoder else None
     if decoder is not None:
         models["decoder"] = synthesis_model(decoder, ops)
-    directions, singular_values = sefa.directions(synthesis)
+    directions, singular_values = sefa_directions(synthesis)
     latents = Latents(
         average_w(synthesis, 64),
         directions,

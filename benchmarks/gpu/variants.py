@@ -27,13 +27,13 @@ from fingergen.runtime.bundle.manifest import GraphName
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.networks import Generator
-from fingergen.training.networks.precision import Precision
+from fingergen.training.networks.precision import MixedPrecision
 
 from ..speed.baselines.published import as_published
 from ..speed.workload import Floats, Workload
 
 ALL_RESOLUTIONS = 99
-HALF = Precision(torch.float16, ALL_RESOLUTIONS)
+HALF = MixedPrecision(torch.float16, ALL_RESOLUTIONS)
 WARM_UP = 3  # calls before a capture
 
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import onnx
 
+from fingergen.runtime.backends import Precision
 from fingergen.runtime.bundle.manifest import Engine, GraphName
 from fingergen.runtime.errors import FingerGenError
 
-from ..onnx_graphs.builder import Precision
 from ..onnx_graphs.ops import DOMAIN, OPS, PLUGIN_OPS, Build, Ops
 from .process import run_worker
 from .target import Target

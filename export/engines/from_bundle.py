@@ -8,11 +8,11 @@ from pathlib import Path
 
 import onnx
 
+from fingergen.runtime.backends import Precision
 from fingergen.runtime.bundle import Bundle, read_bundle, write_bundle
 from fingergen.runtime.bundle.manifest import GraphName, Manifest
 from fingergen.runtime.errors import BadInput
 
-from ..onnx_graphs.builder import Precision
 from ..onnx_graphs.lowering import plugin_form, standard_form
 from ..onnx_graphs.ops import OPS, Build, Ops
 from .builder import build_engine, custom_nodes

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from fingergen import cpp_ops
-from fingergen.runtime.backends import nvidia
+from fingergen.runtime.backends import Precision, nvidia
 from fingergen.runtime.backends.trt.products import FLAVOURS, Flavour
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import user_cache
 
-from ..onnx_graphs.builder import Precision
 from .process import run_worker
 
 EngineOps = Literal["auto", "plugin", "native"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from fingergen.runtime.backends import Precision
 from fingergen.runtime.errors import FingerGenError
 
 # The lowest that have all we use (model-local functions with default attributes, ReduceMean with axes as an
@@ -20,7 +20,6 @@ OPSET = 18
 IR_VERSION = 8
 MODEL_BYTES = 2**31 - 1  # protobuf's limit for a file without external data
 
-Precision = Literal["fp32", "fp16"]
 ELEMENTS: Mapping[Precision, int] = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16}
 
 Shape = Sequence[int | str]  # a string names a symbolic dimension

@@ -9,11 +9,12 @@ import numpy as np
 import onnx
 from torch import Tensor, nn
 
+from fingergen.runtime.backends import Precision
 from fingergen.training.networks import Encoder
 from fingergen.training.networks.encoder import NoisePyramid, ResidualUnit, SqueezeExcite
 from fingergen.training.networks.layers import EqualConv, FusedLeakyReLU
 
-from .builder import Graph, Precision
+from .builder import Graph
 from .ops import Ops
 from .weights import Float64, affine, array, equalised, linear, normalised
 

@@ -8,11 +8,12 @@ from typing import cast
 import onnx
 from onnx import TensorProto
 
+from fingergen.runtime.backends import Precision
 from fingergen.training.networks import Generator
 from fingergen.training.networks.generator import StyledConv, ToRGB
 from fingergen.training.networks.layers import Fir, ModulatedConv
 
-from .builder import Graph, Precision
+from .builder import Graph
 from .modulation import Modulated, modulated_conv, per_channel, styled_conv
 from .ops import Ops
 from .weights import array, linear, modulated

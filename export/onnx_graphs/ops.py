@@ -16,7 +16,9 @@ import onnx
 import onnx.parser
 from numpy.typing import NDArray
 
-from .builder import OPSET, Graph, Precision
+from fingergen.runtime.backends import Precision
+
+from .builder import OPSET, Graph
 
 DOMAIN = "fingergen"
 # TensorRT's parser takes the plugin instead of the function only if the node names the plugin's namespace.

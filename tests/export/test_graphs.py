@@ -9,8 +9,9 @@ import onnx
 import pytest
 import torch
 
-from fingergen.export import average, sefa
+from fingergen.export import latents
 from fingergen.export.checks import parity
+from fingergen.export.networks import EncoderNetwork, MappingNetwork, SynthesisNetwork
 from fingergen.export.onnx_graphs.builder import Graph
 from fingergen.export.onnx_graphs.encoder import encoder_model
 from fingergen.export.onnx_graphs.generator import synthesis_model
@@ -157,7 +158,7 @@ def test_encoder_graph_adds_the_average_latent(num_ws, average_shape):
 
 
 def test_sefa_equals_the_published_factorisation(published, outputs):
-    directions, singular_values = sefa.directions(published)
+    directions, singular_values = latents.sefa_directions(published)
     close(singular_values, outputs["sefa_singular_values"])
     expected = outputs["sefa_vectors_first8"].T
     signs = np.sign((directions[:8] * expected).sum(axis=1, keepdims=True))
@@ -169,7 +170,7 @@ def test_sefa_equals_the_published_factorisation(published, outputs):
 def test_look_directions_are_what_a_number_of_z_does_to_w():
     """Of a mapping that is linear: no layer but the normalization, whose slope is near 1 in 32 dimensions."""
     generator = Generator(8, 1, 32, 0, 64, 8)
-    found = average.look_directions(generator, 3, 4000)
+    found = latents.look_directions(generator, 3, 4000)
     assert found.shape == (3, 32) and found.dtype == np.float32
     np.testing.assert_allclose(found, 0.5 * np.eye(3, 32), atol=0.02)
 
@@ -179,20 +180,19 @@ def test_average_w_is_the_mean_over_the_first_seeds():
     z = np.stack([seeds.z(seed, 24) for seed in range(2500)])
     with torch.inference_mode():
         expected = generator.map(torch.from_numpy(z)).mean(dim=0).numpy()
-    close(average.average_w(generator, 2500), expected)
+    close(latents.average_w(generator, 2500), expected)
 
 
 def test_parity_figures():
     generator = small_generator()
-    mapping = parity.check_mapping(mapping_model(generator, OPS["custom"]), generator)
-    assert (mapping.batches, mapping.seeds) == ((1, 3, 8), 12)
-    synthesis = parity.check_synthesis("x", synthesis_model(generator, OPS["custom"]), generator)
-    assert (synthesis.batches, synthesis.seeds) == ((1, 3, 8), 12)
-    reconstructor = Reconstructor(small_encoder(), generator).eval()
-    encoder = parity.check_encoder(
-        encoder_model(reconstructor.encoder, None, 32, 6, OPS["custom"]), reconstructor, 32
-    )
-    for figures in (mapping, synthesis, encoder):
+    networks = [
+        MappingNetwork(generator),
+        SynthesisNetwork("synthesis", generator),
+        EncoderNetwork(Reconstructor(small_encoder(), generator).eval(), 32, 6),
+    ]
+    for network in networks:
+        figures = parity.compare_with_pytorch(network, "x", network.build(OPS["custom"], "fp32"))
+        assert (figures.batches, figures.seeds) == ((1, 3, 8), network.samples) == ((1, 3, 8), 12)
         assert 0 < figures.max_abs_error < 0.1 * figures.tolerance
         assert figures.tolerance == pytest.approx(1e-4 * figures.scale)
 
@@ -202,7 +202,9 @@ def test_parity_refuses_a_mapping_graph_that_differs():
     with torch.no_grad():
         other.style[2].bias[3] += 1
     with pytest.raises(FingerGenError, match=r"mapping\.onnx: differs from PyTorch by"):
-        parity.check_mapping(mapping_model(other, OPS["custom"]), generator)
+        parity.compare_with_pytorch(
+            MappingNetwork(generator), "mapping.onnx", mapping_model(other, OPS["custom"])
+        )
 
 
 @pytest.mark.parametrize(
@@ -214,21 +216,23 @@ def test_parity_refuses_a_synthesis_graph_that_differs(key):
     with torch.no_grad():
         other.state_dict()[key].add_(0.002)
     with pytest.raises(FingerGenError, match=r"graph\.onnx: differs from PyTorch by"):
-        parity.check_synthesis("graph.onnx", synthesis_model(other, OPS["custom"]), generator)
+        parity.compare_with_pytorch(
+            SynthesisNetwork("synthesis", generator), "graph.onnx", synthesis_model(other, OPS["custom"])
+        )
 
 
 def test_parity_of_an_encoder_that_magnifies_rounding(monkeypatch):
     """What float32 costs PyTorch itself is no fault of the graph; a graph that differs still is one."""
     monkeypatch.setattr(parity, "RELATIVE_TOLERANCE", 1e-12)  # as if the layers magnified it so far
     encoder = small_encoder()
-    reconstructor = Reconstructor(encoder, small_generator()).eval()
-    figures = parity.check_encoder(encoder_model(encoder, None, 32, 6, OPS["custom"]), reconstructor, 32)
+    network = EncoderNetwork(Reconstructor(encoder, small_generator()).eval(), 32, 6)
+    figures = parity.compare_with_pytorch(network, "encoder.onnx", network.build(OPS["custom"], "fp32"))
     assert 1e-12 * figures.scale < figures.max_abs_error < figures.tolerance < 1e-3 * figures.scale
     other = copy.deepcopy(encoder)
     with torch.no_grad():
         other.input_layer[0].weight.mul_(1.01)
     with pytest.raises(FingerGenError, match=r"encoder\.onnx: differs from PyTorch by"):
-        parity.check_encoder(encoder_model(other, None, 32, 6, OPS["custom"]), reconstructor, 32)
+        parity.compare_with_pytorch(network, "encoder.onnx", encoder_model(other, None, 32, 6, OPS["custom"]))
 
 
 def test_parity_refuses_weights_that_are_not_finite():
@@ -236,4 +240,6 @@ def test_parity_refuses_weights_that_are_not_finite():
     with torch.no_grad():
         generator.conv1.activate.bias[0] = torch.inf
     with pytest.raises(FingerGenError, match="gives values that are not finite"):
-        parity.check_synthesis("graph.onnx", synthesis_model(generator, OPS["custom"]), generator)
+        parity.compare_with_pytorch(
+            SynthesisNetwork("synthesis", generator), "graph.onnx", synthesis_model(generator, OPS["custom"])
+        )

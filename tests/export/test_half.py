@@ -10,14 +10,16 @@ from onnx.reference import ReferenceEvaluator
 from fingergen.export.checks import half as half_checks
 from fingergen.export.checks import ranges
 from fingergen.export.checks.rounding import rounded
-from fingergen.export.onnx_graphs.builder import Graph, Precision
+from fingergen.export.networks import EncoderNetwork, SynthesisNetwork
+from fingergen.export.onnx_graphs.builder import Graph
 from fingergen.export.onnx_graphs.encoder import encoder_model
 from fingergen.export.onnx_graphs.generator import synthesis_model
-from fingergen.export.onnx_graphs.ops import OPS, Ops
+from fingergen.export.onnx_graphs.ops import OPS
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.bundle.manifest import Manifest
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
+from fingergen.training.networks import Reconstructor
 
 from .test_exporter import export, refused
 from .test_graphs import feeds, randomise, session, small_encoder, small_generator
@@ -33,6 +35,11 @@ def element_types(model):
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     infos = [*graph.value_info, *graph.output]
     return {info.name: info.type.tensor_type.elem_type for info in infos}
+
+
+def compare_synthesis(generator, half, count):
+    network = SynthesisNetwork("synthesis", generator)
+    return half_checks.compare_with_float32(network, "synthesis.fp16.onnx", half, count)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +84,9 @@ def test_encoder_means_gates_and_last_layer_are_float32():
 
 @pytest.mark.parametrize("ops", ["custom", "native"])
 def test_a_thousand_seeds_stay_close_and_far_from_overflow(generator, half, ops):
-    figures = half_checks.check_half_synthesis(generator, "synthesis.fp16.onnx", half[ops], 1000)
+    figures = half_checks.compare_with_float32(
+        SynthesisNetwork("synthesis", generator), "synthesis.fp16.onnx", half[ops], 1000
+    )
     assert figures.inputs == {"psi 1": 1000, "5 deviations": 1000}
     assert 50 < figures.psnr < 100 and 50 < figures.rounded_psnr < 100
     assert 0 < figures.max_abs_error < 0.01 * figures.scale
@@ -89,9 +98,8 @@ def test_a_thousand_seeds_stay_close_and_far_from_overflow(generator, half, ops)
 
 def test_float16_encoder_stays_close():
     encoder = small_encoder((1, 2))
-    figures = half_checks.check_half_encoder(
-        lambda ops, precision: small_encoder_model(precision, encoder),
-        40,
+    figures = half_checks.compare_with_float32(
+        EncoderNetwork(Reconstructor(encoder, small_generator(), torch.ones(24)), 40, 6),
         "encoder.fp16.onnx",
         small_encoder_model("fp16", encoder),
         80,
@@ -102,13 +110,9 @@ def test_float16_encoder_stays_close():
 
 
 def test_layers_of_a_noise_pyramid_are_measured_by_themselves():
-    encoder = small_encoder(noise_levels=3)
-
-    def build(ops: Ops, precision: Precision) -> onnx.ModelProto:
-        return encoder_model(encoder, None, 32, 1, ops, precision)
-
-    model = build(OPS["native"], "fp16")
-    figures = half_checks.check_half_encoder(build, 32, "encoder.fp16.onnx", model, 8)
+    network = EncoderNetwork(Reconstructor(small_encoder(noise_levels=3), small_generator()), 32, 1)
+    model = network.build(OPS["native"], "fp16")
+    figures = half_checks.compare_with_float32(network, "encoder.fp16.onnx", model, 8)
     assert figures.activations.keys() == {
         *("map", "input_layer", "body.0", "body.1", "noise.0", "noise.1", "noise.2")
     }
@@ -166,7 +170,9 @@ def test_styles_and_weights_of_any_size_do_not_overflow(factor):
             ):
                 value.mul_(factor)
     half = synthesis_model(generator, OPS["custom"], "fp16")
-    figures = half_checks.check_half_synthesis(generator, "synthesis.fp16.onnx", half, 4)
+    figures = half_checks.compare_with_float32(
+        SynthesisNetwork("synthesis", generator), "synthesis.fp16.onnx", half, 4
+    )
     assert max(figures.activations.values()) < 100
 
 
@@ -176,7 +182,9 @@ def test_an_activation_near_overflow_is_refused_by_name():
         generator.convs[2].activate.bias[1] = 2e4
     half = synthesis_model(generator, OPS["custom"], "fp16")
     with pytest.raises(FingerGenError, match=r"synthesis\.fp16\.onnx: convs\.2/biased reaches 2e\+04"):
-        half_checks.check_half_synthesis(generator, "synthesis.fp16.onnx", half, 2)
+        half_checks.compare_with_float32(
+            SynthesisNetwork("synthesis", generator), "synthesis.fp16.onnx", half, 2
+        )
 
 
 def test_activations_that_are_not_finite_are_refused():
@@ -188,7 +196,9 @@ def test_activations_that_are_not_finite_are_refused():
 def test_a_graph_that_computes_something_else_is_refused(generator):
     other = synthesis_model(small_generator(widths={4: 10, 8: 7, 16: 4}), OPS["custom"], "fp16")
     with pytest.raises(FingerGenError, match=r"synthesis\.fp16\.onnx: PSNR \d+\.\d dB"):
-        half_checks.check_half_synthesis(generator, "synthesis.fp16.onnx", other, 2)
+        half_checks.compare_with_float32(
+            SynthesisNetwork("synthesis", generator), "synthesis.fp16.onnx", other, 2
+        )
 
 
 def test_a_constant_beyond_float16_is_refused():

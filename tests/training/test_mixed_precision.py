@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fingergen.training.networks import Discriminator, Generator
 from fingergen.training.networks.layers import ModulatedConv
-from fingergen.training.networks.precision import CLAMP, Precision
+from fingergen.training.networks.precision import CLAMP, MixedPrecision
 
 torch.set_num_threads(1)
 HALF = [(torch.bfloat16, 0.1), (torch.float16, 0.015)]  # and the error allowed, of the values' deviation
@@ -43,7 +43,7 @@ def activation_types(network: nn.Module, run) -> dict[int, torch.dtype]:
 
 @torch.no_grad()
 def test_the_highest_resolutions_are_half_and_no_others():
-    precision = Precision(torch.bfloat16, 2)
+    precision = MixedPrecision(torch.bfloat16, 2)
     g, d = generator(), discriminator()
     w = g.map(torch.randn(2, 32))
     full, half = torch.float32, torch.bfloat16
@@ -66,8 +66,8 @@ def test_no_half_resolutions_change_no_bit(dtype: torch.dtype):
     w = g.map(torch.randn(2, 32))
     images = g.synthesize(w)
     resolutions = 9 if dtype == torch.float32 else 0
-    assert torch.equal(g.synthesize(w, precision=Precision(dtype, resolutions)), images)
-    assert torch.equal(d(images, Precision(dtype, resolutions)), d(images))
+    assert torch.equal(g.synthesize(w, precision=MixedPrecision(dtype, resolutions)), images)
+    assert torch.equal(d(images, MixedPrecision(dtype, resolutions)), d(images))
 
 
 @pytest.mark.parametrize("resolutions", [2, 4])
@@ -76,7 +76,7 @@ def test_half_precision_is_close(dtype: torch.dtype, tolerance: float, resolutio
     g, d = generator(), discriminator()
     z = torch.randn(8, 32)
     results = []
-    for precision in (Precision(), Precision(dtype, resolutions)):
+    for precision in (MixedPrecision(), MixedPrecision(dtype, resolutions)):
         images = g.synthesize(g.map(z), precision=precision)
         logits = d(images, precision)
         gradient = torch.autograd.grad(F.softplus(-logits).mean(), list(g.parameters()), allow_unused=True)
@@ -109,7 +109,7 @@ def test_activations_are_clamped_in_half_precision_only():
     largest: list[float] = []
     for block in d.convs:
         block.register_forward_hook(lambda _m, _i, output: largest.append(output.abs().max().item()))
-    assert d(images, Precision(torch.float16, 4)).isfinite().all()
+    assert d(images, MixedPrecision(torch.float16, 4)).isfinite().all()
     assert 0 < max(largest) <= CLAMP
     d(images)
     assert max(largest) > CLAMP

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .generator import feature_widths
 from .layers import EqualConv, EqualLinear, Fir, FusedLeakyReLU
 from .ops import fast_layout
-from .precision import FULL, Precision, clamp_half
+from .precision import FULL, MixedPrecision, clamp_half
 
 
 def _conv(in_channels: int, out_channels: int, size: int) -> nn.Sequential:
@@ -83,7 +83,7 @@ class Discriminator(nn.Module):
         names = ("resolution", "channels", "widths", "minibatch_std_group")
         return {name: getattr(self, name) for name in names}
 
-    def forward(self, image: Tensor, precision: Precision = FULL) -> Tensor:
+    def forward(self, image: Tensor, precision: MixedPrecision = FULL) -> Tensor:
         x = fast_layout(self.convs[0](precision.cast(image, self.resolution, self.resolution)))
         for level, block in enumerate(list(self.convs)[1:]):
             x = block(precision.cast(x, self.resolution >> level, self.resolution))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .generator import Generator
 from .layers import BatchNorm2d, EqualConv, EqualLinear, FusedLeakyReLU
 from .ops import fast_layout
-from .precision import FULL, Precision
+from .precision import FULL, MixedPrecision
 
 # Residual units of the four stages.
 DEPTHS: dict[str, tuple[int, ...]] = {
@@ -223,7 +223,7 @@ class Reconstructor(nn.Module):
             w = w.unsqueeze(1)
         return Encoded(w + self.latent_avg, noise)
 
-    def decode(self, encoded: Encoded, precision: Precision = FULL) -> Tensor:
+    def decode(self, encoded: Encoded, precision: MixedPrecision = FULL) -> Tensor:
         """Image (N, C, R, R); layers whose noise was not predicted have the decoder's stored buffers."""
         noise = with_predicted(self.decoder.stored_noise(), encoded.noise)
         return self.decoder.synthesize(encoded.w, noise, precision)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .layers import EqualLinear, Fir, FusedLeakyReLU, ModulatedConv, PixelNorm
 from .ops import fast_layout
-from .precision import FULL, Precision
+from .precision import FULL, MixedPrecision
 
 
 def feature_widths(
@@ -141,7 +141,7 @@ class Generator(nn.Module):
         return self.style(z)
 
     def synthesize(
-        self, w: Tensor, noise: Sequence[Tensor] | None = None, precision: Precision = FULL
+        self, w: Tensor, noise: Sequence[Tensor] | None = None, precision: MixedPrecision = FULL
     ) -> Tensor:
         """w (N, style_dim) or (N, num_ws, style_dim) → image (N, channels, resolution, resolution).
 

@@ -21,7 +21,7 @@ def clamp_half(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Precision:
+class MixedPrecision:
     """`dtype` of the activations in the `resolutions` highest resolutions of a network."""
 
     dtype: torch.dtype = torch.float32
@@ -37,4 +37,4 @@ class Precision:
         return x if x.dtype == dtype else fast_layout(x.to(dtype))
 
 
-FULL = Precision()
+FULL = MixedPrecision()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..networks import Discriminator, Generator
-from ..networks.precision import FULL, Precision
+from ..networks.precision import FULL, MixedPrecision
 from .training_loop import descend, restore
 from .warm_start import grow_discriminator
 
@@ -30,7 +30,7 @@ class Adversary:
         learning_rate: float,
         r1_weight: float,
         device: torch.device,
-        precision: Precision = FULL,
+        precision: MixedPrecision = FULL,
     ) -> None:
         """Make a discriminator for a decoder's images.
 

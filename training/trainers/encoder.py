@@ -27,7 +27,7 @@ from ..losses.reconstruction import ImageLosses, Terms
 from ..metrics.minutiae_matching import agreement_figures
 from ..networks import Encoded, Encoder, Generator, Reconstructor
 from ..networks.minutiae_net import MinutiaeNet
-from ..networks.precision import DTYPES, Precision
+from ..networks.precision import DTYPES, MixedPrecision
 from .adversary import BETAS, Adversary
 from .encoder_config import SHAPE, EncoderConfig
 from .generator_config import GROUP
@@ -105,7 +105,7 @@ class EncoderTrainer:
         if config.train_decoder:
             groups.append({"params": decoder.parameters(), "lr": config.decoder_rate * config.learning_rate})
         # Half precision for all resolutions: what autocast takes for the other networks too.
-        self.precision = Precision(DTYPES[config.precision], len(decoder.noise_shapes()))
+        self.precision = MixedPrecision(DTYPES[config.precision], len(decoder.noise_shapes()))
         self.adversary = None
         if config.adversarial_weight:
             rates = config.discriminator_rate, config.r1_weight

@@ -26,7 +26,7 @@ from ..data.ridge_maps import RidgeImages, RidgeImageSource
 from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ..networks import Discriminator, Generator
 from ..networks.generator import NoiseInjection
-from ..networks.precision import DTYPES, Precision
+from ..networks.precision import DTYPES, MixedPrecision
 from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
 from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
 from .run_dir import Run
@@ -90,7 +90,7 @@ class GeneratorTrainer:
         self.d_optim = lazy_adam(self.discriminator, config, config.r1_interval if config.r1_weight else None)
         self.mean_path_length = 0.0
         self.strength = AdaptiveStrength(config.ada_target, config.ada_length, config.ada_interval)
-        self.precision = Precision(DTYPES[config.precision], config.num_fp16_res)
+        self.precision = MixedPrecision(DTYPES[config.precision], config.num_fp16_res)
         half = config.precision == "fp16"
         self.g_scaler, self.d_scaler = (torch.amp.GradScaler(device.type) if half else None for _ in "gd")
         # Penalties differentiate twice, which compiled code cannot.
