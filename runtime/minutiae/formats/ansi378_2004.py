@@ -17,20 +17,14 @@ from .finger_view import (
     Octets,
     QualityCode,
     Singular,
-    check_length,
     coordinates,
-    encode_minutiae,
-    encode_ppi,
+    encode_plain_record,
+    encode_plain_view,
     encode_singular,
-    encode_size,
-    mean_quality,
     open_record,
+    plain_record_fits,
     read_angles,
-    read_ppi,
-    read_size,
-    read_view,
-    read_views,
-    walk_views,
+    read_plain_record,
 )
 from .format import Format, Reading
 
@@ -69,17 +63,7 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
     if not length and not _short_header_fits(data):
         length = record.number(4, "long record length")
     record.raw(6, "product and capture equipment")
-    size, ppi = read_size(record), read_ppi(record)
-    count = record.number(1, "number of finger views")
-    record.raw(1, "reserved byte")
-
-    def view() -> Template:
-        record.raw(3, "finger view header")
-        return read_view(record, reading, size, ppi, LAYOUT)
-
-    views = read_views(reading, count, view)
-    check_length(reading, data, length, record.offset)
-    return views
+    return read_plain_record(record, reading, data, length, LAYOUT)
 
 
 def encode(template: Template) -> bytes:
@@ -88,16 +72,15 @@ def encode(template: Template) -> bytes:
     The cores' angles are written if every core has one, for the format says once for all whether they have;
     so are the deltas'.
     """
-    view = struct.pack(">BBB", 0, 0, mean_quality(template))
-    view += encode_minutiae(template, LAYOUT) + encode_extended(template)
+    view = encode_plain_view(template, LAYOUT, encode_extended(template))
     # One view is at most 1,731 bytes, so that the short record length always does.
     header = IDENTIFIER + VERSION + struct.pack(">HHHH", HEADER + len(view), VENDOR_UNKNOWN, 0, 0)
-    return header + encode_size(template) + encode_ppi(template) + struct.pack(">BB", 1, 0) + view
+    return encode_plain_record(header, template, view)
 
 
 def fits(data: bytes) -> bool:
     """Whether the finger views of a record in this layout end where the file or the record ends."""
-    return _short_header_fits(data) or _header_fits(data, HEADER + 4, 10, 4)
+    return _short_header_fits(data) or plain_record_fits(data, HEADER + 4, 10, 4)
 
 
 def looks_like(data: bytes) -> bool:
@@ -147,14 +130,7 @@ def encode_extended(template: Template) -> bytes:
 
 
 def _short_header_fits(data: bytes) -> bool:
-    return _header_fits(data, HEADER, 8, 2)
-
-
-def _header_fits(data: bytes, header: int, length_at: int, length_size: int) -> bool:
-    if len(data) < header:
-        return False
-    length = int.from_bytes(data[length_at : length_at + length_size], "big")
-    return walk_views(data, header, data[header - 2], 4) in (len(data), length)
+    return plain_record_fits(data, HEADER, 8, 2)
 
 
 LAYOUT = Layout(ANGLE, QualityCode(lowest=1, not_reported=(0,)), read_singular)

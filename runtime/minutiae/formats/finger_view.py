@@ -153,6 +153,63 @@ def read_views(reading: Reading, count: int, read_one: Callable[[], Template]) -
     return tuple(views)
 
 
+def read_plain_record(
+    record: Octets, reading: Reading, data: bytes, length: int, layout: Layout
+) -> tuple[Template, ...]:
+    """A record of ANSI/INCITS 378-2004 or ISO/IEC 19794-2:2005, from the image's size to its end.
+
+    Args:
+        record: At the image's width.
+        reading: How the file is read.
+        data: The whole file.
+        length: What the record's header gives as its length in bytes.
+        layout: Of the standard.
+
+    Returns:
+        One Template per finger view.
+
+    Raises:
+        BadInput: If the first finger view cannot be read.
+    """
+    size, ppi = read_size(record), read_ppi(record)
+    count = record.number(1, "number of finger views")
+    record.raw(1, "reserved byte")
+
+    def view() -> Template:
+        record.raw(3, "finger view header")
+        return read_view(record, reading, size, ppi, layout)
+
+    views = read_views(reading, count, view)
+    check_length(reading, data, length, record.offset)
+    return views
+
+
+def plain_record_fits(data: bytes, header: int, length_at: int, length_size: int) -> bool:
+    """Whether the finger views behind `header` bytes end where the file or the record ends.
+
+    Args:
+        data: The whole file.
+        header: Bytes of the record's header; the last but one is the number of finger views.
+        length_at: Offset of the record's length.
+        length_size: Bytes of the record's length.
+    """
+    if len(data) < header:
+        return False
+    length = int.from_bytes(data[length_at : length_at + length_size], "big")
+    return walk_views(data, header, data[header - 2], 4) in (len(data), length)
+
+
+def encode_plain_view(template: Template, layout: Layout, extended: bytes) -> bytes:
+    """A finger view of the same standards (finger not known, live-scan plain impression)."""
+    view = struct.pack(">BBB", 0, 0, mean_quality(template))
+    return view + encode_minutiae(template, layout) + extended
+
+
+def encode_plain_record(header: bytes, template: Template, view: bytes) -> bytes:
+    """A record of one finger view; `header` is what comes before the image's width."""
+    return header + encode_size(template) + encode_ppi(template) + struct.pack(">BB", 1, 0) + view
+
+
 def read_size(octets: Octets) -> tuple[int, int]:
     """Image width and height, 2 bytes each; 0: not said."""
     return octets.number(2, "image width"), octets.number(2, "image height")

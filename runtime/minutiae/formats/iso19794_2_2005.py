@@ -13,20 +13,14 @@ from .finger_view import (
     Octets,
     QualityCode,
     Singular,
-    check_length,
     coordinates,
-    encode_minutiae,
-    encode_ppi,
+    encode_plain_record,
+    encode_plain_view,
     encode_singular,
-    encode_size,
-    mean_quality,
     open_record,
+    plain_record_fits,
     read_angles,
-    read_ppi,
-    read_size,
-    read_view,
-    read_views,
-    walk_views,
+    read_plain_record,
 )
 from .format import Format, Reading
 
@@ -61,33 +55,19 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
     record = open_record(data, VERSION)
     length = record.number(4, "record length")
     record.raw(2, "capture device")
-    size, ppi = read_size(record), read_ppi(record)
-    count = record.number(1, "number of finger views")
-    record.raw(1, "reserved byte")
-
-    def view() -> Template:
-        record.raw(3, "finger view header")
-        return read_view(record, reading, size, ppi, LAYOUT)
-
-    views = read_views(reading, count, view)
-    check_length(reading, data, length, record.offset)
-    return views
+    return read_plain_record(record, reading, data, length, LAYOUT)
 
 
 def encode(template: Template) -> bytes:
     """Template → a record of one finger view (finger not known, live-scan plain impression)."""
-    view = struct.pack(">BBB", 0, 0, mean_quality(template))
-    view += encode_minutiae(template, LAYOUT) + encode_extended(template)
+    view = encode_plain_view(template, LAYOUT, encode_extended(template))
     header = IDENTIFIER + VERSION + struct.pack(">IH", HEADER + len(view), 0)
-    return header + encode_size(template) + encode_ppi(template) + struct.pack(">BB", 1, 0) + view
+    return encode_plain_record(header, template, view)
 
 
 def fits(data: bytes) -> bool:
     """Whether the finger views of a record in this layout end where the file or the record ends."""
-    if len(data) < HEADER:
-        return False
-    length = int.from_bytes(data[8:12], "big")
-    return walk_views(data, HEADER, data[HEADER - 2], 4) in (len(data), length)
+    return plain_record_fits(data, HEADER, 8, 4)
 
 
 def read_singular(area: Octets) -> Singular:
