@@ -15,7 +15,7 @@ from fingergen.runtime.minutiae.raster import CELLS, CHANNELS
 from fingergen.training.checkpoints import FieldCheckpoint, load_checkpoint
 from fingergen.training.checkpoints.files import read, write
 from fingergen.training.commands.encoder import encoder
-from fingergen.training.data import fields as data
+from fingergen.training.data import masters
 from fingergen.training.data.fields import FieldExamples, disturb
 from fingergen.training.networks.field_net import FieldNet
 from fingergen.training.trainers.fields import FieldTrainer, field_errors, field_losses
@@ -26,13 +26,13 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> FieldExamples:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "HELD_OUT", 2)
+        patch.setattr(masters, "HELD_OUT", 2)
         return FieldExamples(tmp_path_factory.mktemp("masters"), 2)
 
 
 def trainer(examples: FieldExamples) -> FieldTrainer:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "HELD_OUT", 2)
+        patch.setattr(masters, "HELD_OUT", 2)
         return FieldTrainer(examples, 4, 2e-3, 64, 0, CPU)
 
 
@@ -141,7 +141,7 @@ def encoder_command(*arguments: object) -> Result:
 
 @pytest.mark.slow
 def test_encoder_without_a_generator_trains_the_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(data, "HELD_OUT", 1)
+    monkeypatch.setattr(masters, "HELD_OUT", 1)
     done = encoder_command("--fingers", 1, "--batch", 2, "--images", 4, "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
     assert read(tmp_path / "run" / "state.pt")["images_seen"] == 4

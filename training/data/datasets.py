@@ -14,7 +14,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import impressions
 
 from .image_io import read_square
-from .masters import read_shard, write_masters
+from .masters import read_masters
 from .storage import StoredFile, find_samples
 
 
@@ -107,12 +107,7 @@ class ProceduralFingers:
         """
         if window % resolution:
             raise BadInput(f"--window {window}: must be a multiple of --resolution {resolution}")
-        self._fingers = []
-        for shard in write_masters(masters, range(fingers), (window, window)):
-            read = read_shard(shard)
-            self._fingers += read
-            if on_progress:
-                on_progress(len(read))
+        self._fingers = read_masters(masters, range(fingers), (window, window), on_progress)
         self._reduction = window // resolution
 
     def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:

@@ -22,11 +22,7 @@ from fingergen.runtime.fingers.truth import visible_truth
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
 from fingergen.runtime.minutiae.raster import CELLS, LOG_SCALE, PERIOD, rasterize
 
-from .masters import read_shard, write_masters
-
-HELD_OUT = 32
-"""Fingers after the training's, kept for figures."""
-
+from .masters import read_split_masters
 
 _IMPRESSIONS = 4  # of each finger: their fields are kept once computed
 
@@ -49,15 +45,9 @@ class FieldExamples:
             fingers: Number of fingers to train on.
             on_progress: Called with the number of fingers of each shard that was read.
         """
-        self._training: list[Finger] = []
-        self._held_out: list[Finger] = []
-        groups = ((self._training, range(fingers)), (self._held_out, range(fingers, fingers + HELD_OUT)))
-        for group, seeds in groups:
-            for shard in write_masters(masters, seeds, FULL_PRINT):
-                read = read_shard(shard)
-                group += map(_without_ridges, read)
-                if on_progress:
-                    on_progress(len(read))
+        self._training, self._held_out = read_split_masters(
+            masters, fingers, FULL_PRINT, on_progress, _without_ridges
+        )
         self._known: dict[tuple[int, int], tuple[Template, NDArray[np.float16]]] = {}
 
     def batch(self, rng: np.random.Generator, count: int) -> Fields:
@@ -72,8 +62,8 @@ class FieldExamples:
         """Examples of the fingers that are not trained on, as they are."""
         found = []
         for number in range(count):
-            finger = self._held_out[number % HELD_OUT]
-            template, target = self._example(finger, number // HELD_OUT)
+            again, index = divmod(number, len(self._held_out))
+            template, target = self._example(self._held_out[index], again)
             found.append((rasterize(template), target))
         return _stack(found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,52 @@ from fingergen.runtime.fingers import Finger, Minutiae, PatternClass, make_finge
 from fingergen.runtime.fingers.master import LEVELS
 
 _KINDS = list(PatternClass)
+
+HELD_OUT = 32
+"""Fingers after those of a training, which are never trained on."""
+
+
+def read_masters(
+    folder: Path,
+    seeds: range,
+    window: tuple[int, int],
+    on_progress: Callable[[int], object] | None = None,
+    keep: Callable[[Finger], Finger] = lambda finger: finger,
+) -> list[Finger]:
+    """Fingers from the folder; those that it lacks are grown first.
+
+    Args:
+        folder: Where the shards are; made if it is not there.
+        seeds: Of the fingers; step 1.
+        window: (width, height) in pixels at 500 ppi of the impressions to be taken.
+        on_progress: Called with the number of fingers read since the last call.
+        keep: What to keep of each finger.
+
+    Raises:
+        BadInput: If the folder cannot be made, or a shard is damaged.
+    """
+    fingers: list[Finger] = []
+    for shard in write_masters(folder, seeds, window):
+        read = read_shard(shard)
+        fingers += map(keep, read)
+        if on_progress:
+            on_progress(len(read))
+    return fingers
+
+
+def read_split_masters(
+    folder: Path,
+    fingers: int,
+    window: tuple[int, int],
+    on_progress: Callable[[int], object] | None = None,
+    keep: Callable[[Finger], Finger] = lambda finger: finger,
+) -> tuple[list[Finger], list[Finger]]:
+    """Fingers 0 … `fingers` - 1 to train on, and `HELD_OUT` more that are held out; as `read_masters`."""
+    spare = range(fingers, fingers + HELD_OUT)
+    train, held_out = (
+        read_masters(folder, seeds, window, on_progress, keep) for seeds in (range(fingers), spare)
+    )
+    return train, held_out
 
 
 def write_masters(

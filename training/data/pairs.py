@@ -18,13 +18,11 @@ from fingergen.runtime.fingers import Finger, impressions
 from fingergen.runtime.minutiae import decode_template
 
 from .image_io import decode, pad_to_square, square_offset, to_square
-from .masters import read_shard, write_masters
+from .masters import HELD_OUT, read_split_masters
 from .metadata import INDEX, stated_fingers
 from .minutiae_maps import PPI, draw_maps
-from .splits import FingerRule, held_out
+from .splits import FingerRule, divide
 from .storage import IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, Sample, StoredFile, find_samples
-
-HELD_OUT = 32  # fingers that are never trained on
 
 
 @dataclass(frozen=True)
@@ -69,23 +67,16 @@ class ProceduralPairs:
                 f"view of {window} pixels at 500 ppi: must be a multiple of the resolution {resolution}"
             )
         self._window, self._resolution, self._map_size = window, resolution, map_size
-        self._fingers: list[Finger] = []
-        self._held_out: list[Finger] = []
-        spare = range(fingers, fingers + HELD_OUT)
-        for group, numbers in ((self._fingers, range(fingers)), (self._held_out, spare)):
-            for shard in write_masters(masters, numbers, (window, window)):
-                read = read_shard(shard)
-                group += read
-                if on_progress:
-                    on_progress(len(read))
+        self._fingers, self._held_out = read_split_masters(masters, fingers, (window, window), on_progress)
 
     def batch(self, rng: np.random.Generator, count: int) -> Pairs:
         chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
         return self._pairs(chosen, rng.integers(2**31, size=count).tolist())
 
     def held_out(self, count: int) -> Pairs:
-        chosen = [self._held_out[i % HELD_OUT] for i in range(count)]
-        return self._pairs(chosen, [i // HELD_OUT for i in range(count)])
+        spare = len(self._held_out)
+        chosen = [self._held_out[i % spare] for i in range(count)]
+        return self._pairs(chosen, [i // spare for i in range(count)])
 
     def _pairs(self, fingers: Sequence[Finger], numbers: Sequence[int]) -> Pairs:
         images, templates = impressions(fingers, numbers)
@@ -115,11 +106,7 @@ class PairFolder:
         if len(samples) < 10 or len(set(fingers)) < 2:
             found = f"{len(samples)} pairs of {len(set(fingers))} fingers"
             raise BadInput(f"{data}: holds {found}; give 10 of 2 at least, a tenth is held out")
-        spare = held_out(fingers, 0.1, HELD_OUT)
-        self._pairs, self._held_out = (
-            [sample for sample, finger in zip(samples, fingers, strict=True) if (finger in spare) is apart]
-            for apart in (False, True)
-        )
+        self._pairs, self._held_out = divide(samples, fingers, 0.1, HELD_OUT)
 
     def batch(self, rng: np.random.Generator, count: int) -> Pairs:
         return self._read([self._pairs[index] for index in rng.integers(len(self._pairs), size=count)])

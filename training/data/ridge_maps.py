@@ -16,12 +16,11 @@ from fingergen.runtime.fingers import Finger, Impression, take_impression
 from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
 
 from .image_io import decode, pad_to_square, to_square
-from .masters import read_shard, write_masters
+from .masters import HELD_OUT, read_split_masters
 from .pairs import fingers_of
-from .splits import held_out
+from .splits import divide
 from .storage import Sample, find_samples
 
-HELD_OUT = 32  # fingers that are never trained on
 FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
 """Smooth fields of an impression → pixels a side of the white noise image that says them."""
 FINE = {"texture": 4, "grain": 2}
@@ -96,24 +95,16 @@ class ProceduralRidges:
         if window % resolution:
             raise BadInput(f"--window {window}: must be a multiple of --resolution {resolution}")
         self._reduction = window // resolution
-        self._fingers: list[Finger] = []
-        self._held_out: list[Finger] = []
-        spare = range(fingers, fingers + HELD_OUT)
-        for group, numbers in ((self._fingers, range(fingers)), (self._held_out, spare)):
-            for shard in write_masters(masters, numbers, (window, window)):
-                read = read_shard(shard)
-                group += read
-                if on_progress:
-                    on_progress(len(read))
+        self._fingers, self._held_out = read_split_masters(masters, fingers, (window, window), on_progress)
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
         chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
         return self._take(chosen, rng.integers(2**31, size=count).tolist(), rng)
 
     def held_out(self, count: int) -> RidgeImages:
-        chosen = [self._held_out[i % HELD_OUT] for i in range(count)]
-        numbers = [i // HELD_OUT for i in range(count)]
-        return self._take(chosen, numbers, np.random.default_rng(0))
+        spare = len(self._held_out)
+        chosen = [self._held_out[i % spare] for i in range(count)]
+        return self._take(chosen, [i // spare for i in range(count)], np.random.default_rng(0))
 
     def _take(
         self, fingers: Sequence[Finger], numbers: Sequence[int], rng: np.random.Generator
@@ -171,12 +162,8 @@ class ScannedRidges:
                     f"{sample.image}: has no ridge map ridges/{sample.key}; fg-train prepare --ridge-maps"
                 )
         fingers = fingers_of(data, [sample.key for sample in samples])
-        spare = held_out(fingers, 0.1, HELD_OUT)
         self._resolution = resolution
-        self._samples, self._held_out = (
-            [sample for sample, finger in zip(samples, fingers, strict=True) if (finger in spare) is apart]
-            for apart in (False, True)
-        )
+        self._samples, self._held_out = divide(samples, fingers, 0.1, HELD_OUT)
         if not self._samples or not self._held_out:
             raise BadInput(f"{data}: holds images of one finger; give two at least, a tenth is held out")
 

@@ -2,10 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fingergen.runtime.errors import BadInput
+
+Item = TypeVar("Item")
 
 _FINGER = r"(?:left|right|l|r)?[ _-]?(?:thumb|index|fore|middle|ring|little|pinky)(?:[ _-]?finger)?"
 DEFAULT_RULES = (
@@ -95,6 +98,25 @@ def held_out(fingers: Iterable[str], fraction: float, most: int | None = None) -
     count = sum(_place(finger) < fraction for finger in ranked)
     bound = len(ranked) - 1 if most is None else min(most, len(ranked) - 1)
     return frozenset(ranked[: min(max(count, 1), bound)])
+
+
+def divide(
+    items: Sequence[Item], fingers: Sequence[str], fraction: float, most: int | None = None
+) -> tuple[list[Item], list[Item]]:
+    """Divide images into those to train on and those of the fingers that `held_out` chooses.
+
+    Args:
+        items: Images, or what stands for them.
+        fingers: The finger of each.
+        fraction: Of the fingers, from 0 to 1.
+        most: Upper bound of the number of fingers that are held out.
+    """
+    spare = held_out(fingers, fraction, most)
+    train, apart = (
+        [item for item, finger in zip(items, fingers, strict=True) if (finger in spare) is held]
+        for held in (False, True)
+    )
+    return train, apart
 
 
 def _place(finger: str) -> float:
