@@ -199,7 +199,7 @@ def test_the_same_files_with_several_processes_and_after_every_interruption(raw,
         for name in rng.permutation(sorted(whole))[:7]:
             if name != "dataset.json":
                 (out / name).unlink(missing_ok=True)
-        (out / "images/.0_0.png.12.34").write_bytes(b"half")
+        (out / "images/.0_0.png.4194305.34").write_bytes(b"half")
         assert run(raw).exit_code == 0
         assert content(out) == whole
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
