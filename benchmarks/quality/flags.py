@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
+from .minutiae_statistics import Histograms, permutation_test
+
 DUPLICATE = 60.0
 """Bozorth3 score of two images that are taken for one finger. NIST calls 40 a likely match of two prints; in
 a large set, with all its pairs, some reach 40 by chance."""
@@ -18,6 +20,11 @@ HOLE = 0.001  # of a print's area
 MOST_WITH_HOLES = 0.05  # of the images
 SIGNIFICANCE = 0.01  # of all tests against the reference together (Bonferroni)
 LEAST_SAMPLES = 8
+MINUTIAE_KINDS = {
+    "places": "where minutiae lie",
+    "directions": "where minutiae point",
+    "pairs": "distances and angles of pairs of minutiae",
+}
 
 
 def find_flags(
@@ -80,3 +87,28 @@ def differences(
                 f" (p = {result.pvalue:.1e})"
             )
     return tuple(lines)
+
+
+def histogram_differences(
+    counted: Mapping[str, Histograms], reference: Mapping[str, Histograms]
+) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
+    """Compare how minutiae are spread in two sets, by permutation of their images.
+
+    Args:
+        counted: histograms of each image, by `minutiae_statistics.histograms`.
+        reference: the same, of the set to compare with.
+
+    Returns:
+        Total variation and p of each kind, and one line per kind that differs.
+    """
+    figures, lines = {}, []
+    for name in counted:
+        if min(len(counted[name]), len(reference[name])) < LEAST_SAMPLES:
+            continue
+        distance, p = permutation_test(counted[name], reference[name])
+        figures[name] = {"total_variation": round(distance, 5), "p": round(p, 5)}
+        if p < SIGNIFICANCE / len(counted):
+            lines.append(
+                f"unlike the reference: {MINUTIAE_KINDS[name]}, total variation {distance:.3f} (p = {p:.3f})"
+            )
+    return figures, tuple(lines)

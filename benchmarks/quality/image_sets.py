@@ -91,22 +91,14 @@ def from_bundle(
         degree: most that a further impression is edited by.
     """
     opened = open_bundle(bundle)
-    settings = hashlib.sha256(f"{opened.sha256} {first_seed} {degree:g}".encode()).hexdigest()[:16]
-    out = cache / "bundles" / settings
     arguments = ["--fingers", fingers, "--impressions", impressions, "--seed", first_seed, "--degree", degree]
+    settings = hashlib.sha256(f"{opened.sha256} {arguments}".encode()).hexdigest()[:16]
+    out = cache / "bundles" / settings
     where = ["--bundle", str(bundle)] if bundle is not None else []
     with redirect_stdout(sys.stderr):  # standard output is for the report
         words = ["dataset", *map(str, arguments), "--out", str(out), "--resume", *where]
         fg_run.main(words, standalone_mode=False)
-    wanted = {f"{seed}" for seed in range(first_seed, first_seed + fingers)}
-    found = read_folder(out)
-    files = [
-        file
-        for file in found.files
-        if (words := file.path.stem.split("_"))[0].lstrip("0").rjust(1, "0") in wanted
-        and int(words[1]) <= impressions
-    ]
-    return ImageSet(opened.manifest.name, tuple(files))
+    return ImageSet(opened.manifest.name, read_folder(out).files)
 
 
 def _spread(names: Sequence[str], most: int | None) -> Iterator[str]:

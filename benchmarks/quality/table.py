@@ -37,6 +37,22 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("FMR1000", "bozorth3.rates.fmr1000"),
     ("TAR at FMR 0.1 %", "bozorth3.rates.tar_at_fmr_0.001"),
     ("TAR at FMR 0.01 %", "bozorth3.rates.tar_at_fmr_0.0001"),
+    ("MCC: mated", "mcc.mated"),
+    ("  non-mated", "mcc.non_mated"),
+    ("  EER (95 % interval)", "mcc.rates.eer"),
+    ("nearest training finger, Bozorth3", "training_fingers.nearest"),
+    ("  fingers with a copy", "training_fingers.fingers_with_a_copy"),
+    ("FID to the reference", "reference.distances.fid"),
+    ("  of the reference's halves", "reference.distances.fid_of_halves"),
+    ("KID to the reference", "reference.distances.kid"),
+    ("  of the reference's halves", "reference.distances.kid_of_halves"),
+    ("classifier's accuracy (50 % by chance)", "reference.classifier"),
+    ("reconstructions, true templates: type I, Bozorth3", "reconstruction.true.type_1.score"),
+    ("  match (score of 40 or more)", "reconstruction.true.type_1.match.bozorth3_40"),
+    ("  type II match", "reconstruction.true.type_2.match.bozorth3_40"),
+    ("reconstructions, extracted templates: type I, Bozorth3", "reconstruction.extracted.type_1.score"),
+    ("  match (score of 40 or more)", "reconstruction.extracted.type_1.match.bozorth3_40"),
+    ("  type II match", "reconstruction.extracted.type_2.match.bozorth3_40"),
 )
 
 
@@ -44,21 +60,44 @@ def table(evaluations: Sequence[Evaluation]) -> str:
     """Returns one column per set, then the flags of each and what could not be measured."""
     rows = [("figure", *(each.name for each in evaluations))]
     for title, path in ROWS:
-        cells = [_cell(_find(each.figures, path)) for each in evaluations]
-        if any(cell != "-" for cell in cells):
+        cells = [shown(each.figures, path) for each in evaluations]
+        if any(each != "-" for each in cells):
             rows.append((title, *cells))
     rows += [
         (f"  {kind}", *(f"{each.figures['patterns'][kind]:.0%}" for each in evaluations))
         for kind in evaluations[0].figures["patterns"]
     ]
-    lines = [*align(rows, 1), ""]
+    lines = [*align(rows, 1), *_edits(evaluations), ""]
     for each in evaluations:
         lines += [f"{each.name}: {flag}" for flag in each.flags or ("no defect found",)]
         lines += [f"not measured: {line}" for line in each.unreadable]
     return "\n".join(lines)
 
 
-def _find(figures: dict[str, Any], path: str) -> Any:
+def _edits(evaluations: Sequence[Evaluation]) -> list[str]:
+    """How many edits keep the finger, by direction and degree."""
+    lines = []
+    for each in evaluations:
+        directions = each.figures.get("edits", {}).get("directions", {})
+        if directions:
+            degrees = list(next(iter(directions.values()))["identity_kept"])
+            rows = [("direction", *(f"degree {degree}" for degree in degrees))]
+            rows += [
+                (name, *(f"{share:.0%}" for share in figures["identity_kept"].values()))
+                for name, figures in directions.items()
+            ]
+            lines += ["", f"{each.name}: edits that keep the finger (Bozorth3 score of 40 or more)"]
+            lines += align(rows, 1)
+    return lines
+
+
+def shown(figures: dict[str, Any], path: str) -> str:
+    """Returns the figure at a path of `ROWS`, as the table has it; a dash where there is none."""
+    value = find(figures, path)
+    return f"{value:.1%}" if ".match." in path and value is not None else cell(value)
+
+
+def find(figures: dict[str, Any], path: str) -> Any:
     """The value at the end of dotted keys; a key may hold a dot itself."""
     value: Any = figures
     rest = path
@@ -72,13 +111,12 @@ def _find(figures: dict[str, Any], path: str) -> Any:
     return value
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, dict) and "p50" in value:
         return f"{value['p50']:g} ({value['p5']:g} to {value['p95']:g})"
     if isinstance(value, dict):
-        if value["value"] is None:
-            return "-"
-        return f"{value['value']:.2%} ({value['low']:.2%} to {value['high']:.2%})"
+        share = value.get("value", value.get("accuracy"))
+        return "-" if share is None else f"{share:.2%} ({value['low']:.2%} to {value['high']:.2%})"
     return f"{value:g}"

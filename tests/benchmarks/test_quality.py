@@ -1,21 +1,24 @@
-"""The judge of a bundle's fingerprints: which pairs, what counts as a match, how ridges run."""
+"""What is measured of fingerprints: how ridges run, how minutiae are spread, and what a bundle adds."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
-from fingergen.benchmarks.quality import directions
-from fingergen.benchmarks.quality.comparisons import across, share, threshold, within
-from fingergen.benchmarks.quality.evaluate import Plan, judge
+from fingergen.benchmarks.quality import directions, image_distances
+from fingergen.benchmarks.quality.cylinders import cylinders, match
+from fingergen.benchmarks.quality.image_distances import classifier_test, distances
+from fingergen.benchmarks.quality.image_sets import ImageSet, PrintFile
+from fingergen.benchmarks.quality.matching import cross_pairs, non_mated_pairs
+from fingergen.benchmarks.quality.minutiae_statistics import histograms, permutation_test
+from fingergen.benchmarks.quality.reconstruction import attack
 from fingergen.benchmarks.quality.ridge_patterns import pattern_class, ridge_period, singular_points
 from fingergen.runtime import load
-from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import PatternClass, impressions, make_finger
-from fingergen.runtime.images import read_image
 
 from ..tiny_bundle import write_tiny_bundle
 
@@ -29,30 +32,97 @@ def waves(period: float, degrees: float) -> NDArray[np.uint8]:
     return (127.5 + 120 * np.cos(2 * np.pi * across_ridges / period)).astype(np.uint8)
 
 
-# -- comparisons --------------------------------------------------------------------------------------------
+# -- pairs --------------------------------------------------------------------------------------------------
 
 
-def test_pairs_within_are_all_or_as_many_as_wanted():
-    assert within("abc", 10) == [("a", "b"), ("a", "c"), ("b", "c")]
-    some = within("abcdefgh", 5)
-    assert len(set(some)) == 5 and all(one < other for one, other in some)
-    assert some == within("abcdefgh", 5)
+def flat_set(fingers: int, impressions: int = 1) -> ImageSet:
+    files = [PrintFile(Path(f"{f}_{i}.png"), f"{f}") for f in range(fingers) for i in range(impressions)]
+    return ImageSet("flat", tuple(files))
 
 
-def test_pairs_across_are_of_one_print_each():
-    assert across("ab", "xy", 10) == [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
-    assert set(across("abc", "xyz", 4)) < {(one, other) for one in "abc" for other in "xyz"}
+def test_pairs_are_all_or_as_many_as_wanted():
+    assert {tuple(pair) for pair in non_mated_pairs(flat_set(5, 2), 100).tolist()} == {
+        (2 * one, 2 * other) for one, other in combinations(range(5), 2)
+    }
+    some = non_mated_pairs(flat_set(400), 50)
+    assert len(np.unique(some, axis=0)) == 50 and (some[:, 0] < some[:, 1]).all() and some.max() < 400
+    assert np.array_equal(some, non_mated_pairs(flat_set(400), 50))
 
 
-def test_the_threshold_is_exceeded_as_often_as_the_rate_allows():
-    scores = np.random.default_rng(0).permutation(10_000).astype(float)
-    assert (scores > threshold(scores, 1e-3)).sum() == 10
-    assert share(scores, threshold(scores, 1e-4)) == 1e-4
-    assert threshold(scores[:100], 1e-3) == scores[:100].max()
+def test_pairs_of_a_large_set_are_drawn_without_listing_them():
+    some = non_mated_pairs(flat_set(100_000), 1000)
+    assert len(np.unique(some, axis=0)) == 1000 and (some[:, 0] < some[:, 1]).all()
+    assert 40_000 < some.mean() < 60_000
 
 
-def test_equal_scores_do_not_pass_the_rate():
-    assert share(np.full(1000, 7.0), threshold(np.full(1000, 7.0), 0.1)) == 0
+def test_pairs_of_two_sets():
+    assert cross_pairs(2, 3, 10).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    assert len(np.unique(cross_pairs(30, 40, 100), axis=0)) == 100
+
+
+# -- minutiae -----------------------------------------------------------------------------------------------
+
+
+def scattered(count: int, spread: float, rng: np.random.Generator) -> list[list[list[float]]]:
+    """Prints of minutiae at random places, `spread` pixels around a middle."""
+    return [
+        [[*rng.normal(150, spread, 2), rng.uniform(0, 360), 1, 50] for _ in range(40)] for _ in range(count)
+    ]
+
+
+def test_minutiae_spread_otherwise_are_told_apart():
+    rng = np.random.default_rng(0)
+    wide, other, narrow = (histograms(scattered(30, spread, rng)) for spread in (60, 60, 40))
+    for kind in ("places", "pairs"):
+        assert permutation_test(wide[kind], other[kind])[1] > 0.01
+        assert permutation_test(wide[kind], narrow[kind])[1] < 0.01
+    assert permutation_test(wide["directions"], narrow["directions"])[1] > 0.01
+
+
+def test_histograms_of_a_pair():
+    counted = histograms([[[100, 100, 90, 1, 50], [130, 140, 0, 2, 50]]])
+    assert counted["pairs"][0, 2, 5] == counted["pairs"].sum() == 1  # 50 pixels, 90 degrees
+    assert counted["directions"][0].nonzero()[0].tolist() == [0, 3]
+    assert counted["places"].sum() == 2
+
+
+def test_cylinders_match_a_turned_print_and_no_other():
+    rng = np.random.default_rng(0)
+    one, other = scattered(2, 50, rng)
+    turned = [[x + 6, y - 9, (angle + 10) % 360, kind, q] for x, y, angle, kind, q in turn(one, 10)]
+    described, mate, stranger = (cylinders(rows, 300) for rows in (one, turned, other))
+    assert match(described, described) > 0.5
+    assert match(described, mate) > 0.3 > 5 * match(described, stranger)
+    assert match(described, cylinders([], 300)) == 0
+
+
+def turn(rows: list[list[float]], degrees: float) -> list[list[float]]:
+    """Minutiae turned counterclockwise around (150, 150), angles as they were."""
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    return [
+        [150 + (x - 150) * cosine + (y - 150) * sine, 150 - (x - 150) * sine + (y - 150) * cosine, *rest]
+        for x, y, *rest in rows
+    ]
+
+
+# -- images -------------------------------------------------------------------------------------------------
+
+
+def textures(count: int, period: float) -> list[NDArray[np.uint8]]:
+    return [waves(period, degrees) for degrees in np.linspace(0, 180, count, endpoint=False)]
+
+
+def test_distances_and_the_classifier_tell_another_ridge_period(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_distances, "STEPS", 40)
+    monkeypatch.setattr(image_distances, "CROP", 48)
+    one, same, other = textures(12, 9), [waves(9, 7 + 15 * n) for n in range(12)], textures(12, 12)
+    near, far = distances(one, same), distances(one, other)
+    assert near["fid"] < far["fid"] / 5 and near["kid"] < far["kid"]
+    assert near["images"] == 12 and near["features"] == "random network"
+    assert distances(one[:3], other) == {}
+    numbers = list(range(12))
+    assert classifier_test(one, other, numbers, numbers)["p"] < 0.01
+    assert classifier_test(one, same, numbers, numbers)["p"] > 0.01
 
 
 # -- ridges -------------------------------------------------------------------------------------------------
@@ -115,32 +185,18 @@ def test_traits_of_straight_ridges():
     assert measured(waves(9, 45) // 2)["contrast"] == pytest.approx(rising["contrast"] / 2, rel=0.05)
 
 
-def test_changes_along_directions(tmp_path: Path):
-    sheet = tmp_path / "directions.png"
-    command = [str(write_tiny_bundle(tmp_path / "tiny")), "--directions", "2", "--seeds", "3"]
-    directions.main([*command, "--grid", str(sheet)], standalone_mode=False)
-    assert read_image(sheet).shape[1] > 9 * 64
-    with Image.open(sheet) as picture:
-        assert picture.info["degree"] == "5.0"
+# -- bundles ------------------------------------------------------------------------------------------------
 
 
-# -- the judge ----------------------------------------------------------------------------------------------
-
-
-def test_judge_of_a_bundle(tmp_path: Path):
-    with load(write_tiny_bundle(tmp_path / "tiny")) as model:
-        figures = judge(model, Plan(seeds=2, fingers=2, training_fingers=1))
-    assert set(figures) == {"held_out_fingers", "synthesis", "edits", "reconstruction"}
-    truth, made, again = (figures[name] for name in ("held_out_fingers", "synthesis", "reconstruction"))
-    assert truth["pairs_behind_thresholds"] == made["pairs_of_seeds"] == 1
-    assert made["pairs_with_training_fingers"] == 2
-    assert sum(truth["patterns"].values()) == pytest.approx(1)
-    assert set(again["type_1_match"]) == {"fmr_0.1%", "fmr_0.01%"}
-
-
-def test_judges_want_500_ppi(tmp_path: Path):
-    with load(write_tiny_bundle(tmp_path / "tiny")) as model:
-        half = model.bundle.manifest.image.__class__(ppi=125, output_size=64, output_ppi=250)
-        object.__setattr__(model.bundle.manifest, "image", half)
-        with pytest.raises(BadInput, match=r"have 250 ppi; the judges want 500"):
-            judge(model, Plan(seeds=2, fingers=2))
+def test_edits_and_reconstructions_of_a_bundle(tmp_path: Path):
+    """A network of random weights draws no prints: no finger is kept, none is reconstructed."""
+    with load(write_tiny_bundle(tmp_path / "tiny")) as model, ThreadPoolExecutor(1) as pool:
+        figures, shown = directions.edits(model, range(2), pool, tmp_path / "cache")
+        again = attack(model, 2, pool, tmp_path / "cache")
+    assert len(figures["directions"]) == len(shown) == directions.DIRECTIONS
+    first = figures["directions"]["0"]
+    assert set(first["identity_kept"]) == {"2.5", "5", "10"} and set(first["moves"]) == set(directions.TRAITS)
+    assert again["mates"]["pairs"] == 2 and again["non_mates"]["pairs"] == 1
+    for kind in ("true", "extracted"):
+        assert again[kind]["type_1"]["match"] == again[kind]["type_2"]["match"] == {"bozorth3_40": 0}
+        assert again[kind]["recall"] == 0

