@@ -8,6 +8,7 @@ from fingergen.runtime.errors import command_line_errors
 
 from .gpu.command import gpu
 from .quality.command import quality
+from .quality.proof import proof
 from .speed.command import speed
 
 
@@ -34,7 +35,7 @@ def main() -> None:
     """
 
 
-for command in (speed, quality, gpu):
+for command in (speed, quality, proof, gpu):
     main.add_command(command)
 
 if __name__ == "__main__":
