@@ -185,7 +185,7 @@ def quality(
         results = [evaluate(images, pool, kept, sampling, ppi) for images in found]
         if against is not None:
             base = evaluate(against, pool, kept, sampling, ppi)
-            results = [compare_with_reference(each, base, plan.fingers, ppi, inception) for each in results]
+            results = [compare_with_reference(each, base, ppi, inception) for each in results]
         if known is not None:
             results = [nearest_training_fingers(each, known, pool, kept, sampling, ppi) for each in results]
         for number, path in enumerate(wanted):

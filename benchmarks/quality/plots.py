@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fingergen.runtime.fingers import PatternClass
 
@@ -40,6 +40,7 @@ STYLE: Any = {
     "svg.hashsalt": "fingergen",
 }
 SIZE = (4.6, 2.9)  # inches
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 LEAST_RATE = 1e-4  # that a DET plot shows
 
 Evaluations = Sequence[Evaluation]
@@ -93,7 +94,7 @@ def distribution(sets: Evaluations, figure_name: str, label: str, bins: int = 24
                 found.clip(edges[0], edges[-1]), histtype="step", linewidth=1.6, label=each.name, **shared
             )
         axes.set_xlabel(label)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PERCENT)
         axes.set_ylabel("images")
     return made[0]
 
@@ -108,7 +109,7 @@ def patterns(sets: Evaluations) -> str:
             axes.bar(places, [each.figures["patterns"][k] for k in kinds], width * 0.92, color=color(number))
         axes.set_xticks(range(len(kinds)), [kind.replace("_", "\n").replace("-", "\n") for kind in kinds])
         axes.grid(axis="x", visible=False)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PERCENT)
         axes.set_ylabel("images")
     return made[0]
 
@@ -141,7 +142,7 @@ def scores(one: Evaluation, matcher: str, number: int) -> str:
             )  # fmt: skip
         axes.set_yscale("symlog", linthresh=1e-3)
         axes.set_ylim(0, 1.2)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PERCENT)
         axes.set_xlabel({"bozorth3": "Bozorth3 score", "mcc": "MCC score"}[matcher])
         axes.set_ylabel("pairs")
         axes.legend()
@@ -165,9 +166,9 @@ def det(sets: Evaluations, matcher: str) -> str:
         axes.set_xscale("log")
         axes.set_xlim(LEAST_RATE, 1)
         axes.set_ylim(0, None)
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(PERCENT)
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PERCENT)
         axes.set_xlabel("false match rate")
         axes.set_ylabel("false non-match rate")
     return made[0]
@@ -214,7 +215,7 @@ def identity_kept(edits: dict[str, Any]) -> str:
             axes.plot(degrees, [1.0, *kept.values()], marker="o", markersize=3.5, label=label,
                       color=shades(number / max(len(names) - 1, 1) * 0.9))  # fmt: skip
         axes.set_ylim(-0.03, 1.05)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PERCENT)
         axes.set_xlabel("degree of the edit, either way")
         axes.set_ylabel("edits that keep the finger")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

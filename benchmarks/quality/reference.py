@@ -19,23 +19,24 @@ from .matching import bozorth3, cross_pairs
 from .measurement import Measurement, measure_file, read_pixels
 from .workers import spread
 
+MOST_IMAGES = 2000  # of each side whose pixels are compared: they are kept in memory
+
 
 def compare_with_reference(
-    one: Evaluation, reference: Evaluation, images: int, ppi: float | None, inception: Path | None
+    one: Evaluation, reference: Evaluation, ppi: float | None, inception: Path | None
 ) -> Evaluation:
     """Add how a set differs from a reference.
 
     Args:
         one: the set.
         reference: the set to compare with.
-        images: most of each side whose pixels are compared.
         ppi: resolution of all images; None takes what each file says.
         inception: weights of Inception v3 for FID and KID.
 
     Returns:
         The set with `reference` among its figures, and one more flag per difference.
     """
-    here, there = (_pixels(each.images, images, ppi) for each in (one, reference))
+    here, there = (_pixels(each.images, MOST_IMAGES, ppi) for each in (one, reference))
     figures, lines = histogram_differences(one.histograms, reference.histograms)
     told_apart = classifier_test(here[0], there[0], here[1], there[1])
     if told_apart and told_apart["p"] < SIGNIFICANCE:
