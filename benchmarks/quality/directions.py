@@ -37,7 +37,7 @@ def ridge_share(image: NDArray[np.floating]) -> float:
 
 
 def unevenness(image: NDArray[np.floating]) -> float:
-    """Standard deviation of the surroundings' grey: blotches, uneven contact."""
+    """Standard deviation of the surroundings' gray: blotches, uneven contact."""
     return float(gaussian_filter(image, LOCAL).std())
 
 

@@ -124,7 +124,7 @@ def singular_points(
 
 
 def _together(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The middles of groups of neighbours: the index of one point is seen from all cells around it."""
+    """The middles of groups of neighbors: the index of one point is seen from all cells around it."""
     groups: list[list[tuple[float, float]]] = []
     for point in points:
         near = next((g for g in groups if any(math.dist(point, other) <= TOGETHER for other in g)), None)

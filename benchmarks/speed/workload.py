@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fingergen.runtime import seeds
-from fingergen.runtime.backends import Backend
+from fingergen.runtime.backends import Backend, Floats, Options
 from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.bundle.manifest import GraphName
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.model import Model
 
-Floats = NDArray[np.float32]
 Task = Literal["synthesis", "reconstruction"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -57,6 +55,20 @@ class Workload:
         if self.task == "reconstruction":
             names = ("encoder", "decoder" if graphs.decoder else "synthesis")
         return {name: self.bundle.file(getattr(graphs, name)) for name in names}
+
+
+class BaselineBackend(Backend):
+    """Other software that runs the bundle's graphs: opened by its baseline, not by name."""
+
+    batch = 1
+
+    @classmethod
+    def unavailable(cls, bundle: Bundle, options: Options) -> None:
+        """Returns None: the baseline has been asked."""
+
+    @classmethod
+    def open(cls, bundle: Bundle, options: Options) -> Self:
+        raise NotImplementedError(f"{cls.name}: opened by its baseline")
 
 
 @dataclass(frozen=True)

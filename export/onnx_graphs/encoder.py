@@ -16,7 +16,7 @@ from fingergen.training.networks.layers import EqualConv, FusedLeakyReLU
 
 from .builder import Graph
 from .ops import Ops
-from .weights import Float64, affine, array, equalised, linear, normalised
+from .weights import Float64, affine, array, equalized, linear, normalized
 
 ResidualLayers = tuple[nn.BatchNorm2d, nn.Conv2d, nn.PReLU, nn.Conv2d, nn.BatchNorm2d, SqueezeExcite]
 
@@ -139,8 +139,8 @@ def _squeeze_excite(graph: Graph, x: str, gate: SqueezeExcite) -> str:
 
 
 def _conv(graph: Graph, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> str:
-    """A convolution without bias, and the batch normalisation after it folded into it."""
-    inputs = [array(conv.weight)] if norm is None else normalised(conv, norm)
+    """A convolution without bias, and the batch normalization after it folded into it."""
+    inputs = [array(conv.weight)] if norm is None else normalized(conv, norm)
     names = [
         graph.constant(name, value, like=x) for name, value in zip(("weight", "bias"), inputs, strict=False)
     ]
@@ -149,7 +149,7 @@ def _conv(graph: Graph, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = N
 
 
 def _equal_conv(graph: Graph, x: str, conv: EqualConv) -> str:
-    weight = graph.constant("weight", equalised(conv), like=x)
+    weight = graph.constant("weight", equalized(conv), like=x)
     return graph.add("Conv", x, weight, strides=[conv.stride] * 2, pads=[conv.padding] * 4)
 
 
@@ -160,7 +160,7 @@ def _twice_as_large(graph: Graph, x: str) -> str:
 
 
 def _batch_norm(graph: Graph, x: str, norm: nn.BatchNorm2d) -> str:
-    """A batch normalisation before a convolution, which zero padding in between keeps from being folded."""
+    """A batch normalization before a convolution, which zero padding in between keeps from being folded."""
     gain, offset = (values[:, None, None] for values in affine(norm))
     x = graph.add("Mul", x, graph.constant("gain", gain, like=x), name="batch_norm_gain")
     return graph.add("Add", x, graph.constant("offset", offset, like=x), name="batch_norm")

@@ -28,13 +28,13 @@ def linear(layer: EqualLinear) -> tuple[Float64, Float64]:
     return array(layer.weight) * layer.scale, array(layer.bias) * layer.lr_mul
 
 
-def equalised(conv: EqualConv) -> Float64:
-    """Weight [O, I, k, k] of a convolution, its equalising factor folded in."""
+def equalized(conv: EqualConv) -> Float64:
+    """Weight [O, I, k, k] of a convolution, its equalizing factor folded in."""
     return array(conv.weight) * conv.scale
 
 
 def modulated(conv: ModulatedConv) -> Float64:
-    """The shared weight [O, I, k, k] of a modulated convolution, its equalising factor folded in."""
+    """The shared weight [O, I, k, k] of a modulated convolution, its equalizing factor folded in."""
     return array(conv.weight)[0] * conv.scale
 
 
@@ -48,13 +48,13 @@ def unit_rows(weight: Float64) -> tuple[Float64, Float64]:
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Float64, Float64]:
-    """Gain and offset of every channel (C): what a batch normalisation does once trained."""
+    """Gain and offset of every channel (C): what a batch normalization does once trained."""
     statistics = norm.state_dict()
     gain = array(norm.weight) / np.sqrt(array(statistics["running_var"]) + norm.eps)
     return gain, array(norm.bias) - array(statistics["running_mean"]) * gain
 
 
-def normalised(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Float64, Float64]:
-    """Weight [O, I, k, k] and bias (O) of a convolution without bias and the batch normalisation after it."""
+def normalized(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Float64, Float64]:
+    """Weight [O, I, k, k] and bias (O) of a convolution without bias and the batch normalization after it."""
     gain, offset = affine(norm)
     return array(conv.weight) * gain[:, None, None, None], offset

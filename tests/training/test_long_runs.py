@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.checkpoints.files import damaged_member
-from fingergen.training.checkpoints.manager import States
+from fingergen.training.checkpoints.manager import CheckpointManager
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
 from fingergen.training.trainers.run_dir import Interruption, Run
 from fingergen.training.trainers.training_loop import train
@@ -189,7 +189,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(
     run(tmp_path, until=240)
     path = tmp_path / "state.pt"
     path.write_bytes(path.read_bytes()[:-100])  # the same file as states/state_000000000240.pt
-    (tmp_path / "states" / ".state_000000000320.pt.77.88").write_bytes(b"half")
+    (tmp_path / "states" / ".state_000000000320.pt.4194305.88").write_bytes(b"half")
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"images": 252, "loss/d": 1.1}\n{"images": 256, "lo')
     run(tmp_path)
@@ -218,11 +218,11 @@ def test_unknown_figure_for_the_best_is_named(tmp_path: Path):
 def test_higher_figures_are_better_where_they_say_so(tmp_path: Path):
     trainer = GeneratorTrainer(TINY, Stripes(), {}, CPU)
     for name, best in (("held_out/recall", 2), ("loss/d", 1)):
-        states = States(tmp_path / name.replace("/", "_"), keep=1, best_by=name)
-        states.folder.mkdir()
+        manager = CheckpointManager(tmp_path / name.replace("/", "_"), keep=1, best_by=name)
+        manager.folder.mkdir()
         for trainer.images_seen, figure in ((0, 0.3), (1, 0.2), (2, 0.5), (3, 0.5)):
-            states.save(trainer, figure)
-        assert load_generator(states.folder / "best.pt").images_seen == best
+            manager.save(trainer, figure)
+        assert load_generator(manager.folder / "best.pt").images_seen == best
 
 
 def test_tensorboard_has_scalars_sheets_and_histograms(uninterrupted: Path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fingergen.training.data.pairs import Pairs
-from fingergen.training.data.prefetch import drawn_ahead
+from fingergen.training.data.prefetch import prefetch
 from fingergen.training.trainers.training_loop import seed_torch, step_rng
 
 STARTS = range(8, 40, 8)
@@ -20,7 +20,7 @@ def draw(start: int) -> Pairs:
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_are_those_of_their_starts_in_order(workers):
-    batches = list(drawn_ahead(draw, STARTS, workers))
+    batches = list(prefetch(draw, STARTS, workers))
     assert [b.images.tolist() for b in batches] == [draw(start).images.tolist() for start in STARTS]
     drawers = {int(b.maps[0]) for b in batches}
     assert len(drawers) == max(workers, 1)
@@ -29,12 +29,12 @@ def test_batches_are_those_of_their_starts_in_order(workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_nothing_to_draw(workers):
-    assert list(drawn_ahead(draw, range(8, 8), workers)) == []
+    assert list(prefetch(draw, range(8, 8), workers)) == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ends_when_closed(workers):
-    batches = drawn_ahead(draw, range(0, 8_000_000, 8), workers)
+    batches = prefetch(draw, range(0, 8_000_000, 8), workers)
     first = next(batches)
     batches.close()
     assert first.images.tolist() == draw(0).images.tolist()
@@ -50,7 +50,7 @@ def refuse(start: int) -> Pairs:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_error_of_a_draw_is_raised(workers):
     with pytest.raises(ValueError, match="no batch for 8"):
-        list(drawn_ahead(refuse, STARTS, workers))
+        list(prefetch(refuse, STARTS, workers))
 
 
 def test_seeds_beyond_float64_draw_different_batches():

@@ -2,8 +2,8 @@
 Adversarial Networks with Limited Data", 2020, arXiv:2006.06676.
 
 Each transform happens with probability p; as every one leaves some images alone, none leaks into what the
-generator makes. They are the paper's (appendix B): pixel blitting, general geometric, colour. Grey images
-get the colour transforms that leave a fingerprint one, brightness and contrast; not the luma flip, which
+generator makes. They are the paper's (appendix B): pixel blitting, general geometric, color. Gray images
+get the color transforms that leave a fingerprint one, brightness and contrast; not the luma flip, which
 would turn ridges into valleys. RGB images get luma flip, hue rotation and saturation too.
 """
 
@@ -109,14 +109,14 @@ def _draw_color(chance: _Chance, channels: int) -> Tensor:
     matrix = contrast[:, :, None] * identity
     shift = (contrast * brightness)[:, :, None].expand(-1, channels, 1)
     if channels == 3:
-        grey = torch.full_like(identity, 1 / 3)  # projects on the luma axis
+        gray = torch.full_like(identity, 1 / 3)  # projects on the luma axis
         across = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=chance.device) / math.sqrt(3)
         luma = chance.keep(1 - 2 * chance.choice(2), 1)[:, :, None]
         hue = chance.keep(chance.uniform(math.pi), 0)[:, :, None]
         saturation = chance.keep(torch.exp2(chance.normal(SATURATION)), 1)[:, :, None]
         # In the plane across the luma axis the hue turns and the saturation stretches.
-        turned = torch.cos(hue) * (identity - grey) + torch.sin(hue) * across
-        matrix, shift = ((luma * grey + saturation * turned) @ part for part in (matrix, shift))
+        turned = torch.cos(hue) * (identity - gray) + torch.sin(hue) * across
+        matrix, shift = ((luma * gray + saturation * turned) @ part for part in (matrix, shift))
     return torch.cat([matrix, shift], dim=2)
 
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from ..networks.ops import upfirdn2d
 
 # Low-pass filter of the symlet with 6 vanishing moments (Daubechies, "Ten Lectures on Wavelets", 1992,
-# section 8.1.1), to the precision of its spectral factorisation. Its sum is √2.
+# section 8.1.1), to the precision of its spectral factorization. Its sum is √2.
 SYM6 = (
     -0.00780070832503, 0.00176771186425, 0.04472490177078, -0.02106029251237, -0.07263752278638,
     0.33792942172817, 0.78764114102865, 0.49105594192797, -0.04831174258570, -0.11799011114852,
     0.00349071208422, 0.01540410932704,
 )  # fmt: skip
-# Pixel k lies at 2k + PHASE of the fine image: the nearly symmetric filter's centre is beside its middle.
+# Pixel k lies at 2k + PHASE of the fine image: the nearly symmetric filter's center is beside its middle.
 PHASE = len(SYM6) / 2 - sum(i * tap for i, tap in enumerate(SYM6)) / sum(SYM6)
 BORDER = 6  # mirrored pixels about the image, as many as the filters reach; images must be larger
 
@@ -26,7 +26,7 @@ BORDER = 6  # mirrored pixels about the image, as many as the filters reach; ima
 def transform(images: Tensor, inverse: Tensor) -> Tensor:
     """Images (N, C, R, R) under affine transforms.
 
-    `inverse` (N, 2, 3): where the pixel at (x, y, 1) comes from; in pixels from the image's centre, y down.
+    `inverse` (N, 2, 3): where the pixel at (x, y, 1) comes from; in pixels from the image's center, y down.
     """
     taps = torch.tensor(SYM6, dtype=images.dtype, device=images.device)
     low_pass = torch.outer(taps, taps)  # sums to 2
@@ -42,7 +42,7 @@ def _positions(inverse: Tensor, size: int, fine_size: int) -> Tensor:
     fine image: (N, H, W, 2) for `sample`."""
     around = len(SYM6) // 2 - 1
     axis = torch.arange(-around, 2 * size + around, dtype=inverse.dtype, device=inverse.device)
-    axis = (axis - PHASE) / 2 - (size - 1) / 2  # in pixels from the image's centre
+    axis = (axis - PHASE) / 2 - (size - 1) / 2  # in pixels from the image's center
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     target = torch.stack([x, y, torch.ones_like(x)], dim=2)  # [H, W, 3]
     source = torch.einsum("nij,hwj->nhwi", inverse, target) + (size - 1) / 2  # in pixels from the first one
@@ -57,7 +57,7 @@ def _positions(inverse: Tensor, size: int, fine_size: int) -> Tensor:
 def sample(images: Tensor, positions: Tensor) -> Tensor:
     """Bilinear samples (N, C, H', W') of `images` (N, C, H, W) at `positions` (N, H', W', 2).
 
-    Positions run from -1, the first pixel's centre, to 1, the last one's; x first. No gradient flows to them.
+    Positions run from -1, the first pixel's center, to 1, the last one's; x first. No gradient flows to them.
     """
     if images.requires_grad and torch.is_grad_enabled():
         return _Sample.apply(images, positions)

@@ -1,6 +1,6 @@
 """Generator checkpoints: ours, the SynFing release's and rosinality's StyleGAN2.
 
-All are dictionaries with the state dicts `g`, `d`, `g_ema`, the optimisers' states `g_optim`, `d_optim`,
+All are dictionaries with the state dicts `g`, `d`, `g_ema`, the optimizers' states `g_optim`, `d_optim`,
 `args` (argparse.Namespace) and `ada_aug_p`; all but `g_ema` may be missing. A converted rosinality file has
 `latent_avg`.
 """

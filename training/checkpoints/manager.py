@@ -51,7 +51,7 @@ class Savable(Protocol):
         ...
 
 
-class States:
+class CheckpointManager:
     """States in the run folder `folder`: `state.pt`, `best.pt` and the last `keep` as `states/state_*.pt`.
 
     All are hard links where the file system has them: the newest state takes no room of its own.

@@ -90,7 +90,7 @@ def generator_architecture(state: StateDict) -> dict[str, Any]:
         "resolution": 4 << levels,
         "channels": state.shape("to_rgb1.bias", 4)[1],
         "style_dim": state.shape("conv1.conv.modulation.weight", 2)[1],
-        "n_mlp": state.count("style.", start=1),  # style.0 is the normalisation of z
+        "n_mlp": state.count("style.", start=1),  # style.0 is the normalization of z
         "widths": widths,
     }
 

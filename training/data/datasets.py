@@ -52,7 +52,7 @@ class ImageFolder:
         """Find the images, and decode them if they take `memory` bytes at most; `on_progress` is told how
         many more have been read.
 
-        Images are converted to grey (1 channel) or RGB (3), padded with white to a square and resized.
+        Images are converted to gray (1 channel) or RGB (3), padded with white to a square and resized.
         Raises BadInput if there is no image or one that cannot be read.
         """
         self._shape = channels, resolution, resolution

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to grey or RGB pixels, whatever the file's own format and depth."""
+"""From the bytes of an image file to gray or RGB pixels, whatever the file's own format and depth."""
 
 import io
 import re

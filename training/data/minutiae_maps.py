@@ -103,8 +103,8 @@ class MapReader(nn.Module):
 def _filters(drawings: Tensor) -> Tensor:
     """Matched filters [K, 1, k, k] of uint8 drawings: blind to a constant, 1 on the drawing itself."""
     drawings = drawings.float() / 255
-    centred = drawings - drawings.mean(dim=(2, 3), keepdim=True)
-    return centred / centred.square().sum(dim=(2, 3), keepdim=True)
+    centered = drawings - drawings.mean(dim=(2, 3), keepdim=True)
+    return centered / centered.square().sum(dim=(2, 3), keepdim=True)
 
 
 def _patches(maps: Tensor, places: Tensor, reach: int) -> Tensor:

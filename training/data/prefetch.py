@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 Batch = TypeVar("Batch")
 
 
-def drawn_ahead(
+def prefetch(
     draw: Callable[[int], Batch], starts: Sequence[int], workers: int = 0
 ) -> Generator[Batch, None, None]:
     """`draw(start)` of each of `starts`, in order; close the iterator to end the work.

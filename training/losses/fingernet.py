@@ -41,7 +41,7 @@ class Seen(NamedTuple):
 
 
 class FingerNet(nn.Module):
-    """Grey images (N, 1, H, W) of 500 ppi in [0, 1], H and W multiples of 8 → `Seen`."""
+    """Gray images (N, 1, H, W) of 500 ppi in [0, 1], H and W multiples of 8 → `Seen`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def _peak(strength: Tensor) -> Tensor:
 
 
 class FingerNetDistance:
-    """Distance of two sets of images (N, C, R, R) in [-1, 1], grey or RGB; scalar, 0 for equal ones.
+    """Distance of two sets of images (N, C, R, R) in [-1, 1], gray or RGB; scalar, 0 for equal ones.
 
     Mean absolute differences of what FingerNet sees, and of the images, where the second ones have a minutia;
     a tenth of that elsewhere. Gradients reach the first images only.
@@ -154,5 +154,5 @@ class FingerNetDistance:
         return torch.stack([*differences, (of_images * over).mean()]).sum()
 
     def _enlarge(self, images: Tensor) -> Tensor:
-        grey = images.mean(dim=1, keepdim=True)
-        return F.interpolate(grey, size=(self._side, self._side), mode="bilinear", align_corners=True)
+        gray = images.mean(dim=1, keepdim=True)
+        return F.interpolate(gray, size=(self._side, self._side), mode="bilinear", align_corners=True)

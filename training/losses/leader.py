@@ -1,7 +1,7 @@
 """What LEADER sees in two sets of prints: the minutiae network of `pyfing` (extra `leader`), as a loss.
 
 LEADER (MIT, its weights come with the package) is a Keras model; on Keras' torch backend gradients pass it.
-It reads images of 500 ppi, grey levels 0 to 255.
+It reads images of 500 ppi, gray levels 0 to 255.
 """
 
 import importlib
@@ -22,7 +22,7 @@ MULTIPLE = 32  # of its images' sides
 
 
 class LeaderDistance:
-    """Distance of two sets of images (N, C, R, R) in [-1, 1], grey or RGB; scalar, 0 for equal ones.
+    """Distance of two sets of images (N, C, R, R) in [-1, 1], gray or RGB; scalar, 0 for equal ones.
 
     That of `feature_distance`, through LEADER's layers and the minutiae it draws. Gradients reach the first
     images only.

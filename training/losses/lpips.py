@@ -23,7 +23,7 @@ LARGEST = 256  # pixels a side; larger images are averaged down to it, as in the
 
 
 class PerceptualDistance:
-    """Distance of two sets of images (N, C, H, W) in [-1, 1], grey or RGB; scalar, 0 for equal ones.
+    """Distance of two sets of images (N, C, H, W) in [-1, 1], gray or RGB; scalar, 0 for equal ones.
 
     Gradients reach the first images only.
     """

@@ -15,9 +15,9 @@ LEAST_ENERGY = 0.02  # mean squared gradient, of images in [-1, 1], that counts 
 def ridge_flow(images: Tensor) -> Tensor:
     """images (N, C, H, W) in [-1, 1] → (N, 2, H / 4, W / 4): cosine and sine of twice the gradient's angle,
     times its coherence, in [0, 1]; 0 where there are no ridges."""
-    grey = images.mean(dim=1, keepdim=True)
-    across = F.pad(grey, (1, 1, 0, 0), mode="replicate").unfold(3, 3, 1)
-    down = F.pad(grey, (0, 0, 1, 1), mode="replicate").unfold(2, 3, 1)
+    gray = images.mean(dim=1, keepdim=True)
+    across = F.pad(gray, (1, 1, 0, 0), mode="replicate").unfold(3, 3, 1)
+    down = F.pad(gray, (0, 0, 1, 1), mode="replicate").unfold(2, 3, 1)
     dx, dy = across[..., 2] - across[..., 0], down[..., 2] - down[..., 0]
     products = torch.cat([dx.square() - dy.square(), 2 * dx * dy, dx.square() + dy.square()], dim=1)
     cosine_sine, energy = F.avg_pool2d(products, BLOCK, BLOCK // 2, BLOCK // 4).split([2, 1], dim=1)

@@ -185,7 +185,7 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def mean_w(self, n: int = 4096, generator: torch.Generator | None = None) -> Tensor:
-        """Mean (style_dim,) of `n` mapped latents, the centre of truncation."""
+        """Mean (style_dim,) of `n` mapped latents, the center of truncation."""
         z = torch.randn(n, self.style_dim, device=self.input.input.device, generator=generator)
         return self.map(z).mean(dim=0)
 

@@ -35,7 +35,7 @@ class Fir(nn.Module):
 
 
 class EqualLinear(nn.Module):
-    """Fully connected layer with equalised learning rate: (N, in) → (N, out).
+    """Fully connected layer with equalized learning rate: (N, in) → (N, out).
 
     The weight is divided by √in at run time; `lr_mul` multiplies weight and bias, so both train more slowly.
     """
@@ -62,7 +62,7 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv(nn.Module):
-    """Convolution without bias, with equalised learning rate: weight [O, I, k, k]."""
+    """Convolution without bias, with equalized learning rate: weight [O, I, k, k]."""
 
     def __init__(
         self, in_channels: int, out_channels: int, size: int, stride: int = 1, padding: int = 0
@@ -169,11 +169,11 @@ class BatchNorm2d(nn.BatchNorm2d):
         if not self.training or distributed.count() == 1:
             return super().forward(x)
         mean = distributed.average(x.mean(dim=(0, 2, 3)))
-        centred = x - mean[:, None, None]
-        variance = distributed.average(centred.square().mean(dim=(0, 2, 3)))
+        centered = x - mean[:, None, None]
+        variance = distributed.average(centered.square().mean(dim=(0, 2, 3)))
         self._follow(mean.detach(), variance.detach(), distributed.count() * x.numel() // x.shape[1])
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return centered * scale[:, None, None] + self.bias[:, None, None]
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor, values: int) -> None:

@@ -25,7 +25,7 @@ def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential
 class MinutiaeNet(nn.Module):
     """A feature pyramid (Lin et al., arXiv:1612.03144) down to an eighth: image → minutiae map of its size.
 
-    Images (N, C, H, W) in [-1, 1], grey or RGB, H and W multiples of 8; maps (N, 3, H, W) as `minutiae_map`
+    Images (N, C, H, W) in [-1, 1], gray or RGB, H and W multiples of 8; maps (N, 3, H, W) as `minutiae_map`
     draws them, in [0, 1]. `width`: channels at full size, doubled with each of three halvings.
     """
 

@@ -13,8 +13,8 @@ from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.seeds import Purpose, stream
 
 from .. import distributed
-from ..checkpoints.manager import Savable, States
-from ..data.prefetch import drawn_ahead
+from ..checkpoints.manager import CheckpointManager, Savable
+from ..data.prefetch import prefetch
 from .run_dir import Interruption, Run
 
 LOG_STEPS = 16  # a logged row is the mean over so many steps, or over those since the last checkpoint
@@ -195,15 +195,15 @@ def train(
         )
 
     # Resume.
-    states = States(out, keep, best_by)
-    states.resume(trainer)
+    manager = CheckpointManager(out, keep, best_by)
+    manager.resume(trainer)
     if distributed.mean({"images": trainer.images_seen})["images"] != trainer.images_seen:
         raise BadInput(
             f"{out}: processes find different checkpoints there; give an --out that all machines share"
         )
     run = Run(out, trainer.images_seen) if distributed.is_main() else None
     if run:
-        states.sweep()
+        manager.sweep()
     means = _Means()
     saved = trainer.images_seen
     stop = any(distributed.mean({"stop": bool(interruption)}).values())
@@ -217,13 +217,13 @@ def train(
         if metrics and measure:
             run.log(trainer.images_seen, metrics.compute())
         figures = run.figures(trainer.images_seen)
-        states.save(trainer, figures.get(best_by) if best_by else None)
+        manager.save(trainer, figures.get(best_by) if best_by else None)
         if best_by and best_by not in {*figures, *(metrics.names if metrics else ())}:
             known = ", ".join(sorted(figures))
             raise BadInput(f"--best-by {best_by}: no such figure; there are {known}")
 
     starts = range(trainer.images_seen, images, trainer.batch_size)
-    with closing(drawn_ahead(trainer.draw, starts, workers)) as batches:
+    with closing(prefetch(trainer.draw, starts, workers)) as batches:
         try:
             while trainer.images_seen < images and not stop:
                 # Take a step.

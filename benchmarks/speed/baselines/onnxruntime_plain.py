@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from fingergen.runtime.backends import Backend, Floats, Options
+from fingergen.runtime.backends import Floats
 from fingergen.runtime.backends.graphs import Inputs
 from fingergen.runtime.backends.ort.library import onnxruntime
-from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.bundle.manifest import GraphName
 
-from ..workload import Runner, Workload
+from ..workload import BaselineBackend, Runner, Workload
 
 
 class OnnxRuntimePlain:
@@ -28,9 +25,8 @@ class OnnxRuntimePlain:
         return Runner.of_backend(workload, _PlainOnnxRuntime(workload, threads))
 
 
-class _PlainOnnxRuntime(Backend):
+class _PlainOnnxRuntime(BaselineBackend):
     name = "onnxruntime-plain"
-    batch = 1
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload.bundle)
@@ -45,14 +41,6 @@ class _PlainOnnxRuntime(Backend):
             for graph, path in workload.graphs().items()
         }
         self.description = f"ONNX Runtime {onnxruntime.__version__}, CPU, standard operators, whole batches"
-
-    @classmethod
-    def unavailable(cls, bundle: Bundle, options: Options) -> None:
-        return None  # asked of the module
-
-    @classmethod
-    def open(cls, bundle: Bundle, options: Options) -> Self:
-        raise NotImplementedError  # the module does
 
     def compute(self, graph: GraphName, inputs: Inputs, pixels: bool) -> Floats:
         return self._sessions[graph].run(None, inputs)[0]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
-from fingergen.runtime.backends import Backend, Floats, Options
+from fingergen.runtime.backends import Floats
 from fingergen.runtime.backends.graphs import Inputs
-from fingergen.runtime.bundle import Bundle
 from fingergen.runtime.bundle.manifest import GraphName
 
-from ..workload import Runner, Workload
+from ..workload import BaselineBackend, Runner, Workload
 
 HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
@@ -35,9 +33,8 @@ class OpenVino:
         return Runner.of_backend(workload, _OpenVino(workload, precision, threads))
 
 
-class _OpenVino(Backend):
+class _OpenVino(BaselineBackend):
     name = "openvino"
-    batch = 1
 
     def __init__(self, workload: Workload, precision: str, threads: int) -> None:
         import openvino  # type: ignore[import-not-found]
@@ -55,14 +52,6 @@ class _OpenVino(Backend):
         }
         version = openvino.__version__.partition("-")[0]
         self.description = f"OpenVINO {version}, CPU, standard operators"
-
-    @classmethod
-    def unavailable(cls, bundle: Bundle, options: Options) -> None:
-        return None  # asked of the module
-
-    @classmethod
-    def open(cls, bundle: Bundle, options: Options) -> Self:
-        raise NotImplementedError  # the module does
 
     def compute(self, graph: GraphName, inputs: Inputs, pixels: bool) -> Floats:
         # A copy, as everywhere else: OpenVINO's own array is written over by the next call.

@@ -19,7 +19,7 @@ NONE = "none"
 _KINDS = (MinutiaType.ENDING, MinutiaType.BIFURCATION)
 
 Extractor = Callable[[NDArray[np.uint8], float], Template]
-"""From a grey image (H, W) of dark ridges, and its pixels per inch, to the template of that image."""
+"""From a gray image (H, W) of dark ridges, and its pixels per inch, to the template of that image."""
 
 
 @cache

@@ -14,7 +14,7 @@ _SMOOTHING = 1.0  # of the image, before gradients are taken
 _WINDOW = 8.0  # of the structure tensor: about a ridge period
 _STRIDE = 4  # pixels of the mask that are decided together
 _THRESHOLD = 0.2  # of the level that strong ridges reach
-_FLATTEST = 4.0  # grey levels a pixel: weaker gradients are of no print
+_FLATTEST = 4.0  # gray levels a pixel: weaker gradients are of no print
 _LEAST_COHERENCE = 0.4  # of the print as a whole; that of noise is about 0.1
 _LEAST_AREA = 96 * 96  # pixels
 _SHORTEST = 64  # side of an image in pixels
@@ -30,7 +30,7 @@ class NoPrint(Unusable):
 
 
 def foreground(image: NDArray[np.uint8], ppi: float) -> NDArray[np.bool_]:
-    """The mask (H, W) of the print in a grey image (H, W) of dark ridges; NoPrint if there is none."""
+    """The mask (H, W) of the print in a gray image (H, W) of dark ridges; NoPrint if there is none."""
     scale = ppi / PPI
     if min(image.shape) < _SHORTEST * scale:
         raise NoPrint("no fingerprint: the image is too small")
