@@ -25,7 +25,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.training.networks import Generator
 
 from . import engines
-from .checks.half import SEEDS, HalfParity, compare_with_float32
+from .checks.half import HalfParity, compare_with_float32, default_seeds
 from .checks.parity import Parity, Progress, compare_with_pytorch, silent
 from .inputs import Source, read_source
 from .latents import AVERAGE_SEEDS, bundle_latents
@@ -50,7 +50,7 @@ class Options:
     `recommended`: what the runtime does where its user gives no truncation or noise.
 
     `precision` fp16 adds float16 graphs to the float32 ones, `engine` TensorRT engines. Where float16 is in
-    either, it is compared with float32 on `check_seeds` seeds.
+    either, it is compared with float32 on `check_seeds` seeds; None: `checks.half.default_seeds`.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Options:
     ops: Literal["custom", "native"] = "custom"
     precision: Precision = "fp32"
     engine: engines.EngineOptions | None = None
-    check_seeds: int = SEEDS
+    check_seeds: int | None = None
 
 
 def export_bundle(
@@ -110,7 +110,7 @@ def export_bundle(
                 file = f"{network.name}.fp16.onnx"
                 model = network.build(ops, "fp16")
                 parity[f"{network.name}.fp16"] = compare_with_float32(
-                    network, file, model, options.check_seeds, progress
+                    network, file, model, options.check_seeds or default_seeds(source.generator), progress
                 )
                 if options.precision == "fp16":
                     half_files[network.name], contents[file] = file, model.SerializeToString()

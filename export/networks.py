@@ -33,7 +33,7 @@ BATCHES = (1, 3, 8)
 # Batch, styles, noise. Seeds go on counting from case to case, so that no image comes twice.
 SYNTHESIS_CASES = ((1, "w", "none"), (3, "w_plus", "random"), (8, "w", "const"))
 IMAGE_RANGE = 2.0  # of images, nominally in [-1, 1]
-BATCH_PIXELS = 2**18  # a batch of as many pixels of images
+BATCH_PIXELS = 2**16  # a batch of as many pixels of images; a larger one is no faster, and takes memory
 MOST_IN_BATCH = 64
 STATISTICS_SEEDS = 1000  # for the standard deviation of w
 DEVIATIONS = 5.0

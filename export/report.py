@@ -31,6 +31,7 @@ def _parity(figures: Mapping[str, Any]) -> str:
     if "psnr_db" in figures:
         parts.append(f"PSNR {min(figures['psnr_db'], figures['rounded_psnr_db']):.1f} dB")
         parts.append(f"largest activation {figures['largest_activation']:.3g}")
+        parts.append(f"over {sum(figures['inputs'].values())} inputs")
     return ", ".join(parts)
 
 

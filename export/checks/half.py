@@ -12,6 +12,7 @@ import onnx
 from fingergen.runtime.backends import Floats
 from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.errors import FingerGenError
+from fingergen.training.networks import Generator
 
 from ..networks import Network
 from ..onnx_graphs.ops import OPS
@@ -20,6 +21,8 @@ from .parity import Progress, open_session, silent
 from .rounding import rounded
 
 SEEDS = 100
+FEWEST_SEEDS = 8
+PRODUCTS = 5e11  # of the seeds' images, multiplied and added: what two cores compare within a minute
 PSNR_LIMIT = 50.0  # dB
 ROUNDED = 8  # inputs of a kind, or a batch, that the rounded graph, which is slow, is run on
 
@@ -53,6 +56,16 @@ class HalfParity:
             "activations": dict(self.activations),
             "reference": f"float32 graph, ONNX Runtime {onnxruntime.__version__}",
         }
+
+
+def default_seeds(generator: Generator) -> int:
+    """Seeds that the check takes if nobody says how many: `SEEDS`, fewer for a generator that takes long."""
+    widths = generator.widths
+    products = 9 * 4**2 * widths[4] ** 2
+    for size, width in widths.items():
+        if size > 4:
+            products += 9 * (size // 2) ** 2 * widths[size // 2] * width + 9 * size**2 * width**2
+    return int(min(SEEDS, max(FEWEST_SEEDS, PRODUCTS // products)))
 
 
 def compare_with_float32(

@@ -19,7 +19,7 @@ from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.bundle.manifest import Manifest
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
-from fingergen.training.networks import Reconstructor
+from fingergen.training.networks import Generator, Reconstructor
 
 from .test_exporter import export, refused
 from .test_graphs import feeds, randomise, session, small_encoder, small_generator
@@ -208,6 +208,16 @@ def test_a_constant_beyond_float16_is_refused():
         graph.constant("gain", np.array([1.0, -7e4]), like=x)
 
 
+def test_a_large_generator_is_compared_on_fewer_seeds():
+    def seeds(**sizes):
+        with torch.device("meta"):
+            return half_checks.default_seeds(Generator(**sizes))
+
+    assert seeds(resolution=32, channel_max=16) == half_checks.SEEDS
+    assert seeds() == 11
+    assert seeds(resolution=1024) == half_checks.FEWEST_SEEDS
+
+
 def test_psnr_of_the_worst_output():
     reference = np.zeros((2, 1, 4, 4), np.float32)
     output = reference.copy()
@@ -228,6 +238,7 @@ def test_float16_graphs_in_the_bundle(tmp_path, generator):
     )
     assert result.exit_code == 0, result.stderr
     assert "PSNR" in result.stdout and "largest activation" in result.stdout
+    assert "over 16 inputs" in result.stdout and "over 4 inputs" in result.stdout  # synthesis, encoder
     manifest = read_bundle(out).manifest
     names = ("synthesis", "decoder", "encoder")
     assert manifest.precisions == {"fp16": {name: f"{name}.fp16.onnx" for name in names}}
