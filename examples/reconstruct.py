@@ -24,8 +24,7 @@ def main() -> None:
         encoded = model.encoded(template)  # runs the encoder once
         # An edit moves w, which says how the print looks; the noise images, which say where its ridges run,
         # stay. So the three images show the same minutiae.
-        # Direction 0 of the demo bundle is the inking. Truncation 1.0 leaves the encoder's w as it is.
-        less, original, more = model.edit(encoded, index=0, degree=3.0, truncation=1.0)
+        less, original, more = model.edit(encoded, index="ink", degree=3.0)
         for name, images in (("less_ink", less), ("original", original), ("more_ink", more)):
             path = arguments.out / f"{arguments.template.stem}_{name}.png"
             source = model.provenance("reconstruction", template=arguments.template.name, look=name)

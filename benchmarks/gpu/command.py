@@ -29,10 +29,10 @@ MODELS = "models"
 RELEASE: Mapping[str, Any] = {}  # a `Generator`'s defaults: SynFing's
 DEMO: Mapping[str, Any] = {
     "resolution": 256,
-    "style_dim": 128,
-    "n_mlp": 4,
+    "style_dim": 64,
+    "n_mlp": 1,
     "channel_base": 4096,
-    "channel_max": 96,
+    "channel_max": 48,
 }
 TINY: Mapping[str, Any] = {
     "resolution": 16,
