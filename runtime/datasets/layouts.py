@@ -10,13 +10,15 @@ import io
 import tarfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadInput
 from ..files import remove_partial, replacing, write_atomically
 from .plan import PART, Job, Plan
+from .table import PARTS, SETTINGS, TABLE, part_of_table
 
 FVC_TRAINING = 10  # fingers of DBn_B, as in the FVC competitions
 
@@ -71,18 +73,21 @@ class Layout(ABC):
     def sweep(self) -> None:
         """Remove what killed runs have left of this shard's files."""
         for name in self.folders():
-            remove_partial(self.folder / name, _Own(self))
+            remove_partial(self.folder / name, _Own(self.plan, self.owner))
+        remove_partial(self.folder / PARTS, _Own(self.plan, part_of_table))
+        if self.plan.shard == (1, 1):
+            remove_partial(self.folder, (SETTINGS, TABLE))
 
 
+@dataclass(frozen=True)
 class _Own:
-    """The names of files that this shard writes."""
+    """The names of files of parts that this shard makes."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    plan: Plan
+    owner: Callable[[str], int | None]
 
     def __contains__(self, name: object) -> bool:
-        plan, part = self._layout.plan, self._layout.owner(str(name))
-        return part is not None and part in plan.own_parts
+        return self.owner(str(name)) in self.plan.own_parts
 
 
 class Flat(Layout):

@@ -68,6 +68,12 @@ def part_path(folder: Path, part: int) -> Path:
     return folder / PARTS / f"{part:07d}.csv"
 
 
+def part_of_table(file: str) -> int | None:
+    """The part whose rows a file in `PARTS` has; None for a file of another name."""
+    stem = file.removesuffix(".csv")
+    return int(stem) if stem.isascii() and stem.isdigit() else None
+
+
 def write_part(folder: Path, part: int, rows: Iterable[Mapping[str, str]]) -> None:
     """Write the rows of a part; that its file is there says that all its images are."""
     text = io.StringIO()
