@@ -15,7 +15,7 @@ import numpy as np
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import PatternClass
 from fingergen.runtime.minutiae import MinutiaType, read_template
-from fingergen.training.metrics.minutiae_matching import Agreement, agreement
+from fingergen.runtime.minutiae.agreement import Agreement, agreement
 
 from .error_rates import Scores, det_points, error_rates
 from .flags import DUPLICATE, find_flags

@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
+from fingergen.runtime.minutiae.agreement import agreement
 from fingergen.training.metrics import fingerprints
-from fingergen.training.metrics.minutiae_matching import agreement
 
 from .cylinders import cylinders, match
 from .error_rates import Scores

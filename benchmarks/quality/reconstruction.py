@@ -19,8 +19,8 @@ from fingergen.runtime import Model
 from fingergen.runtime.fingers import impressions
 from fingergen.runtime.images import resize
 from fingergen.runtime.minutiae import Minutia, Template
+from fingergen.runtime.minutiae.agreement import Agreement, agreement
 from fingergen.training.metrics.fingerprints import LIKELY_MATCH, PPI, Print, bozorth3
-from fingergen.training.metrics.minutiae_matching import Agreement, agreement
 
 from .error_rates import LEAST_PAIRS, curve
 from .evaluation import describe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from .dataset_run import Arrangement, Run, arrangement, use_existing
 from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
 from .output import MOST_ON_A_SHEET
 from .sensor import Prints, prints
+
+if TYPE_CHECKING:
+    from ..datasets.gate import NistGate
 
 MOST_DIRECTIONS = 16  # of the default: those that change images most
 
@@ -152,13 +155,30 @@ def dataset(
             shared,
             with_row=arrangement.layout == "shards",
         )
-        settings = {
+        settings: dict[str, Any] = {
             **{"fingers": fingers, "impressions": impressions, "first_seed": seed, **own, "ppi": ppi},
             **{"layout": arrangement.layout, "database": arrangement.database},
             **{"format": writing.image_format, "templates": list(encoding.template_formats)},
             **shared,
         }
-        Run(plan, maker, encoding, settings, arrangement, writing).write()
+        gate = None
+        if arrangement.gate is not None:
+            gate = _open_gate(arrangement.gate, ppi, has_truth)
+            settings["gate"] = dict(sorted(gate.bounds.items()))
+        Run(plan, maker, encoding, settings, arrangement, writing, gate).write()
+
+
+def _open_gate(text: str, ppi: float, has_truth: bool) -> NistGate:
+    try:
+        from ..datasets.gate import NistGate, parse_gate
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"--gate: needs {error.name}, which is not installed: pip install 'fingergen[eval]'"
+        ) from None
+    bounds = parse_gate(text)
+    if not has_truth and bounds.keys() & {"recall", "spurious"}:
+        raise BadInput(f"--gate {text}: images of this bundle have no true template; give nfiq2 only")
+    return NistGate(bounds, ppi)
 
 
 def _first_directions(model: Model) -> Sequence[int]:

@@ -21,7 +21,7 @@ from ..datasets.pairs import MOST_IMPOSTORS, write_pairs
 from ..datasets.plan import Job, Plan
 from ..datasets.table import Row, read_part, read_settings
 from ..datasets.verify import verify as verify_set
-from ..datasets.writer import Encoding, Writer, finish
+from ..datasets.writer import Encoding, Gate, Writer, finish
 from ..errors import BadInput, Incomplete, printable
 from ..images import Pixels, contact_sheet, decode_image, save_image
 from .kit import Writing, as_one
@@ -52,6 +52,7 @@ class Arrangement:
     database: int
     pairs: bool
     impostors: int
+    gate: str | None
     shard: tuple[int, int]
     verify: bool
     merge: tuple[Path, ...]
@@ -81,6 +82,13 @@ arrangement = as_one(
         default=MOST_IMPOSTORS,
         show_default=True,
         help="Most pairs of the impostor list; of more, as many at even distances.",
+    ),
+    click.option(
+        "--gate",
+        metavar="NAME=VALUE,...",
+        help="Make images again, with another draw, until MINDTCT finds this part of the true minutiae"
+        " (recall), no more than this part of others (spurious), and NFIQ 2 gives this score (nfiq2): such as"
+        " recall=0.85,spurious=0.15,nfiq2=20. Needs the extra eval.",
     ),
     click.option(
         "--shard",
@@ -114,6 +122,7 @@ class Run:
     settings: Mapping[str, Any]
     arrangement: Arrangement
     writing: Writing
+    gate: Gate | None = None
 
     def write(self) -> None:
         """Make the set, or only its sheet."""
@@ -137,6 +146,7 @@ class Run:
         layout = LAYOUTS[self.arrangement.layout](out, self.plan, self.arrangement.database)
         open_folder(layout, self.settings, self.writing.overwrite, self.writing.resume)
         writer = Writer(layout, self.encoding, progress, verify=self.arrangement.verify)
+        writer.gate = self.gate
         writer.see = see if grid is not None else None
         with ended_by_sigterm(f"{out} is continued with --resume"):
             writer.write(self.maker)
@@ -146,7 +156,7 @@ class Run:
                 write_pairs(layout, self.encoding, self.arrangement.impostors)
         if grid is not None:
             self._write_sheet(grid, layout, tiles)
-        self._report(layout, writer.made, writer.kept)
+        self._report(layout, writer.made, writer.kept, writer.refused)
         if not whole:
             first, of = self.plan.shard
             click.echo(
@@ -178,7 +188,7 @@ class Run:
         shown = {key: text for key, text in lists.items() if text.strip(",")}
         save_image(grid, sheet, self.encoding.ppi, {**self.encoding.shared, **shown})
 
-    def _report(self, layout: Layout | None, made: int, kept: int) -> None:
+    def _report(self, layout: Layout | None, made: int, kept: int, refused: int = 0) -> None:
         out, grid, ppi = self.writing.out, self.writing.grid, self.encoding.ppi
         if self.writing.as_json:
             # A line per image: a set may be larger than memory.
@@ -194,7 +204,8 @@ class Run:
             click.echo("],\n" + json.dumps(end, indent=2)[2:])
             return
         if out:
-            click.echo(f"{out}: {made} images of {ppi:g} ppi" + (f", {kept} kept" if kept else ""))
+            line = f"{out}: {made} images of {ppi:g} ppi" + (f", {kept} kept" if kept else "")
+            click.echo(line + (f", {refused} made again" if refused else ""))
         if grid:
             click.echo(f"{grid}: sheet of {made + kept} images")
 

@@ -24,8 +24,6 @@ from .making import Made, Maker
 from .plan import PART, Job
 from .table import PARTS, TABLE, Row, part_path, read_part, write_part, write_table
 
-PARTS_BETWEEN_RETRIES = 20  # impressions that are refused are made again after so many parts
-
 
 class Progress(Protocol):
     """Hears of images as they are kept or made."""
@@ -148,7 +146,8 @@ class Writer:
     def write(self, maker: Maker) -> None:
         """Make and write what is missing; after an error, or Ctrl-C, all that is recorded is whole."""
         own = self.layout.plan.own_parts
-        blocks: Iterable[Iterable[int]] = [own] if self.gate is None else _blocks(own, PARTS_BETWEEN_RETRIES)
+        # What a gate refuses is made again part by part: a tar file waits for it in memory.
+        blocks: Iterable[Iterable[int]] = [own] if self.gate is None else ([part] for part in own)
         try:
             for block in blocks:
                 jobs: Iterable[Job] = self._missing(block)
@@ -256,7 +255,3 @@ def finish(layout: Layout) -> bool:
         return False
     rows = ((part, len(plan.fingers_of(part)) * plan.impressions) for part in plan.parts)
     return write_table(folder, rows)
-
-
-def _blocks(parts: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    return (parts[start : start + size] for start in range(0, len(parts), size))

@@ -22,6 +22,7 @@ from fingergen.runtime.cli import main
 from fingergen.runtime.datasets import layouts, plan, writer
 from fingergen.runtime.datasets.making import Made
 from fingergen.runtime.datasets.pairs import genuine, impostor
+from fingergen.runtime.fingers import make_finger
 from fingergen.runtime.minutiae import Template
 
 FEW = 3  # fingers per part in these tests
@@ -249,3 +250,58 @@ def test_a_full_disk_is_one_line_and_the_set_is_continued(tmp_path: Path):
     dataset(*size, "--out", tmp_path / "set", "--resume")
     dataset(*size, "--out", tmp_path / "whole")
     assert contents(tmp_path / "set") == contents(tmp_path / "whole")
+
+
+class Picky:
+    """A gate that refuses the first draws of some impressions."""
+
+    def check(self, made: Made) -> tuple[bool, dict[str, str]]:
+        level = int(made.pixels.astype(int).sum()) % 4
+        return level > 0, {"nfiq2": str(level)}
+
+
+@pytest.mark.parametrize("layout", ["flat", "shards"])
+def test_what_a_gate_refuses_is_drawn_again_the_same_in_any_shard(tmp_path: Path, layout: str, monkeypatch):
+    command = sys.modules["fingergen.runtime.cli.dataset"]
+    gate = Picky()
+    gate.bounds = {}  # type: ignore[attr-defined]
+    monkeypatch.setattr(command, "_open_gate", lambda *_: gate)
+    size = ("--fingers", 7, "--gate", "nfiq2=1", "--layout", layout)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    output = dataset(*size, "--out", whole).output
+    rows = table(whole / "impressions.csv")
+    again = [row for row in rows if row["attempts"] != "1"]
+    assert again and f"{sum(int(row['attempts']) - 1 for row in rows)} made again" in output
+    assert {row["nfiq2"] for row in rows} == {"1", "2", "3"}
+    for number in (2, 1):
+        dataset(*size, "--shard", f"{number}/2", "--out", parts)
+    assert contents(parts) == contents(whole)
+    seed, impression, attempts = (int(again[0][key]) for key in ("seed", "impression", "attempts"))
+    taken = make_finger(seed, (64, 64)).impression(impression - 1 + (attempts - 1) * plan.ATTEMPT)
+    assert f"{taken.capture.rotation:.6g}" == again[0]["rotation"]
+
+
+def test_the_gate_of_nist(tmp_path: Path):
+    pytest.importorskip("nbis", reason="the extra eval is not installed")
+    words = [
+        "dataset",
+        "--renderer",
+        "sensor",
+        "--window",
+        "256",
+        "256",
+        "--fingers",
+        "1",
+        "--preset",
+        "easy",
+    ]
+    gate = ["--gate", "recall=0.5,spurious=0.5,nfiq2=5", "--out", str(tmp_path)]
+    result = CliRunner().invoke(main, [*words, *gate])
+    assert result.exit_code == 0, result.output
+    for row in table(tmp_path / "impressions.csv"):
+        assert 0.5 <= float(row["recall"]) <= 1 and 0 <= float(row["spurious"]) <= 0.5
+        assert 5 <= int(row["nfiq2"]) <= 100
+    assert json.loads((tmp_path / "dataset.json").read_text())["gate"]["recall"] == 0.5
+    for wrong in ("recall", "recall=2", "beauty=1", "nfiq2=5,nfiq2=6", "nfiq2=nan"):
+        message = CliRunner().invoke(main, [*words, "--gate", wrong, "--out", str(tmp_path / "x")]).output
+        assert "--gate" in message and not (tmp_path / "x").exists()

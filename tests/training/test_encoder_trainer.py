@@ -12,6 +12,7 @@ from PIL import Image
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map, write_template
+from fingergen.runtime.minutiae.agreement import Agreement, agreement
 from fingergen.training.checkpoints import load_reconstruction, save_generator
 from fingergen.training.checkpoints.files import read, write
 from fingergen.training.checkpoints.manager import STATE
@@ -19,7 +20,7 @@ from fingergen.training.commands.encoder import encoder as encoder_command
 from fingergen.training.data.minutiae_maps import MapReader, draw_maps
 from fingergen.training.data.pairs import PairFolder, Pairs, ProceduralPairs
 from fingergen.training.losses.ridge_flow import flow_distance
-from fingergen.training.metrics.minutiae_matching import Agreement, agreement, agreement_figures
+from fingergen.training.metrics.minutiae_matching import agreement_figures
 from fingergen.training.networks import Encoder, Generator
 from fingergen.training.networks.minutiae_net import MinutiaeNet, feature_distance
 from fingergen.training.trainers.adversary import Adversary

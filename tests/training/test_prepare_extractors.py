@@ -9,8 +9,8 @@ import pytest
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import impressions, make_finger
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
+from fingergen.runtime.minutiae.agreement import agreement
 from fingergen.training.data.prepare.extractors import load_extractor, rows_to_template
-from fingergen.training.metrics.minutiae_matching import agreement
 
 
 def test_leader_finds_the_minutiae_of_a_procedural_finger():

@@ -12,9 +12,9 @@ from PIL import Image
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import SMALL_SENSOR, draw_pattern, impressions, make_finger, take_impression
 from fingergen.runtime.minutiae import Minutia, Template, minutiae_map, read_template
+from fingergen.runtime.minutiae.agreement import Agreement, agreement
 from fingergen.training.commands.synthesize_data import DataSet, synthesize_data, write_data_set
 from fingergen.training.data.masters import read_shard, write_masters
-from fingergen.training.metrics.minutiae_matching import Agreement, agreement
 
 TINY = (96, 96)
 
@@ -49,10 +49,10 @@ def test_data_set(tmp_path: Path):
     assert [written for _, written in write_data_set(data, 2, 3)] == [3, 3]
     rows = [json.loads(line) for line in (data.folder / "metadata.jsonl").read_text().splitlines()]
     assert [(row["finger"], row["impression"], row["seed"]) for row in rows] == [
-        (finger, number, 40 + finger) for finger in range(2) for number in range(3)
+        (finger, number, 40 + finger) for finger in range(2) for number in (1, 2, 3)
     ]
     row = rows[4]
-    assert row["image"] == "images/000001_01.png" and row["class"] == draw_pattern(41).kind.value
+    assert row["image"] == "images/00000041_2.png" and row["class"] == draw_pattern(41).kind.value
     taken = take_impression(make_finger(41, TINY), 1)
     with Image.open(data.folder / row["image"]) as image:
         assert image.mode == "L" and image.info["dpi"] == pytest.approx((500, 500), abs=0.1)
@@ -69,7 +69,7 @@ def test_data_set_resumes_and_refuses_another_recipe(tmp_path: Path):
     assert runner.invoke(synthesize_data, command).exit_code == 0
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert len(files) == 2 * 2 * 3 + 2
-    (tmp_path / "images/000001_00.png").unlink()
+    (tmp_path / "images/00000001_1.png").unlink()
     result = runner.invoke(synthesize_data, command)
     assert "1 impressions written, 3 kept" in result.output
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files

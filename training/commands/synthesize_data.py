@@ -48,7 +48,7 @@ class DataSet:
 
     def files(self, finger: int, impression: int) -> tuple[Path, Path, Path]:
         """Image, template and map of an impression."""
-        name = f"{finger:06d}_{impression:02d}"
+        name = f"{self.seed + finger:08d}_{impression + 1}"
         extensions = (".png", FORMATS[self.template_format].extensions[0], ".png")
         image, template, drawn = (
             self.folder / folder / f"{name}{extension}"
@@ -67,7 +67,7 @@ class DataSet:
             "template": template,
             "map": drawn,
             "finger": finger,
-            "impression": impression,
+            "impression": impression + 1,
             "seed": seed,
             "class": draw_pattern(seed).kind.value,
         }
@@ -76,7 +76,7 @@ class DataSet:
         """Make the folders and keep the metadata; BadInput where a data set of other metadata lies."""
         metadata = {
             "format": "fingergen-data-set",
-            "format_version": 1,
+            "format_version": 2,
             "seed": self.seed,
             "window": list(self.window),
             "ppi": PPI,
@@ -100,7 +100,7 @@ def write_finger(data: DataSet, finger: int, count: int) -> int:
             "fingergen": version("fingergen"),
             "synthetic": "procedural",
             "seed": str(made.seed),
-            "impression": str(number),
+            "impression": str(number + 1),
         }
         write_template(template_path, taken.template, data.template_format)
         write_atomically(map_path, encode_image(minutiae_map(taken.template), ".png", PPI, note))
@@ -121,7 +121,7 @@ def write_data_set(data: DataSet, fingers: int, count: int, processes: int = 1) 
         with closing(in_processes(write, range(fingers), processes)) as finished:
             for finger, written in finished:
                 for number in range(count):
-                    rows[finger, number] = data.row(finger, number)
+                    rows[finger, number + 1] = data.row(finger, number)
                 yield finger, written
     finally:
         lines = (json.dumps(rows[key]) + "\n" for key in sorted(rows))
@@ -192,9 +192,11 @@ def synthesize_data(
 ) -> None:
     """Write impressions of procedural fingers, with their ground truth.
 
-    OUT gets images/, templates/ and maps/ with one file per impression (000123_04 is impression 4 of finger
-    123), and metadata.jsonl, which lists the seed and the pattern class of each. The images have 500 ppi. The
-    same seed gives the same finger. The command can be interrupted at any time; run it again to resume.
+    This is what fg-train learns from: OUT gets images/, templates/ and maps/ with one file per impression
+    (00000123_4 is impression 4 of the finger of seed 123), and metadata.jsonl, which lists the seed and the
+    pattern class of each. The images are those of fg-run dataset --renderer sensor, which writes sets to test
+    matchers with: other layouts, presets, no maps. They have 500 ppi. The command can be interrupted at any
+    time; run it again to resume.
 
     \b
     Examples: full prints; a small sensor with NBIS templates

@@ -1,0 +1,107 @@
+"""A gate for impressions, judged by NIST's MINDTCT and NFIQ 2, which know nothing of how they were made."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import nbis
+from PIL import Image
+
+from ..errors import BadInput
+from ..minutiae import Minutia, Template
+from ..minutiae.agreement import agreement
+from .making import Made
+from .table import Row
+
+PPI = 500.0  # that MINDTCT and NFIQ 2 are defined at
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "recall": (0.0, 1.0),
+    "spurious": (0.0, 1.0),
+    "nfiq2": (0.0, 100.0),
+}
+"""What can be asked for, with its range: the least part of the true minutiae that is found, the largest part
+of those found that is not true, the least NFIQ 2 score."""
+
+
+def parse_gate(text: str) -> dict[str, float]:
+    """Bounds written as `recall=0.85,spurious=0.15,nfiq2=20`.
+
+    Raises:
+        BadInput: If a name is not in `LIMITS`, is there twice or has a value out of its range.
+    """
+    bounds: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        low, high = LIMITS.get(name, (math.nan, math.nan))
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if name in bounds or not low <= number <= high:
+            ranges = ", ".join(f"{key} ({a:g} to {b:g})" for key, (a, b) in LIMITS.items())
+            raise BadInput(f"--gate {part!r}: write NAME=VALUE once for each of {ranges} that matters")
+        bounds[name] = number
+    return bounds
+
+
+@dataclass(frozen=True)
+class NistGate:
+    """Refuses impressions out of bounds. May be used on many threads.
+
+    Attributes:
+        bounds: As `parse_gate` gives them.
+        ppi: Of the images; they are judged at 500 ppi.
+    """
+
+    bounds: Mapping[str, float]
+    ppi: float
+    _local: threading.local = field(default_factory=threading.local)
+
+    def check(self, made: Made) -> tuple[bool, Row]:
+        """Whether an impression is within the bounds, and what was measured."""
+        found = self._extractor.extract_minutiae(self._png(made))
+        measured: dict[str, float] = {}
+        if "nfiq2" in self.bounds:
+            measured["nfiq2"] = found.quality().score
+        if made.template is not None:
+            true = made.template.rescale(PPI)
+            shown = Template(true.width, true.height, PPI, tuple(_minutia(m, true) for m in found.get()))
+            pairs = agreement(shown, true)
+            measured |= {"recall": pairs.recall, "spurious": 1.0 - pairs.precision}
+        good = all(
+            measured[name] <= bound if name == "spurious" else measured[name] >= bound
+            for name, bound in self.bounds.items()
+        )
+        return good, {name: f"{value:.4g}" for name, value in measured.items()}
+
+    def _png(self, made: Made) -> bytes:
+        picture = Image.fromarray(made.pixels).convert("L")
+        if self.ppi != PPI:
+            width, height = (max(1, round(side * PPI / self.ppi)) for side in picture.size)
+            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+        stream = io.BytesIO()
+        picture.save(stream, "PNG", dpi=(PPI, PPI), compress_level=1)
+        return stream.getvalue()
+
+    @property
+    def _extractor(self) -> Any:
+        """One for each thread."""
+        if not hasattr(self._local, "extractor"):
+            settings = nbis.NbisExtractorSettings(
+                min_quality=0.0,
+                get_center=False,
+                check_fingerprint=False,
+                compute_nfiq2="nfiq2" in self.bounds,
+                ppi=PPI,
+            )
+            self._local.extractor = nbis.new_nbis_extractor(settings)
+        return self._local.extractor
+
+
+def _minutia(found: Any, image: Template) -> Minutia:
+    return Minutia(min(found.x(), image.width - 1), min(found.y(), image.height - 1), found.angle())
