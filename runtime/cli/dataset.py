@@ -14,7 +14,7 @@ from ..datasets.mated import Mate, MatedSynthesis, check_directions, mate
 from ..datasets.plan import Job, Plan
 from ..datasets.writer import Encoding
 from ..errors import BadInput
-from ..fingers import PPI
+from ..fingers import PPI, FingerPosition
 from ..model import Model, NoiseMode
 from .dataset_run import Arrangement, Run, arrangement, use_existing
 from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
@@ -28,7 +28,13 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
 
 
 @click.command()
-@click.option("--fingers", type=click.IntRange(1, 10**8), help="Number of fingers; required to make images.")
+@click.option("--fingers", type=click.IntRange(1, 10**8), help="Number of fingers.")
+@click.option(
+    "--subjects",
+    type=click.IntRange(1, 10**7),
+    help="Number of subjects with ten fingers each, in place of --fingers; classes are drawn at the"
+    " frequencies of each finger.",
+)
 @click.option(
     "--impressions", type=click.IntRange(1, 1000), default=2, show_default=True, help="Images of each finger."
 )
@@ -69,6 +75,7 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
 @running
 def dataset(
     fingers: int | None,
+    subjects: int | None,
     impressions: int,
     seed: int,
     directions: Sequence[int] | None,
@@ -105,13 +112,17 @@ def dataset(
       fg-run dataset --verify --out prints
     """
     workers = running.workers or usable_cores()
+    if subjects is not None:
+        if fingers is not None or prints.position is not None:
+            raise click.UsageError("--subjects: gives the fingers; leave out --fingers and --finger")
+        fingers = subjects * len(FingerPosition)
     if arrangement.merge or (arrangement.verify and fingers is None):
         return use_existing(arrangement, writing, workers)
     if fingers is None:
-        raise click.UsageError("--fingers: say how many")
+        raise click.UsageError("give --fingers or --subjects")
     if seed + fingers > 2**64:
         raise click.UsageError("--fingers: the last seed would be above 2**64 - 1")
-    plan = Plan(fingers, impressions, seed, prints.position, arrangement.shard)
+    plan = Plan(fingers, impressions, seed, prints.position, arrangement.shard, subjects is not None)
     if writing.grid is not None and plan.images > MOST_ON_A_SHEET:
         raise BadInput(f"--grid: {plan.images} images, but a sheet holds at most {MOST_ON_A_SHEET}")
     with ExitStack() as stack:
@@ -161,6 +172,10 @@ def dataset(
             **{"format": writing.image_format, "templates": list(encoding.template_formats)},
             **shared,
         }
+        if subjects is not None:
+            if not has_truth:
+                raise BadInput("--subjects: this bundle's fingers have no classes; use --renderer sensor")
+            settings["subjects"] = True
         gate = None
         if arrangement.gate is not None:
             gate = _open_gate(arrangement.gate, ppi, has_truth)

@@ -228,7 +228,13 @@ def use_existing(arrangement: Arrangement, writing: Writing, workers: int) -> No
         raise click.UsageError("give --out DIR, the folder of the set")
     found = read_settings(arrangement.merge[0] if arrangement.merge else out)
     try:
-        plan = Plan(found["fingers"], found["impressions"], found["first_seed"], shard=arrangement.shard)
+        plan = Plan(
+            found["fingers"],
+            found["impressions"],
+            found["first_seed"],
+            shard=arrangement.shard,
+            subjects=found.get("subjects", False),
+        )
         layout = LAYOUTS[found["layout"]](out, plan, found["database"])
         encoding = Encoding(found["format"], found["templates"], found["ppi"], {})
     except (KeyError, TypeError) as error:

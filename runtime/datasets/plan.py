@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ..fingers import FingerPosition
 
+_HANDS = tuple(FingerPosition)
+
 PART = 100  # fingers that are finished, recorded and, in layout `shards`, packed together
 
 
@@ -20,6 +22,7 @@ class Job:
         impression: From 1.
         position: Which of the ten fingers it is, where that is known.
         attempt: How many draws of this impression were made before and refused.
+        subject: Whose finger it is, from 0, where a set has subjects.
     """
 
     finger: int
@@ -27,6 +30,7 @@ class Job:
     impression: int
     position: FingerPosition | None = None
     attempt: int = 0
+    subject: int | None = None
 
     @property
     def number(self) -> int:
@@ -46,6 +50,7 @@ class Plan:
         impressions: Of each.
         first_seed: Of the first finger; the next ones count up.
         position: Which of the ten fingers all are; None where that is not known.
+        subjects: Whether every ten fingers are the hands of one subject, in the order of `FingerPosition`.
         shard: (i, n), from 1: only every n-th part is made, beginning with the i-th.
     """
 
@@ -54,6 +59,7 @@ class Plan:
     first_seed: int = 0
     position: FingerPosition | None = None
     shard: tuple[int, int] = (1, 1)
+    subjects: bool = False
 
     @property
     def parts(self) -> range:
@@ -89,7 +95,10 @@ class Plan:
 
     def job(self, finger: int, impression: int) -> Job:
         """One impression of the set."""
-        return Job(finger, self.seed(finger), impression, self.position)
+        if not self.subjects:
+            return Job(finger, self.seed(finger), impression, self.position)
+        subject, place = divmod(finger, len(_HANDS))
+        return Job(finger, self.seed(finger), impression, _HANDS[place], subject=subject)
 
     def jobs(self, part: int) -> Iterator[Job]:
         """The impressions of a part, in order."""

@@ -19,7 +19,18 @@ TABLE, SETTINGS, PARTS = "impressions.csv", "dataset.json", "parts"
 
 COLUMNS = (
     # which image
-    *("file", "template", "shard", "finger", "seed", "impression", "class", "position", "attempts"),
+    *(
+        "file",
+        "template",
+        "shard",
+        "subject",
+        "finger",
+        "seed",
+        "impression",
+        "class",
+        "position",
+        "attempts",
+    ),
     # how the impression was taken
     *("preset", "rotation", "shift_x", "shift_y", "contact", "pressure", "moisture", "unevenness"),
     *("blotches", "sharpness", "paper", "ink", "gamma", "noise", "background", "fading", "film"),

@@ -75,11 +75,14 @@ class Encoding:
         own = {"seed": str(job.seed), "impression": str(job.impression), **made.provenance}
         if job.position is not None:
             own["position"] = job.position.value
+        if job.subject is not None:
+            own["subject"] = str(job.subject)
         if job.attempt:
             own["attempts"] = str(job.attempt + 1)
         row = {
             "file": image,
             "template": " ".join(files),
+            "subject": "" if job.subject is None else str(job.subject),
             "finger": str(job.finger),
             "seed": str(job.seed),
             "impression": str(job.impression),

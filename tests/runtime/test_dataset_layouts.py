@@ -22,7 +22,8 @@ from fingergen.runtime.cli import main
 from fingergen.runtime.datasets import layouts, plan, writer
 from fingergen.runtime.datasets.making import Made
 from fingergen.runtime.datasets.pairs import genuine, impostor
-from fingergen.runtime.fingers import make_finger
+from fingergen.runtime.fingers import FingerPosition, draw_pattern, make_finger
+from fingergen.runtime.images import read_provenance
 from fingergen.runtime.minutiae import Template
 
 FEW = 3  # fingers per part in these tests
@@ -305,3 +306,17 @@ def test_the_gate_of_nist(tmp_path: Path):
     for wrong in ("recall", "recall=2", "beauty=1", "nfiq2=5,nfiq2=6", "nfiq2=nan"):
         message = CliRunner().invoke(main, [*words, "--gate", wrong, "--out", str(tmp_path / "x")]).output
         assert "--gate" in message and not (tmp_path / "x").exists()
+
+
+def test_subjects_have_ten_fingers_each_with_classes_of_their_position(tmp_path: Path):
+    dataset("--subjects", 2, "--impressions", 1, "--out", tmp_path)
+    rows = table(tmp_path / "impressions.csv")
+    assert [row["subject"] for row in rows] == ["0"] * 10 + ["1"] * 10
+    assert [row["position"] for row in rows] == 2 * [position.value for position in FingerPosition]
+    for row in rows:
+        kind = draw_pattern(int(row["seed"]), position=FingerPosition(row["position"])).kind
+        assert row["class"] == kind.value
+    assert read_provenance(tmp_path / "00000011_1.png")["position"] == "right-index"
+    dataset("--subjects", 3, "--impressions", 1, "--resume", "--out", tmp_path)
+    assert "30 images" in dataset("--verify", "--out", tmp_path).output
+    assert "--subjects" in dataset("--subjects", 1, "--fingers", 3, "--out", tmp_path / "x", code=2).output
