@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +27,35 @@ def per_layer(w: Floats, num_ws: int, style_dim: int) -> Floats:
 
 def check_layers(layers: Iterable[int] | None, num_ws: int) -> list[int]:
     """Indices of style inputs, in [0, num_ws); None: all of them."""
-    chosen = list(range(num_ws)) if layers is None else [int(layer) for layer in layers]
-    wrong = [layer for layer in chosen if not 0 <= layer < num_ws]
-    if wrong or not chosen:
-        raise BadInput(f"layers: {wrong[0] if wrong else 'none'} given; this bundle has 0-{num_ws - 1}")
+    if layers is None:
+        return list(range(num_ws))
+    if isinstance(layers, str | bytes) or not isinstance(layers, Iterable):
+        raise BadInput(f"layers: {layers!r}; give integers, such as [0, 1]")
+    chosen = []
+    for layer in layers:  # which may be many more than there are
+        try:
+            number = operator.index(layer)
+        except TypeError:
+            raise BadInput(f"layers: {layer!r}; must be integers") from None
+        if not 0 <= number < num_ws:
+            raise BadInput(f"layers: {number} given; this bundle has 0-{num_ws - 1}")
+        chosen.append(number)
+    if not chosen:
+        raise BadInput(f"layers: none given; this bundle has 0-{num_ws - 1}")
     return chosen
 
 
 def check_finite(name: str, value: float) -> None:
-    """`BadInput` if a setting would make latents of no numbers."""
-    if not math.isfinite(value):
-        raise BadInput(f"{name}: {value}; must be a finite number")
+    """`BadInput` if a setting is no number, or one that would make latents of no numbers."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not _is_finite(value):
+        raise BadInput(f"{name}: {value!r}; must be a finite number")
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(np.float32(float(value)))
+    except OverflowError:  # a long integer
+        return False
 
 
 def truncate(w: Floats, w_avg: Floats, psi: float) -> Floats:

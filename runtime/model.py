@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import latents
 from .backends import Backend, Precision, open_backend
-from .bundle import Bundle, read_bundle
+from .bundle import Bundle, open_bundle
 from .bundle.encoded import Encoded, with_predicted
 from .bundle.manifest import NoiseMode
-from .errors import BadInput
+from .errors import BadInput, FingerGenError
 from .fingers import PPI, Finger, FingerPosition, PatternClass, make_fingers
 from .fingers.noise import FingerNoise
 from .images import Pixels, resize, to_picture
 from .minutiae import Template
 from .minutiae.raster import rasterize
 from .pipeline.reconstruction import Map, Source, encoder_maps, list_templates, to_encoder_input
-from .pipeline.steps import Drawn, Pair, batches, pair
+from .pipeline.request import Pair, SynthesisRequest, check_batch, check_iterable, check_noise, check_size
+from .pipeline.steps import Drawn, batches
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
 
 Floats = NDArray[np.float32]
-NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
-DEMO = Path(__file__).resolve().with_name("demo")  # a strict editable install links every file
 
 
 def load(
@@ -49,19 +47,12 @@ def load(
     return Model(opened, open_backend(backend, opened, workers, device, precision))
 
 
-def open_bundle(bundle: str | Path | None = None) -> Bundle:
-    """Read and verify a bundle directory (None: the packaged demo bundle)."""
-    if bundle is None and not DEMO.is_dir():
-        raise BadInput("this install has no packaged demo bundle; name a bundle directory")
-    return read_bundle(DEMO if bundle is None else bundle)
-
-
 class Model:
     """A loaded bundle. An image is the same in any batch, order or thread count.
 
     Arguments that several methods have:
 
-    - `seeds`: integers in [0, 2**64), one an image.
+    - `seeds`: integers in [0, 2**64), one per image.
     - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`), `none` or, of a bundle with
       ridge noise, `ridges` (it carries impression 0 of the finger of each of `seeds`); None: what the
       bundle recommends, or `const` where that is `random` and no `seeds` are given.
@@ -86,6 +77,9 @@ class Model:
         if self._backend is None:
             raise BadInput(f"{self.bundle.path}: the model is closed; load it again")
         return self._backend
+
+    def __reduce__(self) -> NoReturn:
+        raise FingerGenError("a model cannot be pickled: load it in the process that uses it")
 
     def __enter__(self) -> Model:
         return self
@@ -132,10 +126,14 @@ class Model:
     def settings(self, truncation: float | None, noise: NoiseMode | None) -> tuple[float, NoiseMode]:
         """The same, what the bundle recommends in place of None: what images of seeds are made with."""
         recommended = self.bundle.manifest.recommended
-        return recommended.truncation if truncation is None else truncation, noise or recommended.noise
+        check_noise(noise)
+        truncation = recommended.truncation if truncation is None else truncation
+        latents.check_finite("truncation", truncation)
+        return truncation, recommended.noise if noise is None else noise
 
     def z(self, seeds: Iterable[int]) -> Floats:
         """Latents of seeds: float32 (N, style_dim), standard normal."""
+        check_iterable("seeds", seeds)
         drawn = [draw_z(seed, self.style_dim) for seed in seeds]
         if not drawn:
             raise BadInput("seeds: none given")
@@ -193,10 +191,8 @@ class Model:
 
     def finish(self, levels: Pixels, size: int | None = None) -> Pixels:
         """One of the network's images, uint8 (C, R, R) → (size, size), or (size, size, 3)."""
-        side = self.bundle.manifest.image.output_size if size is None else size
-        if side < 1:
-            raise BadInput(f"size: {side}; at least 1 pixel")
-        return resize(to_picture(levels), side)
+        check_size(size)
+        return resize(to_picture(levels), self.bundle.manifest.image.output_size if size is None else size)
 
     def synthesize(
         self,
@@ -208,33 +204,49 @@ class Model:
         mix_alpha: float = 1.0,
         size: int | None = None,
     ) -> Pixels:
-        """Fingerprints of seeds → uint8 (N, size, size), or (N, size, size, 3) for three channels.
+        """Fingerprints of seeds.
 
-        mix_seeds: seeds whose w is mixed in (see `mix`), one for all or one each.
+        Args:
+            seeds: Integers in [0, 2**64), one per image.
+            truncation, noise, mix_seeds, mix_layers, mix_alpha, size: See `SynthesisRequest`.
+
+        Returns:
+            uint8 (N, size, size), or (N, size, size, 3) for three channels.
+
+        Raises:
+            BadInput: An argument has a wrong type or is out of range.
         """
-        images = self.stream(seeds, truncation, noise, mix_seeds, mix_layers, mix_alpha, size)
-        return np.stack(list(images))
+        images = list(self.stream(seeds, truncation, noise, mix_seeds, mix_layers, mix_alpha, size))
+        if not images:
+            raise BadInput("seeds: none given")
+        return np.stack(images)
 
     def stream(
         self,
-        seeds: Iterable[int],
-        truncation: float | None = None,
-        noise: NoiseMode | None = None,
-        mix_seeds: int | Iterable[int] | None = None,
-        mix_layers: Iterable[int] | None = None,
-        mix_alpha: float = 1.0,
-        size: int | None = None,
+        seeds: SynthesisRequest | Iterable[int],
+        *settings: Any,
         batch: int | None = None,
+        **named: Any,
     ) -> Iterator[Pixels]:
-        """As `synthesize`, but one image after the other, for any number of seeds: a batch is held at a time.
+        """As `synthesize`, but one image after the other, for any number of seeds; a batch is held at a time.
 
-        batch: images a call of the backend; None: what keeps it busy.
+        Args:
+            seeds: Integers in [0, 2**64), one per image; or a whole request.
+            settings: The other fields of `SynthesisRequest`, where `seeds` are integers.
+            batch: Images per call of the backend; None: what keeps it busy.
+            named: Fields of `SynthesisRequest` by name, likewise.
+
+        Returns:
+            An iterator over uint8 (size, size), or (size, size, 3).
+
+        Raises:
+            BadInput: A field is wrong.
         """
-        layers = None if mix_layers is None else list(mix_layers)
-        steps = Synthesis(self, truncation, noise, layers, mix_alpha, size)
-        for pairs in batches(pair(seeds, mix_seeds), batch or self.backend.batch):
-            for levels in steps.compute(steps.draw(pairs)):
-                yield steps.finish(levels)
+        if not isinstance(seeds, SynthesisRequest):
+            seeds = SynthesisRequest(seeds, *settings, **named)
+        steps = Synthesis(self, seeds)
+        pairs = batches(seeds.pairs(), self.backend.batch if batch is None else check_batch(batch))
+        return (steps.finish(levels) for part in pairs for levels in steps.compute(steps.draw(part)))
 
     def encode(self, maps: Source | Iterable[Source]) -> Floats:
         """Minutiae maps uint8 (N, H, W, 3) or templates → w, (N, style_dim) or (N, num_ws, style_dim).
@@ -372,6 +384,7 @@ class Model:
         self, mode: NoiseMode | None, seeds: Sequence[int] | None, images: int, decoder: bool = False
     ) -> Sequence[Floats]:
         """Inputs of the backend: buffers (1, 1, H, W) or (images, 1, H, W)."""
+        check_noise(mode)
         shapes = self.bundle.manifest.architecture.noise_shapes
         if mode is None:
             _, mode = self.settings(None, None)
@@ -381,8 +394,6 @@ class Model:
             return own or self.bundle.latents.noise
         if mode == "none":
             return [np.zeros(shape, np.float32) for shape in shapes]
-        if mode not in ("random", "ridges"):
-            raise BadInput(f"noise {mode!r}: choose {', '.join(NOISE_MODES)}")
         if seeds is None or len(seeds) != images:
             raise BadInput(f"noise {mode}: give one seed per image ({images})")
         if mode == "ridges":
@@ -393,22 +404,17 @@ class Model:
         return [np.concatenate(buffers) for buffers in zip(*drawn, strict=True)]
 
 
-@dataclass(frozen=True)
 class Synthesis:
-    """`Model.synthesize` taken apart; the fields are its arguments.
+    """The steps of a request, for the pipeline: seeds, with those that are mixed in, to images."""
 
-    The `Steps` of the pipeline, for seeds with those that are mixed in.
-    """
-
-    model: Model
-    truncation: float | None = None
-    noise: NoiseMode | None = None
-    mix_layers: Sequence[int] | None = None
-    mix_alpha: float = 1.0
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        latents.check_layers(self.mix_layers, self.model.num_ws)
+    def __init__(self, model: Model, request: SynthesisRequest) -> None:
+        """`BadInput` where a setting has a wrong type or is out of range."""
+        request.check()
+        self.model = model
+        self.truncation, self.noise = model.settings(request.truncation, request.noise)
+        self.size = request.size
+        self._layers = latents.check_layers(request.mix_layers, model.num_ws)
+        self._alpha = request.mix_alpha
 
     @property
     def backend(self) -> Backend:
@@ -429,7 +435,7 @@ class Synthesis:
         """The networks: uint8 (N, C, R, R)."""
         w = self.model.map(drawn.z)
         if drawn.other_z is not None:
-            w = self.model.mix(w, self.model.map(drawn.other_z), self.mix_layers, self.mix_alpha)
+            w = self.model.mix(w, self.model.map(drawn.other_z), self._layers, self._alpha)
         w = self.model.styles(self.model.truncate(w, self.truncation))
         return self.model.backend.render(w, drawn.noise)
 

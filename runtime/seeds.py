@@ -6,11 +6,13 @@ is nothing but its seeds one by one. `Purpose` lists everything that is drawn; `
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum, unique
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +80,8 @@ def check_seed(seed: int) -> int:
         number = operator.index(seed)
     except TypeError:
         raise BadInput(f"seed {seed!r}: not an integer") from None
+    if isinstance(seed, bool):  # an integer to Python, a slip to everybody else
+        raise BadInput(f"seed {seed!r}: not an integer")
     if not 0 <= number < SEEDS:
         raise BadInput(f"seed {number}: outside [0, 2**64)")
     return number
@@ -127,7 +131,47 @@ def parse_seeds(text: str) -> Sequence[int]:
 def parse_ranges(text: str, name: str) -> Sequence[int]:
     """Numbers in [0, 2**64) written as `7`, `0-99` or `0-9,20`; `BadInput` says what `name` they are."""
     ranges = [_parse_range(part, name) for part in text.split(",")]
-    return ranges[0] if len(ranges) == 1 else list(itertools.chain.from_iterable(ranges))
+    return ranges[0] if len(ranges) == 1 else Ranges(ranges)
+
+
+class Ranges(Sequence[int]):
+    """Ranges one after the other, as one sequence that holds none of its numbers."""
+
+    def __init__(self, ranges: Sequence[range]) -> None:
+        self._ranges = ranges
+        self._ends = list(itertools.accumulate(map(len, ranges)))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.chain.from_iterable(self._ranges)
+
+    def __contains__(self, number: object) -> bool:
+        return any(number in each for each in self._ranges)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"{index} of {len(self)} numbers")
+        which = bisect.bisect_right(self._ends, place)
+        return self._ranges[which][place - self._ends[which]]
+
+    def repeated(self) -> int | None:
+        """The least number that occurs more than once; None if each occurs once."""
+        ordered = sorted(self._ranges, key=lambda each: each.start)
+        last = -1
+        for each in ordered:
+            if each.start <= last:
+                return each.start
+            last = max(last, each[-1])
+        return None
 
 
 def _parse_range(text: str, name: str) -> range:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from fingergen.runtime.backends import Precision, open_backend, usable_cores
+from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.images import to_levels
-from fingergen.runtime.model import Model, open_bundle
+from fingergen.runtime.model import Model
 
 from ..speed.executors import CPU, Entry, OurBackend, choose
 from ..speed.measure import Plan, Result, measure

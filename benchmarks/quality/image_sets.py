@@ -9,9 +9,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.cli import main as fg_run
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.model import open_bundle
 from fingergen.training.data.splits import FingerRule
 
 IMAGES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".wsq")

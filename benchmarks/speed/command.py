@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from fingergen.runtime.backends import usable_cores
+from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.cli.kit import Number
-from fingergen.runtime.model import open_bundle
 
 from ..options import Listed
 from .executors import DEFAULT, NAMES, PRECISIONS, choose

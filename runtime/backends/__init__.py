@@ -3,6 +3,7 @@
 from .base import CALLS_IN_FLIGHT, PRECISIONS, Backend, Options, Precision
 from .cores import usable_cores
 from .graphs import Floats
+from .interruption import Interruption
 from .registry import AUTO, BACKENDS, open_backend, unavailable
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "PRECISIONS",
     "Backend",
     "Floats",
+    "Interruption",
     "Options",
     "Precision",
     "open_backend",

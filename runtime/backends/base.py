@@ -6,6 +6,7 @@ a process loads no library but the one that it uses.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class Backend(ABC):
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._closed = False
+        self._process = os.getpid()
 
     @classmethod
     @abstractmethod
@@ -101,7 +103,8 @@ class Backend(ABC):
         """Free what the backend holds; it cannot be used afterwards. Closing twice is allowed."""
         if not self._closed:
             self._closed = True
-            self.release()
+            if self._process == os.getpid():  # what it holds is not a forked process's to free
+                self.release()
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +116,11 @@ class Backend(ABC):
         """`compute`, with inputs and output checked."""
         if self._closed:
             raise FingerGenError(f"the {self.name} backend is closed")
+        if self._process != os.getpid():
+            raise FingerGenError(
+                "this process was forked after the model was loaded, whose threads stayed behind: load the"
+                " model in the process that uses it (for a DataLoader: in worker_init_fn)"
+            )
         self._check_inputs(graph, inputs)
         output = self.compute(graph, inputs, pixels)
         shape = (batch_size(inputs), *output_shape(self._bundle.manifest, graph))

@@ -24,6 +24,7 @@ from ..files import replacing, write_atomically
 from .graph_files import has_external_data
 from .manifest import MANIFEST, FileRecord, Manifest
 
+DEMO = Path(__file__).resolve().parents[1] / "demo"  # a strict editable install links every file
 MANIFEST_BYTES = 4 * 2**20
 LATENTS_BYTES = 512 * 2**20
 
@@ -149,6 +150,13 @@ def read_bundle(path: str | Path) -> Bundle:
         if name == manifest.latents:
             latents = _read_latents(path / name, content, manifest)
     return Bundle(path, manifest, latents, sha256)
+
+
+def open_bundle(path: str | Path | None = None) -> Bundle:
+    """As `read_bundle`; None stands for the packaged demo bundle."""
+    if path is None and not DEMO.is_dir():
+        raise BadInput("this install has no packaged demo bundle; name a bundle directory")
+    return read_bundle(DEMO if path is None else path)
 
 
 def write_bundle(

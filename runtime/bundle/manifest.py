@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import BadInput
 from .ridge_noise import NoiseLayer
@@ -18,6 +18,7 @@ MANIFEST = "bundle.json"
 
 GraphName = Literal["mapping", "synthesis", "encoder", "decoder", "fields"]
 NoiseMode = Literal["const", "random", "none", "ridges"]
+NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 
 
 @dataclass(frozen=True)

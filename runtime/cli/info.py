@@ -13,8 +13,7 @@ import click
 from fingergen import cpp_ops
 
 from ..backends import BACKENDS, unavailable, usable_cores
-from ..bundle import Bundle
-from ..model import open_bundle
+from ..bundle import Bundle, open_bundle
 from .kit import FOLDER
 
 PACKAGES = ("fingergen", "numpy", "pillow", "onnxruntime")

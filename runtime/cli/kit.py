@@ -13,11 +13,12 @@ from typing import Any
 import click
 
 from ..backends import BACKENDS, PRECISIONS, Precision
+from ..bundle.manifest import NOISE_MODES
 from ..errors import BadInput, Incomplete, printable
 from ..images import FORMATS, read_image
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
 from ..minutiae import Template, read_template
-from ..model import NOISE_MODES, Model, load
+from ..model import Model, load
 from ..pipeline.reconstruction import Source, not_a_map
 from ..seeds import parse_ranges
 

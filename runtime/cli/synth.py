@@ -2,16 +2,75 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
 import click
 
-from ..latents import check_layers
-from ..model import NoiseMode, Synthesis
-from .kit import LAYERS, SEED, SEEDS, Number, Running, noise, running, size, truncation
-from .output import Output, Planned
-from .throughput import SynthWriting, run_at_full_speed, synth_writing
+from ..images import Pixels
+from ..model import Model, NoiseMode, Synthesis
+from ..pipeline.batch_size import best_batch, try_batches
+from ..pipeline.request import Pair, SynthesisRequest
+from ..pipeline.throughput import FullSpeed
+from ..pipeline.writer import Impression, Planned, PlannedSeeds
+from ..seeds import SEEDS as ALL_SEEDS
+from ..seeds import Ranges
+from .kit import (
+    LAYERS,
+    SEED,
+    SEEDS,
+    WRITING,
+    Number,
+    Running,
+    Writing,
+    as_one,
+    noise,
+    running,
+    size,
+    truncation,
+)
+from .output import Output
+
+DEFAULT_SECONDS = 10.0
+REFRESH = 0.5  # seconds between two figures of the live line
+
+
+@dataclass(frozen=True)
+class SynthWriting(Writing):
+    """Where images go. At full speed they may go nowhere."""
+
+    throughput: bool
+    seconds: float | None
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not self.throughput:
+            raise click.UsageError("--seconds needs --throughput")
+        if self.throughput and self.grid is not None:
+            raise click.UsageError("--grid: --throughput keeps no images for a sheet")
+        if not self.throughput or self.out is not None:
+            super().__post_init__()
+
+
+synth_writing = as_one(
+    "writing",
+    SynthWriting,
+    *WRITING,
+    click.option(
+        "--throughput",
+        is_flag=True,
+        help="Full speed; show images/s and where the time goes. Without --out images are discarded.",
+    ),
+    click.option(
+        "--seconds",
+        type=Number(0, 1e9, min_open=True),
+        help=f"With --throughput: begin no batch later.  [default: {DEFAULT_SECONDS:g} without seeds]",
+    ),
+)
 
 
 @click.command()
@@ -20,9 +79,11 @@ from .throughput import SynthWriting, run_at_full_speed, synth_writing
 @click.option("--seed", type=SEED, default=0, show_default=True, help="First seed of --count.")
 @truncation
 @noise
-@click.option("--mix", type=SEED, help="Seed of a finger that is mixed into every image.")
+@click.option("--mix", "mix_seeds", type=SEED, help="Seed of a finger that is mixed into every image.")
 @click.option("--mix-layers", type=LAYERS, help="Style inputs that are mixed, such as 0-3.  [default: all]")
-@click.option("--alpha", type=Number(0, 1), default=1.0, show_default=True, help="Share of --mix.")
+@click.option(
+    "--alpha", "mix_alpha", type=Number(0, 1), default=1.0, show_default=True, help="Share of --mix."
+)
 @size
 @synth_writing
 @click.option("--batch", type=click.IntRange(1), help="Images a call of the backend.  [default: its best]")
@@ -33,9 +94,9 @@ def synth(
     seed: int,
     truncation: float | None,
     noise: NoiseMode | None,
-    mix: int | None,
+    mix_seeds: int | None,
     mix_layers: Sequence[int] | None,
-    alpha: float,
+    mix_alpha: float,
     size: int | None,
     writing: SynthWriting,
     batch: int | None,
@@ -53,41 +114,110 @@ def synth(
       fg-run synth --throughput --count 100000 --out prints
     """
     endless = writing.throughput and seeds is None and count is None
-    chosen = range(seed, 2**64) if endless else _chosen(seeds, count, seed)
-    if mix is None and (mix_layers is not None or alpha != 1):
+    chosen = range(seed, ALL_SEEDS) if endless else _chosen(seeds, count, seed)
+    if mix_seeds is None and (mix_layers is not None or mix_alpha != 1):
         option = "--alpha" if mix_layers is None else "--mix-layers"
         raise click.UsageError(f"{option} needs --mix SEED")
-    mixing = {} if mix is None else {"mix": mix, "mix_layers": mix_layers, "alpha": alpha}
+    request = SynthesisRequest(chosen, truncation, noise, mix_seeds, mix_layers, mix_alpha, size)
     with running.load() as model:
-        truncation, noise = model.settings(truncation, noise)
-        check_layers(mix_layers, model.num_ws)
-        shared = model.provenance("synth", truncation=truncation, noise=noise, size=size, **mixing)
-        output = Output(writing, shared, model.ppi(size), running.workers)
+        synthesis = _Synth(model, request, writing, running.workers)
         if writing.throughput:
-            todo: Iterable[int] = (seed for seed in chosen if output.is_missing(Planned.of_seed(seed)))
-            if not endless:
-                todo = list(todo)  # all are looked at before the work
-            steps = Synthesis(model, truncation, noise, mix_layers, alpha, size)
-            return run_at_full_speed(steps, todo, mix, writing, output, batch, running.workers)
-        planned = [Planned.of_seed(seed) for seed in chosen]
-        missing = [
-            (seed, plan) for seed, plan in zip(chosen, planned, strict=True) if output.is_missing(plan)
-        ]
-        images = model.stream(
-            (seed for seed, _ in missing), truncation, noise, mix, mix_layers, alpha, size, batch
-        )
-        plans = [plan for _, plan in missing]
-        output.write(planned, plans, zip(plans, images, strict=True))
+            synthesis.measure(batch, None if endless else len(chosen))
+        else:
+            synthesis.write(batch or model.backend.batch)
 
 
 def _chosen(seeds: Sequence[int] | None, count: int | None, first: int) -> Sequence[int]:
     if seeds is not None and count is None:
-        twice = [] if isinstance(seeds, range) else [s for s, times in Counter(seeds).items() if times > 1]
-        if twice:  # a file a seed
-            raise click.UsageError(f"--seeds: {twice[0]} stands there more than once")
+        twice = seeds.repeated() if isinstance(seeds, Ranges) else None
+        if twice is not None:  # there is one file per seed
+            raise click.UsageError(f"--seeds: {twice} stands there more than once")
         return seeds
     if seeds is not None or count is None:
         raise click.UsageError("give --seeds or --count")
-    if first + count > 2**64:
+    if first + count > ALL_SEEDS:
         raise click.UsageError("--count: the last seed would be above 2**64 - 1")
     return range(first, first + count)
+
+
+class _Synth:
+    """One run of the command. Seeds are looked at when their turn comes, so that it holds few at a time."""
+
+    def __init__(
+        self, model: Model, request: SynthesisRequest, writing: SynthWriting, workers: int | None
+    ) -> None:
+        self._model = model
+        self._steps = Synthesis(model, request)
+        settled = dataclasses.replace(
+            request, truncation=self._steps.truncation, noise=self._steps.noise, seeds=self._missing()
+        )
+        self._pairs = settled.pairs()
+        self._planned = PlannedSeeds(request.seeds)  # type: ignore[arg-type]
+        self._writing = writing
+        self._kept = 0
+        shared = model.provenance("synth", **settled.provenance())
+        self._output = Output(writing, shared, model.ppi(request.size), workers)
+
+    def write(self, batch: int) -> None:
+        """Write the images, or show them on a sheet, or both."""
+        self._output.begin_seeds(self._planned)
+        run = self._run(batch, float("inf"))
+
+        def made() -> Generator[Impression]:
+            with closing(run.images(self._pairs)) as images:
+                for (seed, _), image in images:
+                    yield self._output.impression(Planned.of_seed(seed), image)
+
+        self._output.collect(self._planned, made(), len(self._planned))
+        self._output.report(self._planned, len(self._planned) - self._kept)
+
+    def measure(self, batch: int | None, count: int | None) -> None:
+        """Make the images, `count` of them or as many as fit into the time, and print the report."""
+        self._output.begin_seeds(self._planned)
+        trials = [] if batch else try_batches(self._steps)
+        usual = DEFAULT_SECONDS if count is None else float("inf")
+        run = self._run(batch or best_batch(trials), self._writing.seconds or usual)
+        with closing(run.images(self._pairs)) as images:
+            _show(images, count)
+        report = run.report
+        if self._writing.as_json:
+            tried = [vars(trial) for trial in trials]
+            where = str(self._writing.out) if self._writing.out else None
+            click.echo(json.dumps({**report.to_json(), "batches_tried": tried, "out": where}, indent=2))
+            return
+        click.echo(report.table())
+        if trials:
+            rates = ", ".join(f"{trial.batch}: {trial.images_per_second:.1f}" for trial in trials)
+            click.echo(f"\nbatches tried on the device, images/s: {rates}")
+
+    def _missing(self) -> Iterator[int]:
+        for seed in self._planned.seeds:
+            if self._output.is_missing(Planned.of_seed(seed)):
+                yield seed
+            else:
+                self._kept += 1
+
+    def _run(self, batch: int, seconds: float) -> FullSpeed[Pair, object]:
+        def write(pair: Pair, image: Pixels) -> None:
+            self._output.impression(Planned.of_seed(pair[0]), image).write()
+
+        return FullSpeed(
+            self._steps, batch, self._output.workers, write if self._writing.out else None, seconds
+        )
+
+
+def _show(images: Iterator[object], count: int | None) -> None:
+    """Use the images up, with a live line on a terminal."""
+    live = sys.stderr.isatty()
+    done = shown = 0
+    last = time.monotonic()
+    for done, _ in enumerate(images, start=1):
+        now = time.monotonic()
+        if live and now - last > REFRESH:
+            of = f" of {count}" if count is not None else ""
+            click.echo(
+                f"\r{done}{of} images, {(done - shown) / (now - last):.1f} images/s  ", nl=False, err=True
+            )
+            shown, last = done, now
+    if live:
+        click.echo(f"\r{done} images" + 30 * " ", err=True)

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from ..backends import CALLS_IN_FLIGHT
+from ..backends import CALLS_IN_FLIGHT, Interruption
 from ..errors import FingerGenError
+from .request import Pair
 from .steps import Steps
 
-PairSteps = Steps[tuple[int, int | None], Any]  # jobs: a seed, and the one that is mixed into it
+PairSteps = Steps[Pair, Any]
 LARGEST_BATCH = 256
 GAIN = 1.05  # a larger batch that is faster by less is not worth its memory and latency
 
@@ -33,11 +34,13 @@ def try_batches(steps: PairSteps, seconds: float = 5.0, largest: int = LARGEST_B
     """
     trials: list[Trial] = []
     began = time.perf_counter()
-    with ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="trial") as lanes:
+    interruption = Interruption()
+    threads = ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="trial")
+    try:
         batch = 1
         while batch <= largest and not (trials and time.perf_counter() - began > seconds):
             try:
-                trials.append(Trial(batch, _rate(steps, batch, lanes, seconds / 20)))
+                trials.append(Trial(batch, _rate(steps, batch, threads, interruption, seconds / 20)))
             except (MemoryError, FingerGenError):
                 if not trials:
                     raise
@@ -45,6 +48,9 @@ def try_batches(steps: PairSteps, seconds: float = 5.0, largest: int = LARGEST_B
             if batch >= 4 * best_batch(trials):
                 break
             batch *= 2
+    finally:
+        interruption.set()
+        threads.shutdown(cancel_futures=True)
     return trials
 
 
@@ -54,11 +60,18 @@ def best_batch(trials: Sequence[Trial]) -> int:
     return min(trial.batch for trial in trials if GAIN * trial.images_per_second >= fastest)
 
 
-def _rate(steps: PairSteps, batch: int, lanes: ThreadPoolExecutor, seconds: float) -> float:
+def _rate(
+    steps: PairSteps, batch: int, threads: ThreadPoolExecutor, interruption: Interruption, seconds: float
+) -> float:
     """Images/s of calls with `batch` images, for at least `seconds`."""
+
+    def compute(drawn: Any) -> None:
+        with interruption.heeded():
+            steps.compute(drawn)
+
     drawn = steps.draw([(seed, None) for seed in range(batch)])
     steps.compute(drawn)  # the first call of a size may compile, and allocates
     began, calls = time.perf_counter(), 0
     while calls == 0 or time.perf_counter() - began < seconds:
-        calls += len(list(lanes.map(steps.compute, [drawn] * 2 * CALLS_IN_FLIGHT)))
+        calls += len(list(threads.map(compute, [drawn] * 2 * CALLS_IN_FLIGHT)))
     return calls * batch / (time.perf_counter() - began)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..backends import Interruption
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -38,7 +40,7 @@ class Pipeline:
     Few items are held at a time. Nothing keeps their order but a pipeline whose stages have one thread each.
     `source` is iterated on a thread too. The first error of `source` or of a stage ends everything and is
     raised; so does closing the iteration (`contextlib.closing`), as must be done on Ctrl-C. What a thread is
-    doing then, it finishes first.
+    doing then, it finishes first, but for a backend's call, which is ended.
     """
 
     def __init__(self, source: Iterable[Any], stages: Sequence[Stage]) -> None:
@@ -47,6 +49,7 @@ class Pipeline:
         self._stages = stages
         self._queues = [_Queue(stages[0].threads), *(_Queue(stage.room) for stage in stages)]
         self._failure: BaseException | None = None
+        self._interruption = Interruption()
         self._lock = threading.Lock()
 
     def __iter__(self) -> Generator[Any]:
@@ -74,7 +77,8 @@ class Pipeline:
     def _thread(self, name: str, run: Callable[..., None], *arguments: Any) -> threading.Thread:
         def guarded() -> None:
             try:
-                run(*arguments)
+                with self._interruption.heeded():
+                    run(*arguments)
             except _EndOfQueue:
                 pass
             except BaseException as error:
@@ -119,6 +123,7 @@ class Pipeline:
     def _stop(self) -> None:
         for queue in self._queues:
             queue.stop()
+        self._interruption.set()
 
 
 class _EndOfQueue(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend
-from ..errors import BadInput
 from ..images import Pixels
 
 Floats = NDArray[np.float32]
-Pair = tuple[int, int | None]  # a seed, and the one that is mixed into it
 Item = TypeVar("Item")
 Job = TypeVar("Job", contravariant=True)
 Numbers = TypeVar("Numbers")
@@ -40,8 +38,10 @@ class Steps(Protocol[Job, Numbers]):
         """One of the network's images (C, R, R) as it is written: (size, size), or (size, size, 3)."""
 
 
-def batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive parts of `size`; the last may be shorter."""
+def batches(items: Iterator[Item], size: int, first: int | None = None) -> Iterator[list[Item]]:
+    """Consecutive parts of `size`; the last may be shorter, and the first has `first` items if given."""
+    if first is not None and (batch := list(itertools.islice(items, first))):
+        yield batch
     while batch := list(itertools.islice(items, size)):
         yield batch
 
@@ -53,14 +53,3 @@ class Drawn:
     z: Floats
     other_z: Floats | None
     noise: Sequence[Floats]
-
-
-def pair(seeds: Iterable[int], mix_seeds: int | Iterable[int] | None) -> Iterator[Pair]:
-    """Each seed with the one that is mixed into it: one for all, one each, or none."""
-    if not isinstance(mix_seeds, Iterable):
-        yield from zip(seeds, itertools.repeat(mix_seeds))
-        return
-    try:
-        yield from zip(seeds, mix_seeds, strict=True)
-    except ValueError:
-        raise BadInput("mix_seeds: give one seed for all, or as many as there are seeds") from None

@@ -131,7 +131,8 @@ class FullSpeed(Generic[Job, Numbers]):
         The first error of a step is raised. Close it (`contextlib.closing`) to end before all are made.
         """
         in_time = takewhile(lambda _: self._has_time, jobs)
-        pipeline = Pipeline(batches(in_time, self._batch), self._stages)
+        # One image first: a batch may take seconds, and something that is wrong shows at once.
+        pipeline = Pipeline(batches(in_time, self._batch, first=1), self._stages)
         results = iter(pipeline)
         images = 0
         began = time.perf_counter()

@@ -1,13 +1,62 @@
-"""From images to files: they are encoded and written on threads while the next ones are computed."""
+"""From images to files: the only way from a command's images into its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import re
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
-from ..images import Pixels, Provenance, save_image
+from ..errors import BadInput
+from ..files import remove_partial
+from ..images import FORMATS, Pixels, Provenance, is_whole, read_provenance, save_image
 from .stages import Pipeline, Stage
+
+VERSIONS = {"fingergen", "Software"}  # of provenance: a newer FingerGen may go on where an older one stopped
+NAME_OF_SEED = re.compile(r"\d{8}|[1-9]\d{8,19}", re.ASCII)  # see `Planned.of_seed`
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An image to be made: its file name without extension, its label on a sheet, its own provenance."""
+
+    name: str
+    label: str
+    provenance: Provenance
+
+    @staticmethod
+    def of_seed(seed: int) -> Planned:
+        """The image of a seed."""
+        return Planned(f"{seed:08d}", str(seed), {"seed": str(seed)})
+
+
+class PlannedSeeds(Sequence[Planned]):
+    """The images of seeds, none of which is held: there may be far more than fit into memory."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.seeds = seeds
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @overload
+    def __getitem__(self, index: int) -> Planned: ...
+    @overload
+    def __getitem__(self, index: slice) -> PlannedSeeds: ...
+    def __getitem__(self, index: int | slice) -> Planned | PlannedSeeds:
+        if isinstance(index, slice):
+            return PlannedSeeds(self.seeds[index])
+        return Planned.of_seed(self.seeds[index])
+
+    def __iter__(self) -> Iterator[Planned]:
+        return map(Planned.of_seed, self.seeds)
+
+    def named(self, name: str) -> Planned | None:
+        """The image with this name; None if it is not among these."""
+        if NAME_OF_SEED.fullmatch(name) and int(name) in self.seeds:
+            return Planned.of_seed(int(name))
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,3 +85,108 @@ def write_impressions(impressions: Iterable[Impression], workers: int) -> Genera
         return [impression]
 
     yield from Pipeline(impressions, [Stage("write", write, workers, room=4 * workers)])
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the images of one command go, all of one resolution and with some provenance in common.
+
+    Images that exist are an error, or replaced, or kept if their provenance is what they would get now.
+
+    Attributes:
+        path: None: images are not written.
+        image_format: One of `images.FORMATS`.
+        ppi: Of all images.
+        shared: Provenance of all images.
+        overwrite: Replace what exists.
+        resume: Keep what exists.
+    """
+
+    path: Path | None
+    image_format: str
+    ppi: float
+    shared: Provenance
+    overwrite: bool = False
+    resume: bool = False
+
+    def file(self, planned: Planned) -> Path:
+        """The file of a planned image."""
+        return (self.path or Path()) / f"{planned.name}{FORMATS[self.image_format]}"
+
+    def provenance(self, planned: Planned) -> Provenance:
+        """All that a planned image's file says."""
+        return {**self.shared, **planned.provenance}
+
+    def impression(self, planned: Planned, image: Pixels) -> Impression:
+        """A planned image with its place and all that its file says."""
+        return Impression(self.file(planned), image, self.ppi, self.provenance(planned))
+
+    def is_missing(self, planned: Planned) -> bool:
+        """Whether an image is to be made: it is absent, damaged or to be replaced.
+
+        Raises:
+            BadInput: It exists and may neither be replaced nor kept.
+        """
+        path = self.file(planned)
+        if self.path is None or self.overwrite or not path.exists():
+            return True
+        if not self.resume:
+            raise BadInput(f"{path}: exists already (--overwrite replaces, --resume keeps what is there)")
+        if not is_whole(path):  # as a full disk or a power failure may leave it
+            return True
+        found = read_provenance(path)
+        wanted = self.provenance(planned)
+        for key in sorted((found.keys() | wanted.keys()) - VERSIONS):
+            if found.get(key) != wanted.get(key):
+                raise BadInput(
+                    f"{path}: its {key} is {found.get(key)}, here it is {wanted.get(key)}: --resume keeps"
+                    " only images that the same command made; give another --out, or --overwrite"
+                )
+        return False
+
+    def check(self, planned: PlannedSeeds) -> None:
+        """Look, before the work, whether the folder holds an image that may neither be replaced nor kept.
+
+        It reads the folder's names instead of asking for each image, of which there may be very many; with
+        --resume it looks into one image that exists, and `is_missing` into the others when their turn comes.
+
+        Raises:
+            BadInput: There is such an image.
+        """
+        if self.path is None or self.overwrite or not self.path.is_dir():
+            return
+        suffix = FORMATS[self.image_format]
+        for path in self.path.iterdir():
+            if path.suffix == suffix and (found := planned.named(path.stem)) is not None:
+                self.is_missing(found)
+                return
+
+    def refuse_inputs(
+        self, planned: Iterable[Planned], inputs: Iterable[Path], other: Sequence[Path]
+    ) -> None:
+        """`BadInput` if a planned image or a file of `other`, to be written too, is one of those read."""
+        read = {path.resolve() for path in inputs}
+        written = list(other)
+        for path in map(self.file, planned) if self.path else ():
+            written += [path, path.with_name(f"{path.name}.json")] if path.suffix == ".bmp" else [path]
+        for path in written:
+            if path.resolve() in read:
+                raise BadInput(f"{path}: is read and would be replaced; give another --out or --grid")
+
+    def make(self, names: Container[str]) -> None:
+        """Make the folder, without what a killed run left of files with these names."""
+        if self.path is not None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            remove_partial(self.path, names)
+
+
+@dataclass(frozen=True)
+class FilesOfSeeds(Container[str]):
+    """Names of the files of planned images, in one format."""
+
+    planned: PlannedSeeds
+    image_format: str
+
+    def __contains__(self, name: object) -> bool:
+        path = Path(str(name).removesuffix(".json"))  # BMP has its text beside it
+        return path.suffix == FORMATS[self.image_format] and self.planned.named(path.stem) is not None

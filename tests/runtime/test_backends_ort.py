@@ -17,9 +17,8 @@ from fingergen.runtime.backends.ort.cpu import OnnxRuntimeCpu
 from fingergen.runtime.backends.ort.gpu import OnnxRuntimeBatches
 from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.backends.ort.sessions import CPU_PROVIDER, Sessions, ops_library
-from fingergen.runtime.bundle import Bundle
+from fingergen.runtime.bundle import Bundle, open_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
-from fingergen.runtime.model import open_bundle
 
 from .. import tiny_bundle
 

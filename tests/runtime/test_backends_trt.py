@@ -20,11 +20,11 @@ from fingergen.runtime.backends.trt import engine as engine_module
 from fingergen.runtime.backends.trt.backend import TensorRt
 from fingergen.runtime.backends.trt.products import FLAVOURS, Flavour
 from fingergen.runtime.backends.trt.select import Here, Unusable, choose_engines, problem
-from fingergen.runtime.bundle import Bundle
+from fingergen.runtime.bundle import Bundle, open_bundle
 from fingergen.runtime.bundle.manifest import Engine
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.images import to_levels
-from fingergen.runtime.model import Model, open_bundle
+from fingergen.runtime.model import Model
 
 from .. import tiny_bundle
 from . import simulated_gpu

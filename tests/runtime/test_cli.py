@@ -147,8 +147,19 @@ class TestExistingFiles:
         message = error_of(fg_run("synth", "--seeds", "0-1", "--out", "prints", "--resume", code=2))
         assert f"its {other[0][2:]} is {other[1]}" in message or "its alpha is 1.0" in message
 
-    @pytest.mark.parametrize("mode", [["--count", "20000"], ["--throughput", "--batch", "4"]])
-    def test_interrupted_run_leaves_whole_files(self, bundle: Path, tmp_path: Path, mode: list[str]):
+    @pytest.mark.parametrize(
+        "mode",
+        [
+            ["--count", "100000000"],
+            ["--seeds", "0-99999999,200000000-299999999"],
+            ["--throughput", "--count", "100000000", "--batch", "4"],
+            ["--throughput", "--batch", "4"],
+        ],
+        ids=" ".join,
+    )
+    def test_interrupted_run_of_any_length_leaves_whole_files(
+        self, bundle: Path, tmp_path: Path, mode: list[str]
+    ):
         command = [sys.executable, "-c", "from fingergen.runtime.cli import main; main(prog_name='fg-run')"]
         arguments = ["synth", *mode, "--out", str(tmp_path / "prints"), "--bundle", str(bundle)]
         process = subprocess.Popen(
@@ -164,10 +175,12 @@ class TestExistingFiles:
             not list(tmp_path.glob("prints/*.png")) and process.poll() is None and time.monotonic() < deadline
         ):
             time.sleep(0.05)
+        memory = Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130 and stderr.strip() == "fg-run: interrupted"
         left = list((tmp_path / "prints").iterdir())
+        assert int(memory) < 400_000  # KiB; a hundred million numbers would take gigabytes
         assert 0 < len(left) < 20000 and all(not path.name.startswith(".") for path in left)
         for path in left:
             assert read_image(path).shape == (64, 64)

@@ -11,12 +11,11 @@ import torch
 from fingergen import cpp_ops
 from fingergen.runtime import BadInput, Model, load, seeds
 from fingergen.runtime.backends.ort import cpu as onnxruntime_backend
-from fingergen.runtime.bundle import write_bundle
+from fingergen.runtime.bundle import open_bundle, write_bundle
 from fingergen.runtime.bundle.manifest import ImageSize, Recommended
 from fingergen.runtime.fingers import PatternClass
 from fingergen.runtime.images import to_levels
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map
-from fingergen.runtime.model import open_bundle
 from fingergen.runtime.pipeline.reconstruction import to_field_of_view
 
 from .. import tiny_bundle

@@ -78,3 +78,25 @@ def test_parse_seeds(text: str, expected: list[int]):
 def test_seeds_that_cannot_be_parsed(text: str):
     with pytest.raises(BadInput, match="seed"):
         seeds.parse_seeds(text)
+
+
+def test_many_ranges_are_one_sequence():
+    found = seeds.parse_seeds("5-7,3,20-21")
+    numbers = [5, 6, 7, 3, 20, 21]
+    assert list(found) == [found[i] for i in range(6)] == numbers and len(found) == 6
+    assert [found[-1], found[-6], found[1:4]] == [21, 5, [6, 7, 3]]
+    assert 3 in found and 8 not in found
+    with pytest.raises(IndexError):
+        found[6]
+
+
+def test_ranges_hold_no_numbers():
+    found = seeds.parse_seeds("0-99999999,200000000-299999999")
+    assert len(found) == 2 * 10**8 and found[10**8] == 2 * 10**8 and 10**8 not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "repeated"), [("1,2,3", None), ("7,7", 7), ("5-9,0-3,2", 2), ("0-9,9-12", 9)]
+)
+def test_repeated_numbers(text: str, repeated: int | None):
+    assert seeds.parse_seeds(text).repeated() == repeated

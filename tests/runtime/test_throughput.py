@@ -4,7 +4,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from fingergen.runtime.cli import main
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.model import Model, Synthesis, load
 from fingergen.runtime.pipeline.batch_size import Trial, best_batch, try_batches
-from fingergen.runtime.pipeline.steps import pair
+from fingergen.runtime.pipeline.request import Pair, SynthesisRequest
 from fingergen.runtime.pipeline.throughput import FullSpeed
 
 from ..tiny_bundle import write_tiny_bundle
@@ -45,6 +45,10 @@ def no_thread_is_left() -> Iterator[None]:
 def synth(bundle: Path, *arguments: object) -> Result:
     command = ["synth", "--bundle", bundle, "--throughput", *arguments]
     return CliRunner().invoke(main, [str(argument) for argument in command], prog_name="fg-run")
+
+
+def pairs(seeds: Iterable[int]) -> Iterator[Pair]:
+    return SynthesisRequest(seeds).pairs()
 
 
 class FakeSteps:
@@ -81,11 +85,11 @@ class FakeSteps:
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_images_are_those_of_the_model(model: Model, batch: int) -> None:
-    steps = Synthesis(model, 0.7, "random", mix_layers=[0, 2], mix_alpha=0.6, size=40)
+    request = SynthesisRequest(range(10), 0.7, "random", 99, [0, 2], 0.6, size=40)
     expected = model.synthesize(range(10), 0.7, "random", 99, [0, 2], 0.6, size=40)
     written: dict[tuple, np.ndarray] = {}
-    run = FullSpeed(steps, batch, workers=3, write=written.__setitem__)
-    made = dict(run.images(pair(range(10), 99)))
+    run = FullSpeed(Synthesis(model, request), batch, workers=3, write=written.__setitem__)
+    made = dict(run.images(request.pairs()))
     assert sorted(made) == sorted(written) == [(seed, 99) for seed in range(10)]
     for job, image in made.items():
         assert np.array_equal(image, expected[job[0]]) and np.array_equal(written[job], image)
@@ -95,7 +99,7 @@ def test_steps_work_at_the_same_time() -> None:
     """The device works all the time, although each image takes the host twice as long."""
     steps = FakeSteps(image=0.01, host=0.02)
     run = FullSpeed(steps, batch=5, workers=4)  # type: ignore[arg-type]
-    assert len(list(run.images(pair(range(100), None)))) == 100
+    assert len(list(run.images(pairs(range(100))))) == 100
     report = run.report
     assert 1.0 <= report.device_seconds <= report.seconds < 2.5  # one after the other: 3 s
     assert report.device_rate == pytest.approx(100 / report.device_seconds)
@@ -103,8 +107,8 @@ def test_steps_work_at_the_same_time() -> None:
 
 
 def test_figures_add_up(model: Model) -> None:
-    run = FullSpeed(Synthesis(model), batch=4, workers=2)
-    assert len(list(run.images(pair(range(30), None)))) == 30
+    run = FullSpeed(Synthesis(model, SynthesisRequest([])), batch=4, workers=2)
+    assert len(list(run.images(pairs(range(30))))) == 30
     content = json.loads(json.dumps(run.report.to_json()))
     assert content["images"] == 30 and 0 < content["device_seconds"] <= content["seconds"]
     rates = content["images_per_second"]
@@ -125,20 +129,20 @@ def test_no_batch_begins_after_the_time() -> None:
     """Batches that were drawn ahead are dropped."""
     steps = FakeSteps(call=0.2)
     run = FullSpeed(steps, batch=1, workers=8, seconds=0.5)  # type: ignore[arg-type]
-    made = list(run.images(pair(iter(range(10**9)), None)))
+    made = list(run.images(pairs(iter(range(10**9)))))
     assert 1 <= len(made) <= 5
 
 
 def test_no_images_are_no_error(model: Model) -> None:
-    run = FullSpeed(Synthesis(model), batch=4, workers=2)
+    run = FullSpeed(Synthesis(model, SynthesisRequest([])), batch=4, workers=2)
     assert list(run.images(iter(()))) == []
     assert run.report.images == 0 and run.report.rate == run.report.device_rate == 0
     assert "0 in" in run.report.table()
 
 
 def test_leaving_early_ends_all_threads(model: Model) -> None:
-    run = FullSpeed(Synthesis(model), batch=2, workers=2)
-    with closing(run.images(pair(iter(range(10**9)), None))) as made:
+    run = FullSpeed(Synthesis(model, SynthesisRequest([])), batch=2, workers=2)
+    with closing(run.images(pairs(iter(range(10**9))))) as made:
         next(made)
 
 
@@ -147,11 +151,11 @@ def test_errors_are_raised(model: Model) -> None:
         raise OSError(28, "No space left on device", f"{seed}.png")
 
     with pytest.raises(OSError, match="No space left"):
-        list(FullSpeed(Synthesis(model), 2, 2, write).images(pair(range(1000), None)))
+        list(FullSpeed(Synthesis(model, SynthesisRequest([])), 2, 2, write).images(pairs(range(1000))))
     with pytest.raises(BadInput, match="seed -1"):
-        list(FullSpeed(Synthesis(model), 2, 2).images(pair([-1], None)))
+        list(FullSpeed(Synthesis(model, SynthesisRequest([])), 2, 2).images(pairs([-1])))
     with pytest.raises(BadInput, match="layers"):
-        Synthesis(model, mix_layers=[99])
+        Synthesis(model, SynthesisRequest([], mix_layers=[99]))
 
 
 def test_best_batch_is_the_smallest_of_the_fast() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +25,7 @@ from ...bundle import Bundle
 from ...bundle.manifest import GraphName
 from ..base import Backend, Options
 from ..graphs import Inputs, batch_size, graph_files, lacks_precision, part
+from ..interruption import Interruption
 from .sessions import CPU_PROVIDER, Sessions, describe_ops, ops_library, output_name
 
 if TYPE_CHECKING:
@@ -81,24 +83,52 @@ class OnnxRuntimeCpu(Backend):
         # Other calls that are under way keep the cores busy: then one thread per image is faster.
         if images < self._threads and self._threads_in_use.acquire(blocking=False):
             try:
-                return self._run(self._threaded, graph, inputs, pixels)
+                return self._run_all(self._threaded, graph, [inputs], pixels)
             finally:
                 self._threads_in_use.release()
+        parts = (part(inputs, i, 1) for i in range(images))
+        return self._run_all(self._sessions, graph, parts, pixels)
 
-        def run_one(i: int) -> NDArray[Any]:
-            return self._run(self._sessions, graph, part(inputs, i, 1), pixels)
+    def _run_all(
+        self, sessions: Sessions, graph: GraphName, parts: Iterable[Inputs], pixels: bool
+    ) -> NDArray[Any]:
+        """Run each part on a thread of the pool, so that the calling thread stays free to hear Ctrl-C."""
+        interruption = Interruption.current()
+        runs = [self._pool.submit(self._run, sessions, graph, each, pixels, interruption) for each in parts]
+        try:
+            return np.concatenate([run.result() for run in runs])
+        except BaseException as error:
+            for run in runs:
+                run.cancel()
+            if not isinstance(error, Exception):
+                interruption.set()
+            raise
 
-        return np.concatenate(list(self._pool.map(run_one, range(images))))
+    def _run(
+        self,
+        sessions: Sessions,
+        graph: GraphName,
+        inputs: Inputs,
+        pixels: bool,
+        interruption: Interruption,
+    ) -> NDArray[Any]:
+        from .library import onnxruntime
 
-    def _run(self, sessions: Sessions, graph: GraphName, inputs: Inputs, pixels: bool) -> NDArray[Any]:
         session = sessions[graph]
         names = [output_name(session, pixels=False)]
         if pixels:  # the image behind them is computed all the same
             names.append(output_name(session, pixels=True))
-        try:
-            image, *levels = session.run(names, inputs)
-        except Exception as error:  # ONNX Runtime's errors have no common base class
-            raise sessions.failure(graph, error) from None
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4  # an error is raised, and shown, once
+
+        def end() -> None:
+            options.terminate = True
+
+        with interruption.ending(end):
+            try:
+                image, *levels = session.run(names, inputs, options)
+            except Exception as error:  # ONNX Runtime's errors have no common base class
+                raise sessions.failure(graph, error) from None
         if not levels:
             return image
         self._check_finite(graph, image)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +46,7 @@ class Sessions:
         self._configure = configure
         self._sessions: dict[GraphName, onnxruntime.InferenceSession] = {}
         self._loading = threading.Lock()
+        _all_sessions.add(self)
 
     def __getitem__(self, graph: GraphName) -> onnxruntime.InferenceSession:
         with self._loading:
@@ -53,6 +57,12 @@ class Sessions:
     def makes_pixels(self, graph: GraphName) -> bool:
         """Whether a graph has the output `PIXELS`."""
         return any(node.name == PIXELS for node in self[graph].get_outputs())
+
+    def keep_for_ever(self) -> None:
+        """Never free the sessions: for a forked process, where freeing one waits for threads that stayed
+        behind, even when the process ends."""
+        for session in self._sessions.values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 
     def close(self) -> None:
         """Free all sessions."""
@@ -96,6 +106,18 @@ class Sessions:
         if found != expected:
             raise BadInput(f"{path}: inputs {sorted(found)}; a {graph} graph has {sorted(expected)}")
         return session
+
+
+_all_sessions: weakref.WeakSet[Sessions] = weakref.WeakSet()
+
+
+def _keep_sessions() -> None:
+    for sessions in list(_all_sessions):
+        sessions.keep_for_ever()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_sessions)
 
 
 def output_name(session: onnxruntime.InferenceSession, pixels: bool) -> str:

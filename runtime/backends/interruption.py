@@ -1,0 +1,72 @@
+"""How a call of a backend that is under way is ended: on Ctrl-C, or where nobody wants its result any more.
+
+A graph may run for minutes, and Python hears of Ctrl-C only when the library returns. So a call is made on
+another thread than the one that hears it, and is told to end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ..errors import FingerGenError
+
+_current: ContextVar[Interruption | None] = ContextVar("interruption", default=None)
+
+
+class Interrupted(FingerGenError):
+    """A call was ended before it had a result."""
+
+
+class Interruption:
+    """Ends the calls of backends that heed it, those under way and later ones. For many threads."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._endings: set[Callable[[], None]] = set()
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def current() -> Interruption:
+        """What the calling thread's calls heed; a new one where there is none."""
+        return _current.get() or Interruption()
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Calls that this thread makes in the block heed it."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def set(self) -> None:
+        """End all calls that heed it."""
+        with self._lock:
+            self._is_set = True
+            endings = list(self._endings)
+        for end in endings:
+            end()
+
+    @contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """The block is a library's call, which `end`, called on any thread, makes end soon.
+
+        Raises:
+            Interrupted: The interruption was set before or during the block.
+        """
+        with self._lock:
+            if self._is_set:
+                raise Interrupted("interrupted")
+            self._endings.add(end)
+        try:
+            yield
+        except Exception:
+            if self._is_set:
+                raise Interrupted("interrupted") from None
+            raise
+        finally:
+            with self._lock:
+                self._endings.discard(end)
