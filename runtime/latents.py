@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterable
-from numbers import Real
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arguments import Floats, check_finite, check_iterable, check_whole, to_floats
 from .errors import BadInput
-
-Floats = NDArray[np.float32]
 
 
 def per_layer(w: Floats, num_ws: int, style_dim: int) -> Floats:
     """w, (N, style_dim) or (N, num_ws, style_dim), as one style an input of synthesis: the latter."""
-    w = np.asarray(w, np.float32)
+    w = to_floats("w", w)
     if w.ndim == 2 and w.shape[1] == style_dim:
         return np.repeat(w[:, None], num_ws, axis=1)
     if w.ndim == 3 and w.shape[1:] == (num_ws, style_dim):
@@ -29,15 +24,11 @@ def check_layers(layers: Iterable[int] | None, num_ws: int) -> list[int]:
     """Indices of style inputs, in [0, num_ws); None: all of them."""
     if layers is None:
         return list(range(num_ws))
-    if isinstance(layers, str | bytes) or not isinstance(layers, Iterable):
-        raise BadInput(f"layers: {layers!r}; give integers, such as [0, 1]")
+    check_iterable("layers", layers)
     chosen = []
     for layer in layers:  # which may be many more than there are
-        try:
-            number = operator.index(layer)
-        except TypeError:
-            raise BadInput(f"layers: {layer!r}; must be integers") from None
-        if not 0 <= number < num_ws:
+        number = check_whole("layers", layer, 0)
+        if number >= num_ws:
             raise BadInput(f"layers: {number} given; this bundle has 0-{num_ws - 1}")
         chosen.append(number)
     if not chosen:
@@ -45,24 +36,13 @@ def check_layers(layers: Iterable[int] | None, num_ws: int) -> list[int]:
     return chosen
 
 
-def check_finite(name: str, value: float) -> None:
-    """`BadInput` if a setting is no number, or one that would make latents of no numbers."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not _is_finite(value):
-        raise BadInput(f"{name}: {value!r}; must be a finite number")
-
-
-def _is_finite(value: Real) -> bool:
-    try:
-        return math.isfinite(np.float32(float(value)))
-    except OverflowError:  # a long integer
-        return False
-
-
 def truncate(w: Floats, w_avg: Floats, psi: float) -> Floats:
     """w_avg + ψ (w - w_avg): ψ = 1 leaves w as it is, 0 gives the average finger (Karras et al. 2019, B)."""
+    if w.shape[-1:] != w_avg.shape:
+        raise BadInput(f"w: shape {w.shape}; must end in {len(w_avg)}")
+    check_finite("truncation", psi)
     if psi == 1:
         return w
-    check_finite("truncation", psi)
     return w_avg + np.float32(psi) * (w - w_avg)
 
 

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import latents
+from .arguments import Floats, check_finite, check_iterable, check_one_per_image, check_whole, to_floats
 from .backends import Backend, Precision, open_backend
 from .bundle import Bundle, open_bundle
 from .bundle.encoded import Encoded, with_predicted
@@ -22,12 +22,10 @@ from .images import Pixels, resize, to_picture
 from .minutiae import Template
 from .minutiae.raster import rasterize
 from .pipeline.reconstruction import Map, Source, encoder_maps, list_templates, to_encoder_input
-from .pipeline.request import Pair, SynthesisRequest, check_batch, check_iterable, check_noise, check_size
+from .pipeline.request import MOST_IN_A_BATCH, Pair, SynthesisRequest, check_noise, check_size
 from .pipeline.steps import Drawn, batches
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
-
-Floats = NDArray[np.float32]
 
 
 def load(
@@ -107,6 +105,7 @@ class Model:
 
     def ppi(self, size: int | None = None) -> float:
         """Resolution of images of `size` pixels a side."""
+        check_size(size)
         image = self.bundle.manifest.image
         return image.output_ppi if size is None else image.output_ppi * size / image.output_size
 
@@ -128,7 +127,7 @@ class Model:
         recommended = self.bundle.manifest.recommended
         check_noise(noise)
         truncation = recommended.truncation if truncation is None else truncation
-        latents.check_finite("truncation", truncation)
+        check_finite("truncation", truncation)
         return truncation, recommended.noise if noise is None else noise
 
     def z(self, seeds: Iterable[int]) -> Floats:
@@ -141,7 +140,7 @@ class Model:
 
     def map(self, z: Floats) -> Floats:
         """Mapping network: z (N, style_dim) → w float32 (N, style_dim)."""
-        z = np.asarray(z, np.float32)
+        z = to_floats("z", z)
         if z.ndim != 2 or z.shape[1] != self.style_dim or not len(z):
             raise BadInput(f"z: shape {z.shape}; must be (N, {self.style_dim}) with N at least 1")
         return self.backend.map(z)
@@ -162,7 +161,7 @@ class Model:
     def truncate(self, w: Floats, truncation: float | None = None) -> Floats:
         """w_avg + ψ (w - w_avg) with ψ = truncation; w of any shape that ends in style_dim."""
         psi, _ = self.settings(truncation, None)
-        return latents.truncate(np.asarray(w, np.float32), self.bundle.latents.w_avg, psi)
+        return latents.truncate(to_floats("w", w), self.bundle.latents.w_avg, psi)
 
     def generate(
         self,
@@ -245,7 +244,8 @@ class Model:
         if not isinstance(seeds, SynthesisRequest):
             seeds = SynthesisRequest(seeds, *settings, **named)
         steps = Synthesis(self, seeds)
-        pairs = batches(seeds.pairs(), self.backend.batch if batch is None else check_batch(batch))
+        images = self.backend.batch if batch is None else check_whole("batch", batch, 1, MOST_IN_A_BATCH)
+        pairs = batches(seeds.pairs(), images)
         return (steps.finish(levels) for part in pairs for levels in steps.compute(steps.draw(part)))
 
     def encode(self, maps: Source | Iterable[Source]) -> Floats:
@@ -298,9 +298,7 @@ class Model:
     def _with_ridges(self, templates: Sequence[Template], seeds: Sequence[int] | None) -> Encoded:
         """Looks and noise of fingers that have the minutiae of templates."""
         assert self.finger_noise is not None
-        seeds = [0] * len(templates) if seeds is None else seeds
-        if len(seeds) != len(templates):
-            raise BadInput(f"seeds: give one seed per template ({len(templates)})")
+        seeds = check_one_per_image("seeds", [0] * len(templates) if seeds is None else seeds, len(templates))
         fields = self.backend.read_fields(np.stack([rasterize(template) for template in templates]))
         noise = self.finger_noise.of_templates(templates, fields, seeds)
         return Encoded(self.map(self.z(seeds)), tuple(noise))
@@ -347,6 +345,7 @@ class Model:
         a SeFa direction (Shen and Zhou, "Closed-Form Factorization of Latent Semantics in GANs", 2021), or
         the name of a trait: one of the manifest's `ridge_noise.looks`, two degrees to a standard deviation.
         """
+        check_finite("degree", degree)
         direction = self.bundle.direction(index)
         chosen = self.edit_layers(layers)
         styles = self.styles(w.w if isinstance(w, Encoded) else w)
@@ -371,14 +370,14 @@ class Model:
         self, w: Floats | Encoded, noise: NoiseMode | None, seeds: Sequence[int] | None, decoder: bool
     ) -> tuple[Floats, Sequence[Floats]]:
         """Styles (N, num_ws, style_dim) and noise buffers, as a backend takes them."""
+        styles = self.styles(w.w if isinstance(w, Encoded) else w)
         if isinstance(w, Encoded) and self.bundle.manifest.graphs.fields is not None:
-            return self.styles(w.w), w.noise
-        buffers = self.noise_buffers(noise, seeds, len(w), decoder)
+            return styles, w.noise
+        buffers = self.noise_buffers(noise, seeds, len(styles), decoder)
         if isinstance(w, Encoded):
             encoder = self.bundle.manifest.encoder
             buffers = with_predicted(buffers, w.noise, encoder.noise_layers if encoder else ())
-            w = w.w
-        return self.styles(w), buffers
+        return styles, buffers
 
     def noise_buffers(
         self, mode: NoiseMode | None, seeds: Sequence[int] | None, images: int, decoder: bool = False
@@ -394,8 +393,7 @@ class Model:
             return own or self.bundle.latents.noise
         if mode == "none":
             return [np.zeros(shape, np.float32) for shape in shapes]
-        if seeds is None or len(seeds) != images:
-            raise BadInput(f"noise {mode}: give one seed per image ({images})")
+        seeds = check_one_per_image(f"noise {mode}", seeds, images)
         if mode == "ridges":
             if self.finger_noise is None:
                 raise BadInput(f"noise ridges: bundle {self.bundle.manifest.name} has no ridge noise")

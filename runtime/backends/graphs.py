@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import Floats
 from ..bundle import Bundle
 from ..bundle.encoded import code_shape
 from ..bundle.manifest import GraphName, Manifest
 from ..minutiae.raster import CELLS, CHANNELS, FIELDS
 
-Floats = NDArray[np.float32]
 Inputs = dict[str, Floats]
 """A graph's inputs by name: of length N, or of length 1 for all N. The first of them is never shared."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..arguments import check_choice, check_whole
 from ..bundle import Bundle
 from ..errors import BadInput
-from .base import Backend, Options, Precision
+from .base import PRECISIONS, Backend, Options, Precision
 from .cores import usable_cores
 from .ort.cpu import OnnxRuntimeCpu
 from .ort.gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRt
@@ -18,6 +19,7 @@ REGISTRY: Mapping[str, type[Backend]] = {
 """Every backend by its name."""
 
 BACKENDS = tuple(REGISTRY)
+MOST_WORKERS = 1024
 
 AUTO = (TensorRt.name, OnnxRuntimeCuda.name, OnnxRuntimeCpu.name)
 """What `auto` tries, the preferred one first. ONNX Runtime's TensorRT builds engines for minutes when it
@@ -61,10 +63,11 @@ def open_backend(
     """
     if workers is None:
         workers = usable_cores()
-    if workers < 1:
-        raise BadInput(f"workers: {workers}; at least 1")
-    if device < 0:
-        raise BadInput(f"device: {device}; GPUs are counted from 0")
+    check_choice("backend", name, ["auto", *BACKENDS])
+    check_whole("workers", workers, 1, MOST_WORKERS)
+    check_whole("device", device, 0)
+    if precision is not None:
+        check_choice("precision", precision, PRECISIONS)
     options = Options(workers, device, precision)
     reasons = {}
     for candidate in AUTO if name == "auto" else (name,):

@@ -14,6 +14,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -108,10 +109,10 @@ class Bundle:
             BadInput: If the bundle has none of this number or name.
         """
         names, named = self.traits, self.latents.look_directions
-        if named is not None and index in names:
-            return named[names.index(str(index))]
+        if named is not None and isinstance(index, str) and index in names:
+            return named[names.index(index)]
         count = len(self.latents.sefa_directions)
-        if isinstance(index, str) or not 0 <= index < count:
+        if isinstance(index, bool | str) or not isinstance(index, Integral) or not 0 <= index < count:
             traits = f" and {', '.join(names)}" if names else ""
             raise BadInput(f"index: {index}; this bundle has directions 0-{count - 1}{traits}")
         return self.latents.sefa_directions[index]
@@ -154,6 +155,8 @@ def read_bundle(path: str | Path) -> Bundle:
 
 def open_bundle(path: str | Path | None = None) -> Bundle:
     """As `read_bundle`; None stands for the packaged demo bundle."""
+    if path is not None and not isinstance(path, str | Path):
+        raise BadInput(f"bundle: {path!r}; must be the path of a directory")
     if path is None and not DEMO.is_dir():
         raise BadInput("this install has no packaged demo bundle; name a bundle directory")
     return read_bundle(DEMO if path is None else path)

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arguments import Floats
 from .manifest import Manifest
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from fingergen import cpp_ops
 
 from ..backends import BACKENDS, unavailable, usable_cores
 from ..bundle import Bundle, open_bundle
+from ..errors import printable
 from .kit import FOLDER
 
 PACKAGES = ("fingergen", "numpy", "pillow", "onnxruntime")
@@ -76,14 +77,15 @@ def _versions() -> dict[str, str]:
 
 
 def _print(value: Any, indent: str = "  ") -> None:
-    """Nested dicts, a line a leaf."""
+    """Nested dicts, one line per leaf; texts of the bundle may hold anything."""
     for key, each in value.items():
         if isinstance(each, dict) and each:
             leaves = all(not isinstance(leaf, (dict, list)) for leaf in each.values())
             if leaves:
-                click.echo(f"{indent}{key}: " + ", ".join(f"{k} {v}" for k, v in each.items()))
+                leaf_texts = ", ".join(f"{k} {v}" for k, v in each.items())
+                click.echo(indent + printable(f"{key}: {leaf_texts}"))
             else:
-                click.echo(f"{indent}{key}:")
+                click.echo(indent + printable(f"{key}:"))
                 _print(each, indent + "  ")
         else:
-            click.echo(f"{indent}{key}: {each}")
+            click.echo(indent + printable(f"{key}: {each}"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_choice, check_iterable
 from ..minutiae import Template
 from .capture.draw import draw_capture
 from .capture.presets import Effects, find_preset
@@ -70,6 +71,11 @@ def make_fingers(
     position: FingerPosition | None = None,
 ) -> list[Finger]:
     """The fingers of some seeds, each as `make_finger` makes it."""
+    check_iterable("seeds", seeds)
+    if kind is not None:
+        check_choice("kind", kind, PatternClass)
+    if position is not None:
+        check_choice("position", position, FingerPosition)
     return [make_finger(seed, window, kind, position) for seed in seeds]
 
 

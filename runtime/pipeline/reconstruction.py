@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..arguments import check_iterable
 from ..bundle.manifest import ImageSize
 from ..errors import BadInput
 from ..minutiae import Template, minutiae_map
@@ -30,6 +31,7 @@ def encoder_maps(sources: Source | Iterable[Source], image: ImageSize, input_siz
     """
     if isinstance(sources, Template) or (isinstance(sources, np.ndarray) and sources.ndim == 3):
         sources = [sources]
+    check_iterable("reconstruction", sources, "templates or minutiae maps")
     maps = [_encoder_map(source, image, input_size) for source in sources]
     if not maps:
         raise BadInput("reconstruction: no templates or maps given")
@@ -38,6 +40,7 @@ def encoder_maps(sources: Source | Iterable[Source], image: ImageSize, input_siz
 
 def list_templates(sources: Source | Iterable[Source], image: ImageSize) -> list[Template]:
     """One or many templates, in the field of view; `BadInput` for minutiae maps or where none is given."""
+    check_iterable("reconstruction", [] if isinstance(sources, Template) else sources, "templates")
     listed = [sources] if isinstance(sources, Template | np.ndarray) else list(sources)
     if not listed:
         raise BadInput("reconstruction: no templates given")

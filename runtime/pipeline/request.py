@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..arguments import check_choice, check_finite, check_iterable, check_whole
 from ..bundle.manifest import NOISE_MODES, NoiseMode
 from ..errors import BadInput
-from ..latents import check_finite
-from ..seeds import SEEDS
 
 Pair = tuple[int, int | None]
 """A seed, and the one that is mixed into it."""
+
+MOST_IN_A_BATCH = 1 << 20
 
 LARGEST_SIDE = 8192
 """The largest side, in pixels, of images that are made."""
@@ -52,6 +52,8 @@ class SynthesisRequest:
         if self.truncation is not None:
             check_finite("truncation", self.truncation)
         check_noise(self.noise)
+        if self.mix_seeds is not None and not isinstance(self.mix_seeds, int):
+            check_iterable("mix_seeds", self.mix_seeds)
         check_finite("mix_alpha", self.mix_alpha)
         check_size(self.size)
 
@@ -77,33 +79,13 @@ class SynthesisRequest:
         return said | {"mix": self.mix_seeds, "mix_layers": self.mix_layers, "alpha": self.mix_alpha}
 
 
-def check_iterable(name: str, values: object) -> None:
-    """`BadInput` if `values` cannot be a sequence of numbers."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise BadInput(f"{name}: {values!r}; give integers, such as [7] or range(10)")
-
-
 def check_noise(mode: object) -> None:
     """`BadInput` for what is no `NoiseMode`; None is one."""
-    if mode is not None and mode not in NOISE_MODES:
-        raise BadInput(f"noise {mode!r}: choose {', '.join(NOISE_MODES)}")
+    if mode is not None:
+        check_choice("noise", mode, NOISE_MODES)
 
 
 def check_size(size: object) -> None:
     """`BadInput` for what is no side of an image in pixels; None is one."""
-    if size is not None and not _is_index(size, 1, LARGEST_SIDE):
-        raise BadInput(f"size: {size!r}; must be a whole number of pixels from 1 to {LARGEST_SIDE}")
-
-
-def check_batch(batch: int) -> int:
-    """`batch`; `BadInput` for what is no number of images."""
-    if not _is_index(batch, 1, SEEDS):
-        raise BadInput(f"batch: {batch!r}; must be a whole number from 1")
-    return batch
-
-
-def _is_index(value: object, least: int, most: int) -> bool:
-    try:
-        return least <= operator.index(value) <= most and not isinstance(value, bool)  # type: ignore[arg-type]
-    except TypeError:
-        return False
+    if size is not None:
+        check_whole("size", size, 1, LARGEST_SIDE)

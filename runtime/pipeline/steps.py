@@ -7,13 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..arguments import Floats
 from ..backends import Backend
 from ..images import Pixels
 
-Floats = NDArray[np.float32]
 Item = TypeVar("Item")
 Job = TypeVar("Job", contravariant=True)
 Numbers = TypeVar("Numbers")

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,13 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path):
     assert (tmp_path / "home/thesis.txt").exists()
 
 
+def nested(levels: int) -> list:
+    value: list = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/outside", "bundle.json", "a/../../outside"])
 def test_writing_stays_inside(tmp_path: Path, name: str):
     with pytest.raises(BadInput, match="not a path inside"):
@@ -127,7 +135,15 @@ def test_writing_stays_inside(tmp_path: Path, name: str):
         (lambda c: c.pop("name"), "'name' is a required property"),
         (lambda c: c["image"].update(ppi=-1), "image.ppi: -1"),
         (lambda c: c["image"].update(ppi=float("nan")), "NaN is no number"),
+        (lambda c: c["image"].update(ppi=5e-324), "image.ppi: 5e-324"),
         (lambda c: c["image"].update(output_ppi=600), "image.output_ppi: 600"),
+        (lambda c: c["image"].update(output_size=32.0), "image.output_size: 32.0 is not of type 'integer'"),
+        (lambda c: c["architecture"].update(resolution=16.0), "architecture.resolution: 16.0"),
+        (lambda c: c.update(format_version=1.0), "format_version: 1.0"),
+        (lambda c: c.update(name="\ud800"), "name: holds half of a surrogate pair"),
+        (lambda c: c["provenance"].update(big=10**30), "provenance.big: too large a number"),
+        (lambda c: c["provenance"].update(deep=nested(40)), "more than 32 levels deep"),
+        (lambda c: c["encoder"].update(noise_layers=list(range(10**5))), "100000 items; at most 4096"),
         (lambda c: c["architecture"].update(num_ws=7), "architecture.num_ws: 7; resolution 16 has 6"),
         (lambda c: c["architecture"].update(resolution=17), "architecture.resolution: 17"),
         (lambda c: c.update(encoder=None), "encoder: graphs.encoder and encoder"),
@@ -147,6 +163,13 @@ def test_wrong_manifest(bundle: Path, change, message: str):
         read_bundle(bundle)
     assert message in str(caught.value) and str(bundle) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_beyond_all_floats(bundle: Path):
+    text = (bundle / "bundle.json").read_text()
+    (bundle / "bundle.json").write_text(re.sub(r'"output_ppi": [\d.]+', '"output_ppi": 1e999', text))
+    with pytest.raises(BadInput, match=r"bundle\.json: image\.output_ppi: too large a number"):
+        read_bundle(bundle)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"null"])
