@@ -16,6 +16,7 @@ from ..images import Pixels
 from ..model import Model, NoiseMode, Synthesis
 from ..pipeline.batch_size import best_batch, try_batches
 from ..pipeline.request import Pair, SynthesisRequest
+from ..pipeline.steps import Drawn
 from ..pipeline.throughput import FullSpeed
 from ..pipeline.writer import Impression, Planned, PlannedSeeds
 from ..seeds import SEEDS as ALL_SEEDS
@@ -197,7 +198,7 @@ class _Synth:
             else:
                 self._kept += 1
 
-    def _run(self, batch: int, seconds: float) -> FullSpeed[Pair, object]:
+    def _run(self, batch: int, seconds: float) -> FullSpeed[Pair, Drawn]:
         def write(pair: Pair, image: Pixels) -> None:
             self._output.impression(Planned.of_seed(pair[0]), image).write()
 

@@ -73,9 +73,9 @@ def make_fingers(
     """The fingers of some seeds, each as `make_finger` makes it."""
     check_iterable("seeds", seeds)
     if kind is not None:
-        check_choice("kind", kind, PatternClass)
+        check_choice("kind", kind, list(PatternClass))
     if position is not None:
-        check_choice("position", position, FingerPosition)
+        check_choice("position", position, list(FingerPosition))
     return [make_finger(seed, window, kind, position) for seed in seeds]
 
 
