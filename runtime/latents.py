@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 
 import numpy as np
 
-from .arguments import Floats, check_finite, check_iterable, check_whole, to_floats
+from .arguments import Floats, check_finite, check_iterable, to_floats
 from .errors import BadInput
 
 
@@ -27,10 +28,11 @@ def check_layers(layers: Iterable[int] | None, num_ws: int) -> list[int]:
     check_iterable("layers", layers)
     chosen = []
     for layer in layers:  # which may be many more than there are
-        number = check_whole("layers", layer, 0)
-        if number >= num_ws:
-            raise BadInput(f"layers: {number} given; this bundle has 0-{num_ws - 1}")
-        chosen.append(number)
+        if not isinstance(layer, Integral) or isinstance(layer, bool):
+            raise BadInput(f"layers: {layer!r}; must be integers")
+        if not 0 <= layer < num_ws:
+            raise BadInput(f"layers: {layer} given; this bundle has 0-{num_ws - 1}")
+        chosen.append(int(layer))
     if not chosen:
         raise BadInput(f"layers: none given; this bundle has 0-{num_ws - 1}")
     return chosen
