@@ -26,7 +26,7 @@ def check_layers(layers: Iterable[int] | None, num_ws: int) -> list[int]:
     if layers is None:
         return list(range(num_ws))
     check_iterable("layers", layers)
-    chosen = []
+    chosen: list[int] = []
     for layer in layers:  # which may be many more than there are
         if not isinstance(layer, Integral) or isinstance(layer, bool):
             raise BadInput(f"layers: {layer!r}; must be integers")
