@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LIBRARIES", "LibraryNotBuilt", "LibraryStatus", "library", "status"]
+__all__ = ["C_API", "LIBRARIES", "LibraryNotBuilt", "LibraryStatus", "library", "status"]
 
 LIBRARIES = ("onnxruntime", "tensorrt")
+C_API = "c_api"  # libfingergen, of runtime/c_api: built with them, without kernels
 
 _HERE = Path(__file__).parent
 _REPORT = _HERE / "build_report.json"  # written by setup.py
@@ -37,7 +38,7 @@ class LibraryStatus:
 
 
 def library(name: str) -> Path:
-    """Path of a built library: `onnxruntime` (custom ops) or `tensorrt` (plugins).
+    """Path of a built library: `onnxruntime` (custom ops), `tensorrt` (plugins) or `c_api` (libfingergen).
 
     Raises `LibraryNotBuilt` with the reason and the fix, `ValueError` for another name.
     """
@@ -49,9 +50,9 @@ def library(name: str) -> Path:
 
 def status(name: str) -> LibraryStatus:
     """The state of one library, without raising for one that was not built; `ValueError` for another name."""
-    if name not in LIBRARIES:
-        raise ValueError(f"no ops library {name!r}: choose one of {', '.join(LIBRARIES)}")
-    path = _HERE / f"libfingergen_{name}.so"
+    if name not in (*LIBRARIES, C_API):
+        raise ValueError(f"no library {name!r}: choose one of {', '.join((*LIBRARIES, C_API))}")
+    path = _HERE / ("libfingergen.so" if name == C_API else f"libfingergen_{name}.so")
     try:
         entry = json.loads(_REPORT.read_text(encoding="utf-8"))[name]
     except (OSError, ValueError, KeyError):

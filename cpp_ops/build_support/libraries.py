@@ -1,7 +1,9 @@
 """Builds the op libraries with CMake, as far as this machine allows, and reports what became of each."""
 
+import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,14 +11,21 @@ from pathlib import Path
 import headers
 from commands import CommandFailed, Unavailable, run
 
-LIBRARIES = {"onnxruntime": headers.ONNXRUNTIME, "tensorrt": headers.TENSORRT}
+LIBRARIES = {
+    "onnxruntime": headers.ONNXRUNTIME,
+    "tensorrt": headers.TENSORRT,
+    "c_api": headers.ONNXRUNTIME,  # libfingergen of runtime/c_api
+}
+KERNELS = ("onnxruntime", "tensorrt")  # the libraries that have kernels
 REPORT = "build_report.json"
+
+ROOT = Path(__file__).resolve().parents[2]
 
 Entry = dict[str, str | bool | None]
 
 
 def file_name(name: str) -> str:
-    return f"libfingergen_{name}.so"
+    return "libfingergen.so" if name == "c_api" else f"libfingergen_{name}.so"
 
 
 def outputs(target: Path) -> list[Path]:
@@ -57,17 +66,21 @@ def _build(source: Path, work: Path, target: Path) -> dict[str, Entry]:
     log = work / "build.log"
     log.unlink(missing_ok=True)
 
+    settings: list[str] = []
     found: dict[str, tuple[Path, str]] = {}
     report: dict[str, Entry] = {}
     for name, library in LIBRARIES.items():
         try:
             found[name] = headers.find(library, work, log)
+            if name == "c_api":
+                settings += _c_api_settings()
         except Unavailable as lack:
+            found.pop(name, None)
             report[name] = _missing(lack)
 
     if not found:
         return report
-    cmake = _CMake(source, work, log, {name: folder for name, (folder, _) in found.items()})
+    cmake = _CMake(source, work, log, {name: folder for name, (folder, _) in found.items()}, settings)
     no_cuda = cmake.configure()
     for name, (_, origin) in found.items():
         if name == "tensorrt" and no_cuda:
@@ -83,12 +96,24 @@ def _build(source: Path, work: Path, target: Path) -> dict[str, Entry]:
         os.replace(target / f"{file_name(name)}.part", target / file_name(name))
         report[name] = {
             "built": True,
-            "cuda": no_cuda is None,
+            "cuda": no_cuda is None and name in KERNELS,
             "headers": origin,
-            "reason": f"without CUDA kernels: {no_cuda.reason}" if no_cuda else None,
-            "fix": no_cuda.fix if no_cuda else None,
+            "reason": f"without CUDA kernels: {no_cuda.reason}" if no_cuda and name in KERNELS else None,
+            "fix": no_cuda.fix if no_cuda and name in KERNELS else None,
         }
     return report
+
+
+def _c_api_settings() -> list[str]:
+    """What libfingergen needs besides headers: NumPy's random distributions, and the version."""
+    found = importlib.util.find_spec("numpy")
+    random = Path(found.origin or "").parent / "random" / "lib" / "libnpyrandom.a" if found else None
+    if random is None or not random.is_file():
+        raise Unavailable("NumPy's libnpyrandom.a was not found", "pip install numpy, and install again")
+    code = (ROOT / "src" / "fingergen" / "__init__.py").read_text(encoding="utf-8")
+    version = re.search(r'^__version__ = "(.+)"', code, re.MULTILINE)
+    assert version is not None
+    return [f"-DFINGERGEN_NPYRANDOM={random}", f"-DFINGERGEN_VERSION={version[1]}"]
 
 
 def _compile_failure(error: CommandFailed) -> Unavailable:
@@ -98,11 +123,14 @@ def _compile_failure(error: CommandFailed) -> Unavailable:
 class _CMake:
     """One build folder, configured with CUDA where that works and without where not."""
 
-    def __init__(self, source: Path, work: Path, log: Path, includes: dict[str, Path]):
+    def __init__(
+        self, source: Path, work: Path, log: Path, includes: dict[str, Path], settings: list[str]
+    ) -> None:
         self.folder = work / "cmake"
         self._source, self._log = source, log
         self._program, ninja = _tools(work, log)
         self._settings = [f"-DFINGERGEN_{name.upper()}_INCLUDE={folder}" for name, folder in includes.items()]
+        self._settings += settings
         self._settings += ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja else []
 
     def configure(self) -> Unavailable | None:

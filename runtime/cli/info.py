@@ -35,7 +35,7 @@ def info(bundle: Path | None, as_json: bool) -> None:
     content = {
         "bundle": _bundle(opened),
         "backends": {name: unavailable(name, opened) or "available" for name in BACKENDS},
-        "custom_ops": {name: _library(name) for name in cpp_ops.LIBRARIES},
+        "custom_ops": {name: _library(name) for name in (*cpp_ops.LIBRARIES, cpp_ops.C_API)},
         "machine": {"python": platform.python_version(), "cores": usable_cores()} | _versions(),
     }
     if as_json:
@@ -63,7 +63,7 @@ def _library(name: str) -> str:
     status = cpp_ops.status(name)
     if status.path is None:
         return f"not built: {status.reason}; {status.fix}"
-    return f"{status.path}" + ("" if status.cuda else f" (CPU only: {status.reason}; {status.fix})")
+    return f"{status.path}" + (f" (CPU only: {status.reason}; {status.fix})" if status.reason else "")
 
 
 def _versions() -> dict[str, str]:

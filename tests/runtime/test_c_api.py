@@ -1,0 +1,286 @@
+"""libfingergen: the C interface makes the pixels of the Python runtime, and reports what is wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fingergen
+import fingergen.runtime as fgr
+from fingergen import cpp_ops
+from fingergen.runtime.c_api import FOLDER, PKG_CONFIG, onnxruntime_library
+from fingergen.runtime.model import DEMO
+
+from ..tiny_bundle import write_tiny_bundle
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "c"
+HEADERS = ROOT / "build" / "cpp_ops" / "headers" / "onnxruntime"  # where a build in the source tree puts them
+LIBRARY = cpp_ops.status("c_api").path
+BAD_INPUT = 2
+
+if LIBRARY is None:
+    pytest.skip("libfingergen was not built with this install", allow_module_level=True)
+
+
+class Options(ctypes.Structure):
+    _fields_ = (
+        ("onnxruntime", ctypes.c_char_p),
+        ("custom_ops", ctypes.c_char_p),
+        ("threads", ctypes.c_int),
+    )
+
+
+class Info(ctypes.Structure):
+    _fields_ = (
+        ("width", ctypes.c_int),
+        ("height", ctypes.c_int),
+        ("channels", ctypes.c_int),
+        ("ppi", ctypes.c_double),
+        ("bytes", ctypes.c_size_t),
+    )
+
+
+class Loaded:
+    """A model of the C interface, by ctypes."""
+
+    def __init__(self, bundle: Path, **options: object) -> None:
+        self.library = ctypes.CDLL(str(LIBRARY))
+        self.library.fingergen_free.argtypes = [ctypes.c_void_p]
+        self.model = ctypes.c_void_p()
+        self.error = ctypes.create_string_buffer(512)
+        given = Options(**{"onnxruntime": os.fsencode(onnxruntime_library())} | options)
+        self.status = self.library.fingergen_load(
+            os.fsencode(bundle), ctypes.byref(given), ctypes.byref(self.model), self.error, len(self.error)
+        )
+        self.info = Info()
+        if self.status == 0:
+            self.library.fingergen_image_info_of(self.model, ctypes.byref(self.info))
+
+    def synthesize(self, seed: int, truncation: float | None = None, size: int | None = None) -> np.ndarray:
+        pixels = np.zeros(self.info.bytes, np.uint8)
+        psi = None if truncation is None else ctypes.byref(ctypes.c_double(truncation))
+        self.status = self.library.fingergen_synthesize(
+            self.model,
+            ctypes.c_uint64(seed),
+            psi,
+            ctypes.c_void_p(pixels.ctypes.data),
+            ctypes.c_size_t(len(pixels) if size is None else size),
+            self.error,
+            len(self.error),
+        )
+        shape = (self.info.height, self.info.width, self.info.channels)
+        return pixels.reshape(shape[:2] if self.info.channels == 1 else shape)
+
+    @property
+    def line(self) -> str:
+        return self.error.value.decode()
+
+    def close(self) -> None:
+        self.library.fingergen_free(self.model)
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["gray", "color"])
+def bundle(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("c") / "bundle", channels=request.param)
+
+
+@pytest.fixture
+def loaded(bundle: Path) -> Iterator[Loaded]:
+    found = Loaded(bundle)
+    assert found.status == 0, found.line
+    yield found
+    found.close()
+
+
+def test_pixels_are_those_of_the_runtime(bundle, loaded):
+    with fgr.load(bundle) as model:
+        assert (loaded.info.width, loaded.info.height, loaded.info.ppi) == (64, 64, model.ppi())
+        for seed in (0, 7, 2**64 - 1):
+            for truncation in (None, 0.3, 1.0):
+                found = loaded.synthesize(seed, truncation)
+                assert loaded.status == 0 and np.array_equal(found, model.synthesize([seed], truncation)[0])
+
+
+def test_versions(loaded):
+    loaded.library.fingergen_version.restype = ctypes.c_char_p
+    assert loaded.library.fingergen_version().decode() == fingergen.__version__
+    assert loaded.library.fingergen_abi() == 1
+
+
+def test_wrong_arguments(loaded):
+    loaded.synthesize(1, size=5)
+    assert loaded.status == BAD_INPUT and loaded.line.startswith("pixels: has 5 bytes, an image needs ")
+    loaded.synthesize(1, truncation=np.nan)
+    assert (loaded.status, loaded.line) == (BAD_INPUT, "truncation: must be a finite number")
+    assert loaded.library.fingergen_load(None, None, None, None, 0) == BAD_INPUT
+
+
+def broken(bundle: Path, folder: Path, file: str, old: bytes, new: bytes) -> Path:
+    copy = folder / "broken"
+    shutil.copytree(bundle, copy)
+    path = copy / file
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("bundle.json", b"{", b"[", "bundle.json: not JSON: "),
+        (
+            "bundle.json",
+            b'"style_dim": 32',
+            b'"style_dim": -1',
+            "bundle.json: field style_dim is not a whole",
+        ),
+        ("bundle.json", b'"noise": "const"', b'"noise": "ridges"', "use the Python runtime"),
+        ("bundle.json", b'"latents.npz"', b'"../latents.npz"', "leads out of the bundle"),
+        ("mapping.onnx", b"z", b"y", "mapping.onnx: is not the file that bundle.json lists"),
+        ("latents.npz", b"PK", b"KP", "latents.npz: is not the file that bundle.json lists"),
+    ],
+)
+def test_a_wrong_bundle_gets_one_line(bundle, tmp_path, file, old, new, message):
+    found = Loaded(broken(bundle, tmp_path, file, old, new))
+    assert found.status == BAD_INPUT and not found.model
+    assert message in found.line and "\n" not in found.line
+
+
+def test_a_missing_runtime_is_named(bundle):
+    found = Loaded(bundle, onnxruntime=b"/nowhere/libonnxruntime.so")
+    assert found.status == BAD_INPUT and "pip install onnxruntime" in found.line
+
+
+def compiled(source: Path, program: Path, *options: str) -> Path:
+    """An example, built with what pkg-config would say."""
+    compiler = ["cc"] if source.suffix == ".c" else ["c++", "-std=c++17", "-pthread"]
+    assert LIBRARY is not None
+    places = [
+        f"-I{FOLDER / 'include'}",
+        *(options or (f"-L{LIBRARY.parent}", f"-Wl,-rpath,{LIBRARY.parent}")),
+    ]
+    command = [
+        *compiler,
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        str(source),
+        *places,
+        "-lfingergen",
+        "-o",
+        str(program),
+    ]
+    subprocess.run(command, check=True)
+    return program
+
+
+def run(program: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "FINGERGEN_ONNXRUNTIME": str(onnxruntime_library()), **environment}
+    return subprocess.run(
+        [str(program), *map(str, arguments)], env=variables, capture_output=True, text=True, timeout=300
+    )
+
+
+def checksum(image: np.ndarray) -> int:
+    total = 0
+    for value in image.ravel().tolist():
+        total = (total * 31 + value) % 2**64
+    return total
+
+
+needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+
+
+@needs_compiler
+def test_c_example(tmp_path):
+    program = compiled(EXAMPLES / "synthesize.c", tmp_path / "synthesize")
+    result = run(program, DEMO, 7, tmp_path / "7.pgm")
+    assert result.returncode == 0, result.stderr
+    with fgr.load() as model:  # its noise is drawn from the seed
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "7.pgm")), model.synthesize([7])[0])
+    wrong = run(program, tmp_path, 7, tmp_path / "8.pgm")
+    assert wrong.returncode == BAD_INPUT and "bundle.json: cannot be read" in wrong.stderr
+
+
+@needs_compiler
+def test_cpp_example(bundle, tmp_path):
+    result = run(compiled(EXAMPLES / "threads.cpp", tmp_path / "threads"), bundle, 12)
+    assert result.returncode == 0, result.stderr
+    with fgr.load(bundle) as model:
+        expected = [f"{seed} {checksum(image)}" for seed, image in enumerate(model.synthesize(range(12)))]
+    assert result.stdout.splitlines() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HEADERS.is_dir() or shutil.which("cmake") is None, reason="no headers or CMake")
+def test_examples_under_sanitizers(tmp_path):
+    """The library and both examples under AddressSanitizer and UBSan, on a sound and a broken bundle."""
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    random = Path(np.__file__).parent / "random" / "lib" / "libnpyrandom.a"
+    settings = {
+        "FINGERGEN_C_API_INCLUDE": HEADERS,
+        "FINGERGEN_NPYRANDOM": random,
+        "FINGERGEN_VERSION": fingergen.__version__,
+        "FINGERGEN_SANITIZE": "address,undefined",
+    }
+    options = [f"-D{name}={value}" for name, value in settings.items()]
+    build = tmp_path / "build"
+    subprocess.run(["cmake", "-S", str(FOLDER), "-B", str(build), *options], check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
+    options = ["-fsanitize=address,undefined", f"-L{build}", f"-Wl,-rpath,{build}"]
+    # ONNX Runtime keeps what it has registered until the process ends.
+    quiet = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"}
+    threads = compiled(EXAMPLES / "threads.cpp", tmp_path / "threads", *options)
+    result = run(threads, bundle, 8, **quiet)
+    assert result.returncode == 0 and not result.stderr, result.stderr[-3000:]
+    assert len(result.stdout.splitlines()) == 8
+    once = compiled(EXAMPLES / "synthesize.c", tmp_path / "synthesize", *options)
+    whole = (bundle / "bundle.json").read_bytes()
+    for cut in range(0, len(whole), len(whole) // 12):
+        (bundle / "bundle.json").write_bytes(whole[:cut])
+        result = run(once, bundle, 1, tmp_path / "x.pgm", **quiet)
+        assert result.returncode == BAD_INPUT and "bundle.json" in result.stderr, result.stderr[-3000:]
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="no CMake")
+def test_cmake_package(tmp_path):
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.18)\nproject(example C)\nfind_package(fingergen REQUIRED)\n"
+        f"add_executable(example {EXAMPLES / 'synthesize.c'})\n"
+        "target_link_libraries(example fingergen::fingergen)\n"
+    )
+    place = subprocess.run(
+        [sys.executable, "-m", "fingergen.runtime.c_api"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    build = tmp_path / "build"
+    command = ["cmake", "-S", str(tmp_path), "-B", str(build), f"-DCMAKE_PREFIX_PATH={place}"]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
+    assert "usage" in run(build / "example").stderr
+
+
+@pytest.mark.skipif(shutil.which("pkg-config") is None, reason="no pkg-config")
+def test_pkg_config():
+    result = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "fingergen"],
+        env={**os.environ, "PKG_CONFIG_PATH": str(PKG_CONFIG)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "-lfingergen" in result.stdout and "include" in result.stdout
+
+
+def test_the_pkg_config_file_has_the_version():
+    assert f"Version: {fingergen.__version__}\n" in (PKG_CONFIG / "fingergen.pc").read_text()
