@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fingergen import cpp_ops
-from fingergen.runtime.model import DEMO
+
+from .tiny_bundle import write_tiny_bundle
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", (ROOT / "docs" / "embedding.md").read_text(), re.DOTALL)
@@ -24,7 +25,7 @@ def test_block(kind: str, code: str, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "BUNDLE": str(DEMO),
+        "BUNDLE": str(write_tiny_bundle(tmp_path / "bundle")),
         "EXAMPLES": str(ROOT / "examples"),
     }
     command = [sys.executable, "-c", code] if kind == "python" else ["sh", "-euc", code]

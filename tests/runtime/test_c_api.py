@@ -18,7 +18,6 @@ import fingergen
 import fingergen.runtime as fgr
 from fingergen import cpp_ops
 from fingergen.runtime.c_api import FOLDER, PKG_CONFIG, onnxruntime_library
-from fingergen.runtime.model import DEMO
 
 from ..tiny_bundle import write_tiny_bundle
 
@@ -125,8 +124,9 @@ def test_wrong_arguments(loaded):
     assert loaded.library.fingergen_load(None, None, None, None, 0) == BAD_INPUT
 
 
-def broken(bundle: Path, folder: Path, file: str, old: bytes, new: bytes) -> Path:
-    copy = folder / "broken"
+def changed(bundle: Path, folder: Path, file: str, old: bytes, new: bytes) -> Path:
+    """A copy of a bundle in which a file says something else."""
+    copy = folder / "changed"
     shutil.copytree(bundle, copy)
     path = copy / file
     content = path.read_bytes()
@@ -152,7 +152,7 @@ def broken(bundle: Path, folder: Path, file: str, old: bytes, new: bytes) -> Pat
     ],
 )
 def test_a_wrong_bundle_gets_one_line(bundle, tmp_path, file, old, new, message):
-    found = Loaded(broken(bundle, tmp_path, file, old, new))
+    found = Loaded(changed(bundle, tmp_path, file, old, new))
     assert found.status == BAD_INPUT and not found.model
     assert message in found.line and "\n" not in found.line
 
@@ -205,9 +205,11 @@ needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ 
 @needs_compiler
 def test_c_example(tmp_path):
     program = compiled(EXAMPLES / "synthesize.c", tmp_path / "synthesize")
-    result = run(program, DEMO, 7, tmp_path / "7.pgm")
+    constant = write_tiny_bundle(tmp_path / "tiny")
+    bundle = changed(constant, tmp_path, "bundle.json", b'"noise": "const"', b'"noise": "random"')
+    result = run(program, bundle, 7, tmp_path / "7.pgm")
     assert result.returncode == 0, result.stderr
-    with fgr.load() as model:  # its noise is drawn from the seed
+    with fgr.load(bundle) as model:  # its noise is drawn from the seed
         assert np.array_equal(np.asarray(Image.open(tmp_path / "7.pgm")), model.synthesize([7])[0])
     wrong = run(program, tmp_path, 7, tmp_path / "8.pgm")
     assert wrong.returncode == BAD_INPUT and "bundle.json: cannot be read" in wrong.stderr
