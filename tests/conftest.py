@@ -1,11 +1,14 @@
 """Every test sees the same random numbers, whichever tests ran before it; the package as tools see it."""
 
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
+# What runs in the background of a shell ignores Ctrl-C, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 PARTS = ("runtime", "export", "training", "cpp_ops", "benchmarks")
 
 
