@@ -207,7 +207,7 @@ class Model:
 
         Args:
             seeds: Integers in [0, 2**64), one per image.
-            truncation, noise, mix_seeds, mix_layers, mix_alpha, size: See `SynthesisRequest`.
+            truncation: This and what follows: see `SynthesisRequest`.
 
         Returns:
             uint8 (N, size, size), or (N, size, size, 3) for three channels.

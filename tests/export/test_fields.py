@@ -91,7 +91,7 @@ def test_what_is_no_template(model: Model):
         model.reconstruct(minutiae_map(template()))
     with pytest.raises(BadInput, match="no templates given"):
         model.reconstruct([])
-    with pytest.raises(BadInput, match=r"one seed per template \(1\)"):
+    with pytest.raises(BadInput, match=r"one seed per image \(1\)"):
         model.reconstruct(template(), seeds=[1, 2])
 
 

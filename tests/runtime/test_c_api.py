@@ -238,7 +238,11 @@ def test_examples_under_sanitizers(tmp_path):
     }
     options = [f"-D{name}={value}" for name, value in settings.items()]
     build = tmp_path / "build"
-    subprocess.run(["cmake", "-S", str(FOLDER), "-B", str(build), *options], check=True, capture_output=True)
+    subprocess.run(
+        ["cmake", "-S", str(ROOT / "runtime" / "c_api"), "-B", str(build), *options],
+        check=True,
+        capture_output=True,
+    )
     subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
     options = ["-fsanitize=address,undefined", f"-L{build}", f"-Wl,-rpath,{build}"]
     # ONNX Runtime keeps what it has registered until the process ends.

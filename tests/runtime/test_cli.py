@@ -279,7 +279,7 @@ class TestInfo:
         assert report["backends"]["onnxruntime"] == "available"
         missing = set(report["backends"].values()) - {"available"}
         assert all("pip install" in reason or "fg-export" in reason for reason in missing)
-        assert report["custom_ops"].keys() == {"onnxruntime", "tensorrt"}
+        assert report["custom_ops"].keys() == {"onnxruntime", "tensorrt", "c_api"}
         assert report["bundle"]["path"] == str(bundle)
 
     def test_damaged_bundle(self, tmp_path: Path):

@@ -31,7 +31,7 @@ def test_the_data_set_is_split_by_finger(folder: Path) -> None:
     train, test = ({path.stem.split("_")[0] for path in (folder / "prints" / part / "images").iterdir()}
                    for part in ("train", "test"))  # fmt: skip
     assert train and test and not train & test
-    assert len(train | test) == 8
+    assert len(train | test) == 12
 
 
 @pytest.mark.slow

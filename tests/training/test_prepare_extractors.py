@@ -3,9 +3,9 @@
 import sys
 
 import numpy as np
-import onnxruntime
 import pytest
 
+from fingergen.runtime.backends.ort.library import onnxruntime
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import impressions, make_finger
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
