@@ -53,21 +53,23 @@ def read_folder(folder: Path, rule: FingerRule | None = None, most: int | None =
     """Find the images below a folder: flat, FVC (`12_3.tif`), NIST SD4 or FingerGen's own sets with truth.
 
     Args:
-        folder: to be searched, with its subfolders.
+        folder: to be searched, with its subfolders; of a dataset of `fg-train`, which has maps beside its
+            images, the subfolder `images`.
         rule: how a name tells its finger; by default the rules of `fg-train`.
         most: take so many fingers, spread evenly over the sorted names; None takes all.
 
     Raises:
         BadInput: there is no image below the folder.
     """
+    root = folder / "images" if (folder / "images").is_dir() else folder
     paths = sorted(
         path
-        for path in folder.rglob("*")
+        for path in root.rglob("*")
         if path.suffix.lower() in IMAGES and not any(part.startswith(".") for part in path.parts)
     )
     if not paths:
         raise BadInput(f"{folder}: no images here; give a bundle, or a folder of {', '.join(IMAGES)} files")
-    keys = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+    keys = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
     groups: dict[str, list[Path]] = {}
     wanted = rule or FingerRule()
     for key, path in zip(keys, paths, strict=True):

@@ -142,6 +142,13 @@ def test_measurements_are_kept(
     assert first.leader and replace(first, leader=None) == without
 
 
+def test_maps_of_a_dataset_are_no_prints(tmp_path: Path) -> None:
+    for name in ("images", "maps"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / name / "1_1.png")
+    assert [file.path for file in read_folder(tmp_path).files] == [tmp_path / "images" / "1_1.png"]
+
+
 def test_empty_folders_are_one_line(tmp_path: Path, cache: Path) -> None:
     done = run(cache, tmp_path)
     assert done.exit_code == 2 and f"{tmp_path}: no images here; give a bundle" in done.stderr
