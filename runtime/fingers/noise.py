@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.cores import usable_cores
 from ..bundle.manifest import Manifest
 from ..bundle.ridge_noise import noise_images
 from ..errors import BadInput
@@ -119,7 +121,9 @@ class FingerNoise:
 
     def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
-        return self.of_impressions([self.impression(seed) for seed in seeds])
+        # A finger is grown on one thread, so that its bits never change; several are grown side by side.
+        with ThreadPoolExecutor(max(1, min(len(seeds), usable_cores()))) as pool:
+            return self.of_impressions(list(pool.map(self.impression, seeds)))
 
 
 @lru_cache(maxsize=FINGERS)
