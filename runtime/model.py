@@ -42,7 +42,7 @@ def load(
     whole or the backend cannot run it here.
     """
     opened = open_bundle(bundle)
-    return Model(opened, open_backend(backend, opened, workers, device, precision))
+    return Model(opened, open_backend(backend, opened, workers, device, precision), workers)
 
 
 class Model:
@@ -63,11 +63,11 @@ class Model:
     - `size`: pixels a side that images are resized to; None: the bundle's `output_size`.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, workers: int | None = None) -> None:
         self.bundle = bundle
         self._backend: Backend | None = backend
         ridges = bundle.manifest.ridge_noise is not None
-        self.finger_noise = FingerNoise(bundle.manifest) if ridges else None
+        self.finger_noise = FingerNoise(bundle.manifest, workers) if ridges else None
 
     @property
     def backend(self) -> Backend:

@@ -35,9 +35,11 @@ class FingerNoise:
 
     Attributes:
         manifest: Of the bundle.
+        workers: Fingers of a batch that are grown at a time; None: one per core.
     """
 
     manifest: Manifest
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         """Raises BadInput if the network's images cannot show impressions of fingers."""
@@ -122,7 +124,7 @@ class FingerNoise:
     def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
         # A finger is grown on one thread, so that its bits never change; several are grown side by side.
-        with ThreadPoolExecutor(max(1, min(len(seeds), usable_cores()))) as pool:
+        with ThreadPoolExecutor(max(1, min(len(seeds), self.workers or usable_cores()))) as pool:
             return self.of_impressions(list(pool.map(self.impression, seeds)))
 
 
