@@ -23,7 +23,7 @@ from .minutiae import Template
 from .minutiae.raster import rasterize
 from .pipeline.reconstruction import Map, Source, encoder_maps, list_templates, to_encoder_input
 from .pipeline.request import MOST_IN_A_BATCH, Pair, SynthesisRequest, check_noise, check_size
-from .pipeline.steps import Drawn, batches
+from .pipeline.steps import SynthesisInputs, batches
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
 
@@ -246,7 +246,7 @@ class Model:
         steps = Synthesis(self, seeds)
         images = self.backend.batch if batch is None else check_whole("batch", batch, 1, MOST_IN_A_BATCH)
         pairs = batches(seeds.pairs(), images)
-        return (steps.finish(levels) for part in pairs for levels in steps.compute(steps.draw(part)))
+        return (steps.finish(levels) for part in pairs for levels in steps.compute(steps.prepare(part)))
 
     def encode(self, maps: Source | Iterable[Source]) -> Floats:
         """Minutiae maps uint8 (N, H, W, 3) or templates → w, (N, style_dim) or (N, num_ws, style_dim).
@@ -419,23 +419,23 @@ class Synthesis:
         """What computes."""
         return self.model.backend
 
-    def draw(self, pairs: Sequence[Pair]) -> Drawn:
-        """Random numbers of a batch."""
+    def prepare(self, pairs: Sequence[Pair]) -> SynthesisInputs:
+        """The networks' inputs of a batch, from its random numbers."""
         seeds = [seed for seed, _ in pairs]
         others = [other for _, other in pairs if other is not None]
-        return Drawn(
+        return SynthesisInputs(
             self.model.z(seeds),
             self.model.z(others) if others else None,
             self.model.noise_buffers(self.noise, seeds, len(seeds)),
         )
 
-    def compute(self, drawn: Drawn) -> Pixels:
+    def compute(self, inputs: SynthesisInputs) -> Pixels:
         """The networks: uint8 (N, C, R, R)."""
-        w = self.model.map(drawn.z)
-        if drawn.other_z is not None:
-            w = self.model.mix(w, self.model.map(drawn.other_z), self._layers, self._alpha)
+        w = self.model.map(inputs.z)
+        if inputs.other_z is not None:
+            w = self.model.mix(w, self.model.map(inputs.other_z), self._layers, self._alpha)
         w = self.model.styles(self.model.truncate(w, self.truncation))
-        return self.model.backend.render(w, drawn.noise)
+        return self.model.backend.render(w, inputs.noise)
 
     def finish(self, levels: Pixels) -> Pixels:
         """One of the network's images (C, R, R) → uint8 (size, size), or (size, size, 3)."""

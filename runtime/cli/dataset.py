@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..backends import usable_cores
-from ..datasets.making import BundleMaker, Maker, SensorMaker
+from ..datasets.impressions import BundleMaker, Maker, SensorMaker
 from ..datasets.mated import Mate, MatedSynthesis, check_directions, mate
-from ..datasets.plan import Job, Plan
+from ..datasets.plan import Entry, Plan
 from ..datasets.writer import Encoding
 from ..errors import BadInput
 from ..fingers import PPI, FingerPosition
 from ..model import Model, NoiseMode
-from .dataset_run import Arrangement, Run, arrangement, use_existing
+from .dataset_run import Arrangement, DatasetRun, arrangement, use_existing
 from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
 from .output import MOST_ON_A_SHEET
 from .sensor import Prints, prints
@@ -148,14 +148,14 @@ def dataset(
                 model, truncation, noise, layers, size, prints.preset, prints.effects, prints.kind, {}
             )
 
-            def edit(job: Job) -> Mate:
+            def edit(entry: Entry) -> Mate:
                 return mate(
-                    job.seed,
-                    job.impression,
+                    entry.seed,
+                    entry.impression,
                     chosen,
                     degree,
-                    job.number if job.attempt else None,
-                    job.position,
+                    entry.number if entry.attempt else None,
+                    entry.position,
                 )
 
             maker = BundleMaker(steps, edit, batch or model.backend.batch, workers)
@@ -180,7 +180,7 @@ def dataset(
         if arrangement.gate is not None:
             gate = _open_gate(arrangement.gate, ppi, has_truth)
             settings["gate"] = dict(sorted(gate.bounds.items()))
-        Run(plan, maker, encoding, settings, arrangement, writing, gate).write()
+        DatasetRun(plan, maker, encoding, settings, arrangement, writing, gate).write()
 
 
 def _open_gate(text: str, ppi: float, has_truth: bool) -> NistGate:

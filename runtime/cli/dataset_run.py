@@ -14,11 +14,11 @@ import click
 import numpy as np
 
 from ..datasets.folder import open_folder
+from ..datasets.impressions import Made, Maker
 from ..datasets.layouts import LAYOUTS, Layout
-from ..datasets.making import Made, Maker
 from ..datasets.merge import merge as merge_sets
 from ..datasets.pairs import MOST_IMPOSTORS, write_pairs
-from ..datasets.plan import Job, Plan
+from ..datasets.plan import Entry, Plan
 from ..datasets.table import Row, read_part, read_settings
 from ..datasets.verify import verify as verify_set
 from ..datasets.writer import Encoding, Gate, Writer, finish
@@ -113,7 +113,7 @@ arrangement = as_one(
 
 
 @dataclass(frozen=True)
-class Run:
+class DatasetRun:
     """One run of the command that makes images."""
 
     plan: Plan
@@ -128,13 +128,13 @@ class Run:
         """Make the set, or only its sheet."""
         tiles: dict[tuple[int, int], Made] = {}
 
-        def see(job: Job, made: Made) -> None:
-            tiles[job.finger, job.impression] = made
+        def see(entry: Entry, made: Made) -> None:
+            tiles[entry.finger, entry.impression] = made
 
         out, grid = self.writing.out, self.writing.grid
         progress = ImageProgress(self.plan.own_images)
         if out is None:
-            every = (job for part in self.plan.parts for job in self.plan.jobs(part))
+            every = (entry for part in self.plan.parts for entry in self.plan.entries(part))
             with closing(self.maker.images(every, see)) as images:
                 for _ in images:
                     progress.made(1)
@@ -169,8 +169,8 @@ class Run:
             rows: dict[tuple[int, int], Row] = (
                 {} if layout is None else {_key(row): row for row in read_part(layout.folder, part)}
             )
-            for job in self.plan.jobs(part):
-                key = (job.finger, job.impression)
+            for entry in self.plan.entries(part):
+                key = (entry.finger, entry.impression)
                 if key in tiles:
                     images.append(tiles[key].pixels)
                     labels.append(tiles[key].label)
@@ -179,8 +179,8 @@ class Run:
                     assert layout is not None
                     columns, file = rows[key], rows[key]["file"]
                     images.append(_pixels(layout.read(part, file), file))
-                    labels.append(f"{job.seed} {job.impression}")
-                own.append({"seed": str(job.seed), "impression": str(job.impression), **columns})
+                    labels.append(f"{entry.seed} {entry.impression}")
+                own.append({"seed": str(entry.seed), "impression": str(entry.impression), **columns})
         listed = ("seed", "impression", "class", "direction", "degree")
         lists = {key: ",".join(each.get(key, "") for each in own) for key in listed}
         grid.parent.mkdir(parents=True, exist_ok=True)
@@ -213,8 +213,13 @@ class Run:
         shared = self.encoding.shared
         for part in self.plan.own_parts:
             if layout is None:
-                for job in self.plan.jobs(part):
-                    yield {"file": None, **shared, "seed": str(job.seed), "impression": str(job.impression)}
+                for entry in self.plan.entries(part):
+                    yield {
+                        "file": None,
+                        **shared,
+                        "seed": str(entry.seed),
+                        "impression": str(entry.impression),
+                    }
                 continue
             for row in read_part(layout.folder, part):
                 own = {key: value for key, value in row.items() if value}

@@ -16,8 +16,8 @@ from ..images import Pixels
 from ..model import Model, NoiseMode, Synthesis
 from ..pipeline.batch_size import best_batch, try_batches
 from ..pipeline.request import Pair, SynthesisRequest
-from ..pipeline.steps import Drawn
-from ..pipeline.throughput import FullSpeed
+from ..pipeline.steps import SynthesisInputs
+from ..pipeline.throughput import ImagePipeline
 from ..pipeline.writer import Impression, Planned, PlannedSeeds
 from ..seeds import SEEDS as ALL_SEEDS
 from ..seeds import Ranges
@@ -198,11 +198,11 @@ class _Synth:
             else:
                 self._kept += 1
 
-    def _run(self, batch: int, seconds: float) -> FullSpeed[Pair, Drawn]:
+    def _run(self, batch: int, seconds: float) -> ImagePipeline[Pair, SynthesisInputs]:
         def write(pair: Pair, image: Pixels) -> None:
             self._output.impression(Planned.of_seed(pair[0]), image).write()
 
-        return FullSpeed(
+        return ImagePipeline(
             self._steps, batch, self._output.workers, write if self._writing.out else None, seconds
         )
 

@@ -15,7 +15,7 @@ from PIL import Image
 from ..errors import BadInput
 from ..minutiae import Minutia, Template
 from ..minutiae.agreement import agreement
-from .making import Made
+from .impressions import Made
 from .table import Row
 
 PPI = 500.0  # that MINDTCT and NFIQ 2 are defined at

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import BadInput
 from ..files import remove_partial, replacing, write_atomically
-from .plan import PART, Job, Plan
+from .plan import PART, Entry, Plan
 from .table import PARTS, SETTINGS, TABLE, part_of_table
 
 FVC_TRAINING = 10  # fingers of DBn_B, as in the FVC competitions
@@ -32,7 +32,7 @@ class Layout(ABC):
         self.database = database
 
     @abstractmethod
-    def name(self, job: Job) -> str:
+    def name(self, entry: Entry) -> str:
         """The name of an impression's files, relative to the folder, without extension."""
 
     @abstractmethod
@@ -43,13 +43,13 @@ class Layout(ABC):
         """The tar file of a part; empty where files lie in folders."""
         return ""
 
-    def begin(self, part: int, order: Sequence[Job]) -> None:
+    def begin(self, part: int, order: Sequence[Entry]) -> None:
         """`order`: the impressions of a part that will be stored."""
         for name in self.folders():
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     @abstractmethod
-    def store(self, part: int, job: Job, files: Mapping[str, bytes]) -> None:
+    def store(self, part: int, entry: Entry, files: Mapping[str, bytes]) -> None:
         """Write an impression's files, their contents by name; the last name is the image's."""
 
     def end(self, part: int) -> None:  # noqa: B027 - most layouts have nothing left to do
@@ -93,13 +93,13 @@ class _Own:
 class Flat(Layout):
     """All files in one folder: `00000005_2.png` is impression 2 of the finger of seed 5."""
 
-    def name(self, job: Job) -> str:
-        return f"{job.seed:08d}_{job.impression}"
+    def name(self, entry: Entry) -> str:
+        return f"{entry.seed:08d}_{entry.impression}"
 
     def folders(self) -> Sequence[str]:
         return ("",)
 
-    def store(self, part: int, job: Job, files: Mapping[str, bytes]) -> None:
+    def store(self, part: int, entry: Entry, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             write_atomically(self.folder / name, content)
 
@@ -134,9 +134,9 @@ class Fvc(Flat):
                 f"--layout fvc: {plan.fingers} fingers; give more than the {FVC_TRAINING} of set B"
             )
 
-    def name(self, job: Job) -> str:
-        part = "B" if job.finger >= self.plan.fingers - FVC_TRAINING else "A"
-        return f"DB{self.database}_{part}/{job.finger + 1}_{job.impression}"
+    def name(self, entry: Entry) -> str:
+        part = "B" if entry.finger >= self.plan.fingers - FVC_TRAINING else "A"
+        return f"DB{self.database}_{part}/{entry.finger + 1}_{entry.impression}"
 
     def folders(self) -> Sequence[str]:
         return f"DB{self.database}_A", f"DB{self.database}_B"
@@ -158,8 +158,8 @@ class Shards(Layout):
         self._lock = threading.Lock()
         self._open: tuple[str, tarfile.TarFile] | None = None
 
-    def name(self, job: Job) -> str:
-        return f"{job.seed:08d}_{job.impression}"
+    def name(self, entry: Entry) -> str:
+        return f"{entry.seed:08d}_{entry.impression}"
 
     def folders(self) -> Sequence[str]:
         return ("shards",)
@@ -167,14 +167,14 @@ class Shards(Layout):
     def shard(self, part: int) -> str:
         return f"shards/{part:07d}.tar"
 
-    def begin(self, part: int, order: Sequence[Job]) -> None:
+    def begin(self, part: int, order: Sequence[Entry]) -> None:
         super().begin(part, order)
         tar = _Tar(self.folder / self.shard(part), order)
         with self._lock:
             self._under_way[part] = tar
 
-    def store(self, part: int, job: Job, files: Mapping[str, bytes]) -> None:
-        self._under_way[part].add(job, files)
+    def store(self, part: int, entry: Entry, files: Mapping[str, bytes]) -> None:
+        self._under_way[part].add(entry, files)
 
     def end(self, part: int) -> None:
         with self._lock:
@@ -228,8 +228,8 @@ class Shards(Layout):
 class _Tar:
     """A tar file under way: samples are added in the order of the part, those that come early wait."""
 
-    def __init__(self, path: Path, order: Sequence[Job]) -> None:
-        self._order = [(job.finger, job.impression) for job in order]
+    def __init__(self, path: Path, order: Sequence[Entry]) -> None:
+        self._order = [(entry.finger, entry.impression) for entry in order]
         self._next = 0
         self._waiting: dict[tuple[int, int], Mapping[str, bytes]] = {}
         self._lock = threading.Lock()
@@ -238,9 +238,9 @@ class _Tar:
         opened = tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - on the stack
         self._tar = self._stack.enter_context(opened)
 
-    def add(self, job: Job, files: Mapping[str, bytes]) -> None:
+    def add(self, entry: Entry, files: Mapping[str, bytes]) -> None:
         with self._lock:
-            self._waiting[job.finger, job.impression] = files
+            self._waiting[entry.finger, entry.impression] = files
             while self._next < len(self._order) and self._order[self._next] in self._waiting:
                 for name, content in self._waiting.pop(self._order[self._next]).items():
                     member = tarfile.TarInfo(name)  # its owner and time stay 0

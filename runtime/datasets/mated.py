@@ -43,8 +43,8 @@ class Mate:
     position: FingerPosition | None = None
 
     @property
-    def drawn_as(self) -> int:
-        """The number that the impression's placement and look are drawn by."""
+    def capture_number(self) -> int:
+        """The number of the impression's capture: what its placement and look are sampled with."""
         return self.impression - 1 if self.number is None else self.number
 
 
@@ -74,7 +74,7 @@ def mates(seed: int, impressions: int, directions: Sequence[int], degree: float)
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class MatedInputs:
     """A batch: z (fingers, style_dim), each image's finger (N,), moves of w (N, style_dim), noise."""
 
     z: Floats
@@ -113,8 +113,8 @@ class MatedSynthesis:
         """What computes."""
         return self.model.backend
 
-    def draw(self, batch: Sequence[Mate]) -> Drawn:
-        """Random numbers and moves of a batch."""
+    def prepare(self, batch: Sequence[Mate]) -> MatedInputs:
+        """The networks' inputs of a batch, from its random numbers."""
         directions = self.model.bundle.latents.sefa_directions
         moves = np.zeros((len(batch), self.model.style_dim), np.float32)
         for move, each in zip(moves, batch, strict=True):
@@ -122,9 +122,9 @@ class MatedSynthesis:
                 move[:] = np.float32(each.degree) * directions[each.direction]
         seeds = [each.seed for each in batch]
         if self._has_ridges:
-            return self._draw_impressions(batch, moves)
+            return self._prepare_impressions(batch, moves)
         fingers = list(dict.fromkeys(seeds))
-        return Drawn(
+        return MatedInputs(
             self.model.z(fingers),
             np.array([fingers.index(seed) for seed in seeds]),
             moves,
@@ -139,27 +139,27 @@ class MatedSynthesis:
     def _has_ridges(self) -> bool:
         return self.model.settings(None, self.noise)[1] == "ridges"
 
-    def _draw_impressions(self, batch: Sequence[Mate], moves: Floats) -> Drawn:
+    def _prepare_impressions(self, batch: Sequence[Mate], moves: Floats) -> MatedInputs:
         """Each mate is an impression of its own; the first is the one that `synth` makes."""
         fingers = self.model.finger_noise
         if fingers is None:
             raise BadInput(f"noise ridges: bundle {self.model.bundle.manifest.name} has no ridge noise")
         taken = [
             fingers.impression(
-                each.seed, each.drawn_as, self.preset_of(each), self.effects, self.kind, each.position
+                each.seed, each.capture_number, self.preset_of(each), self.effects, self.kind, each.position
             )
             for each in batch
         ]
         if self.taken is not None:
             self.taken.update(zip(batch, taken, strict=True))
-        z = np.stack([look(each.seed, each.drawn_as, self.model.style_dim) for each in batch])
-        return Drawn(z, np.arange(len(batch)), moves, fingers.of_impressions(taken))
+        z = np.stack([look(each.seed, each.capture_number, self.model.style_dim) for each in batch])
+        return MatedInputs(z, np.arange(len(batch)), moves, fingers.of_impressions(taken))
 
-    def compute(self, drawn: Drawn) -> Pixels:
+    def compute(self, inputs: MatedInputs) -> Pixels:
         """The networks: uint8 (N, C, R, R)."""
-        w = self.model.styles(self.model.map(drawn.z)[drawn.finger]).copy()
-        w[:, self.model.edit_layers(self.layers)] += drawn.moves[:, None]
-        return self.model.backend.render(self.model.truncate(w, self.truncation), drawn.noise)
+        w = self.model.styles(self.model.map(inputs.z)[inputs.finger]).copy()
+        w[:, self.model.edit_layers(self.layers)] += inputs.moves[:, None]
+        return self.model.backend.render(self.model.truncate(w, self.truncation), inputs.noise)
 
     def finish(self, levels: Pixels) -> Pixels:
         """One of the network's images (C, R, R) → uint8 (size, size), or (size, size, 3)."""

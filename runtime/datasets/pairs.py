@@ -76,7 +76,7 @@ def write_pairs(layout: Layout, encoding: Encoding, most: int = MOST_IMPOSTORS) 
 
 def _write(path: Path, pairs: Iterable[Pair], layout: Layout, encoding: Encoding) -> int:
     def file(image: tuple[int, int]) -> str:
-        return encoding.image_name(layout.name(layout.plan.job(*image))).rpartition("/")[2]
+        return encoding.image_name(layout.name(layout.plan.entry(*image))).rpartition("/")[2]
 
     count = 0
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:

@@ -13,8 +13,8 @@ PART = 100  # fingers that are finished, recorded and, in layout `shards`, packe
 
 
 @dataclass(frozen=True)
-class Job:
-    """One impression to be made.
+class Entry:
+    """One impression of the set, to be made.
 
     Attributes:
         finger: Index of the finger in the set, from 0.
@@ -93,15 +93,15 @@ class Plan:
         """Indices of a part's fingers."""
         return range(part * PART, min((part + 1) * PART, self.fingers))
 
-    def job(self, finger: int, impression: int) -> Job:
+    def entry(self, finger: int, impression: int) -> Entry:
         """One impression of the set."""
         if not self.subjects:
-            return Job(finger, self.seed(finger), impression, self.position)
+            return Entry(finger, self.seed(finger), impression, self.position)
         subject, place = divmod(finger, len(_HANDS))
-        return Job(finger, self.seed(finger), impression, _HANDS[place], subject=subject)
+        return Entry(finger, self.seed(finger), impression, _HANDS[place], subject=subject)
 
-    def jobs(self, part: int) -> Iterator[Job]:
+    def entries(self, part: int) -> Iterator[Entry]:
         """The impressions of a part, in order."""
         for finger in self.fingers_of(part):
             for impression in range(1, self.impressions + 1):
-                yield self.job(finger, impression)
+                yield self.entry(finger, impression)

@@ -36,7 +36,7 @@ def verify(layout: Layout, workers: int, progress: Progress) -> Generator[str]:
         except BadInput as error:
             return [(0, [str(error)])]
         found = [(int(row["finger"]), int(row["impression"])) for row in rows]
-        wanted = [(job.finger, job.impression) for job in plan.jobs(part)]
+        wanted = [(entry.finger, entry.impression) for entry in plan.entries(part)]
         wrong = [] if found == wanted else [f"part {part}: has {len(rows)} of {len(wanted)} images"]
         for row in rows:
             wrong += _check(layout, part, row)

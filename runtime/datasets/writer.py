@@ -19,9 +19,9 @@ from typing import Protocol
 from ..errors import BadInput
 from ..images import FORMATS, Provenance, encode_image
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
+from .impressions import Made, Maker
 from .layouts import Layout
-from .making import Made, Maker
-from .plan import PART, Job
+from .plan import PART, Entry
 from .table import PARTS, TABLE, Row, part_path, read_part, write_part, write_table
 
 
@@ -63,7 +63,7 @@ class Encoding:
         """The image file of an impression called `name`."""
         return name + FORMATS[self.image_format]
 
-    def encode(self, job: Job, name: str, made: Made, row: Row) -> tuple[Row, dict[str, bytes]]:
+    def encode(self, entry: Entry, name: str, made: Made, row: Row) -> tuple[Row, dict[str, bytes]]:
         """An impression's row and its files by name, the image last."""
         files: dict[str, bytes] = {}
         if made.template is not None:
@@ -72,22 +72,22 @@ class Encoding:
                 assert known.encode is not None  # the command takes formats that can be written only
                 files[name + known.extensions[0]] = known.encode(made.template)
         image = self.image_name(name)
-        own = {"seed": str(job.seed), "impression": str(job.impression), **made.provenance}
-        if job.position is not None:
-            own["position"] = job.position.value
-        if job.subject is not None:
-            own["subject"] = str(job.subject)
-        if job.attempt:
-            own["attempts"] = str(job.attempt + 1)
+        own = {"seed": str(entry.seed), "impression": str(entry.impression), **made.provenance}
+        if entry.position is not None:
+            own["position"] = entry.position.value
+        if entry.subject is not None:
+            own["subject"] = str(entry.subject)
+        if entry.attempt:
+            own["attempts"] = str(entry.attempt + 1)
         row = {
             "file": image,
             "template": " ".join(files),
-            "subject": "" if job.subject is None else str(job.subject),
-            "finger": str(job.finger),
-            "seed": str(job.seed),
-            "impression": str(job.impression),
-            "position": job.position.value if job.position else "",
-            "attempts": str(job.attempt + 1),
+            "subject": "" if entry.subject is None else str(entry.subject),
+            "finger": str(entry.finger),
+            "seed": str(entry.seed),
+            "impression": str(entry.impression),
+            "position": entry.position.value if entry.position else "",
+            "attempts": str(entry.attempt + 1),
             **row,
             **made.columns,
         }
@@ -114,7 +114,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Stored:
-    job: Job
+    entry: Entry
     row: Row
     taken: bool
 
@@ -139,7 +139,7 @@ class Writer:
     verify: bool = False
     gate: Gate | None = None
     most_attempts: int = 16
-    see: Callable[[Job, Made], None] | None = None
+    see: Callable[[Entry, Made], None] | None = None
     made: int = 0
     kept: int = 0
     refused: int = 0
@@ -153,32 +153,32 @@ class Writer:
         blocks: Iterable[Iterable[int]] = [own] if self.gate is None else ([part] for part in own)
         try:
             for block in blocks:
-                jobs: Iterable[Job] = self._missing(block)
-                while jobs:
-                    jobs = self._pass(maker, jobs)
+                entries: Iterable[Entry] = self._missing(block)
+                while entries:
+                    entries = self._pass(maker, entries)
         finally:
             self.layout.close()
 
-    def _pass(self, maker: Maker, jobs: Iterable[Job]) -> list[Job]:
-        """Make `jobs`; returns those that the gate refused, as the next attempt."""
+    def _pass(self, maker: Maker, entries: Iterable[Entry]) -> list[Entry]:
+        """Make `entries`; returns those that the gate refused, as the next attempt."""
         again = []
-        with closing(maker.images(jobs, self._store)) as stored:
+        with closing(maker.images(entries, self._store)) as stored:
             for each in stored:
                 if each.taken:
                     self._record(each)
                 else:
                     self.refused += 1
-                    again.append(replace(each.job, attempt=each.job.attempt + 1))
-        return sorted(again, key=lambda job: (job.finger, job.impression))
+                    again.append(replace(each.entry, attempt=each.entry.attempt + 1))
+        return sorted(again, key=lambda entry: (entry.finger, entry.impression))
 
-    def _missing(self, parts: Iterable[int]) -> Iterator[Job]:
+    def _missing(self, parts: Iterable[int]) -> Iterator[Entry]:
         """The impressions to be made, part by part as there is room for them."""
         plan, folder = self.layout.plan, self.layout.folder
         for part in parts:
             rows = self._kept(part)
-            missing = [job for job in plan.jobs(part) if (job.finger, job.impression) not in rows]
+            missing = [entry for entry in plan.entries(part) if (entry.finger, entry.impression) not in rows]
             if missing and self.layout.shard(part):
-                rows, missing = {}, list(plan.jobs(part))  # a tar file is made whole
+                rows, missing = {}, list(plan.entries(part))  # a tar file is made whole
             self.kept += len(rows)
             self.progress.kept(len(rows))
             if not missing:
@@ -194,10 +194,10 @@ class Writer:
         """The recorded impressions of a part whose files are there."""
         rows = {}
         for row in read_part(self.layout.folder, part):
-            job = self.layout.plan.job(int(row["finger"]), int(row["impression"]))
-            expected = self.encoding.image_name(self.layout.name(job))
+            entry = self.layout.plan.entry(int(row["finger"]), int(row["impression"]))
+            expected = self.encoding.image_name(self.layout.name(entry))
             if row["file"] == expected and all(self._is_there(part, *each) for each in stated_files(row)):
-                rows[job.finger, job.impression] = row
+                rows[entry.finger, entry.impression] = row
         return rows
 
     def _is_there(self, part: int, name: str, size: int, sha256: str) -> bool:
@@ -205,29 +205,29 @@ class Writer:
             return False
         return not self.verify or hashlib.sha256(self.layout.read(part, name)).hexdigest() == sha256
 
-    def _store(self, job: Job, made: Made) -> _Stored:
+    def _store(self, entry: Entry, made: Made) -> _Stored:
         """Write an impression, unless the gate refuses it."""
         measured: Row = {}
         if self.gate is not None:
             good, measured = self.gate.check(made)
-            if not good and job.attempt + 1 < self.most_attempts:
-                return _Stored(job, measured, False)
-        part = job.finger // PART
-        name = self.layout.name(job)
+            if not good and entry.attempt + 1 < self.most_attempts:
+                return _Stored(entry, measured, False)
+        part = entry.finger // PART
+        name = self.layout.name(entry)
         row = {"shard": self.layout.shard(part), **measured}
-        row, files = self.encoding.encode(job, name, made, row)
-        self.layout.store(part, job, files)
+        row, files = self.encoding.encode(entry, name, made, row)
+        self.layout.store(part, entry, files)
         if self.see is not None:
-            self.see(job, made)
-        return _Stored(job, row, True)
+            self.see(entry, made)
+        return _Stored(entry, row, True)
 
     def _record(self, stored: _Stored) -> None:
         self.made += 1
         self.progress.made(1)
-        number = stored.job.finger // PART
+        number = stored.entry.finger // PART
         with self._lock:
             part = self._parts[number]
-            part.rows[stored.job.finger, stored.job.impression] = stored.row
+            part.rows[stored.entry.finger, stored.entry.impression] = stored.row
             part.waiting -= 1
             if part.waiting:
                 return

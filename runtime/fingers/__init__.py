@@ -14,7 +14,7 @@ from .identity.patterns import (
     FingerPosition,
     Pattern,
     PatternClass,
-    draw_pattern,
+    sample_pattern,
 )
 from .impression import Impression
 from .master import FULL_PRINT, LARGEST, PPI, SMALL_SENSOR, SMALLEST, Master
@@ -39,9 +39,9 @@ __all__ = [
     "Pattern",
     "PatternClass",
     "Preset",
-    "draw_pattern",
     "impressions",
     "make_finger",
     "make_fingers",
+    "sample_pattern",
     "take_impression",
 ]

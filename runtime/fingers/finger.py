@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..arguments import check_choice, check_iterable
 from ..minutiae import Template
-from .capture.draw import draw_capture
+from .capture.parameters import sample_capture
 from .capture.presets import Effects, find_preset
 from .identity.patterns import FingerPosition, PatternClass
 from .impression import Impression
@@ -83,7 +83,7 @@ def take_impression(
     finger: Master, number: int, preset: str = "medium", effects: Effects | None = None
 ) -> Impression:
     """An impression of a finger; see `Finger.impression`."""
-    return Impression(finger, draw_capture(finger, number, find_preset(preset), effects or Effects()))
+    return Impression(finger, sample_capture(finger, number, find_preset(preset), effects or Effects()))
 
 
 def impressions(

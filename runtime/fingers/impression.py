@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..minutiae import Template
-from .capture.draw import Capture
+from .capture.parameters import Capture
 from .capture.sensor import Touch, render, touch
 from .master import Master
 from .truth import visible_truth

@@ -13,7 +13,7 @@ from ..seeds import Purpose, check_seed, stream
 from .identity.fields import orientation, ridge_period
 from .identity.growth import grow
 from .identity.minutiae import Minutiae, read_minutiae
-from .identity.patterns import FingerPosition, Pattern, PatternClass, draw_pattern
+from .identity.patterns import FingerPosition, Pattern, PatternClass, sample_pattern
 
 PPI = 500
 FULL_PRINT, SMALL_SENSOR = (512, 512), (256, 256)  # windows, in pixels
@@ -59,7 +59,7 @@ def make_master(
     if not all(SMALLEST <= side <= LARGEST for side in window):
         raise BadInput(f"window of {window[0]} x {window[1]} pixels: give sides of {SMALLEST} to {LARGEST}")
     size = (_master_size(window[0]), _master_size(window[1]))
-    pattern = draw_pattern(check_seed(seed), kind, position)
+    pattern = sample_pattern(check_seed(seed), kind, position)
     skin = stream(seed, Purpose.SKIN)
     x0, y0 = corner = _corner(pattern, skin, size)
     ridges = _grow(seed, pattern, corner, size)

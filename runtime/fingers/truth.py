@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..minutiae import Minutia, MinutiaType, Point, Template
 from .capture.contact import contact_depth, line_depth
-from .capture.draw import Capture
+from .capture.parameters import Capture
 from .capture.placement import place
 from .identity.minutiae import BIFURCATION, ENDING
 from .master import PPI, Master

@@ -65,13 +65,13 @@ def _rate(
 ) -> float:
     """Images/s of calls with `batch` images, for at least `seconds`."""
 
-    def compute(drawn: Any) -> None:
+    def compute(inputs: Any) -> None:
         with interruption.heeded():
-            steps.compute(drawn)
+            steps.compute(inputs)
 
-    drawn = steps.draw([(seed, None) for seed in range(batch)])
-    steps.compute(drawn)  # the first call of a size may compile, and allocates
+    inputs = steps.prepare([(seed, None) for seed in range(batch)])
+    steps.compute(inputs)  # the first call of a size may compile, and allocates
     began, calls = time.perf_counter(), 0
     while calls == 0 or time.perf_counter() - began < seconds:
-        calls += len(list(threads.map(compute, [drawn] * 2 * CALLS_IN_FLIGHT)))
+        calls += len(list(threads.map(compute, [inputs] * 2 * CALLS_IN_FLIGHT)))
     return calls * batch / (time.perf_counter() - began)

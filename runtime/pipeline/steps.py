@@ -12,23 +12,23 @@ from ..backends import Backend
 from ..images import Pixels
 
 Item = TypeVar("Item")
-Job = TypeVar("Job", contravariant=True)
-Numbers = TypeVar("Numbers")
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Inputs = TypeVar("Inputs")
 
 
-class Steps(Protocol[Job, Numbers]):
-    """The steps from jobs, such as seeds, to images; each may be called on any thread.
+class Steps(Protocol[Item_contra, Inputs]):
+    """The steps from items, such as seeds, to images; each may be called on any thread.
 
-    `draw` and `finish` compute on the CPU, `compute` keeps the backend busy.
+    `prepare` and `finish` compute on the CPU, `compute` keeps the backend busy.
     """
 
     @property
     def backend(self) -> Backend: ...
 
-    def draw(self, jobs: Sequence[Job], /) -> Numbers:
-        """Random numbers of a batch."""
+    def prepare(self, items: Sequence[Item_contra], /) -> Inputs:
+        """The networks' inputs of a batch, from its random numbers."""
 
-    def compute(self, drawn: Numbers, /) -> Pixels:
+    def compute(self, inputs: Inputs, /) -> Pixels:
         """The networks: uint8 (N, C, R, R)."""
 
     def finish(self, levels: Pixels, /) -> Pixels:
@@ -44,7 +44,7 @@ def batches(items: Iterator[Item], size: int, first: int | None = None) -> Itera
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class SynthesisInputs:
     """What a batch of seeds stands for: z (N, style_dim), the z that are mixed in, and noise buffers."""
 
     z: Floats

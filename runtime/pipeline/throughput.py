@@ -1,4 +1,4 @@
-"""Synthesis at full speed: seeds → numbers → backend, to uint8 → resizing → encoders → disk, all at once."""
+"""Synthesis at the highest rate: preparing, computing, resizing, encoding and writing at the same time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .stages import Pipeline, Stage
 from .steps import Steps, batches
 from .tables import align
 
-Job = TypeVar("Job")
-Numbers = TypeVar("Numbers")
+Item = TypeVar("Item")
+Inputs = TypeVar("Inputs")
 
 PERCENTILES = (50, 95, 99)
 
@@ -37,7 +37,7 @@ class StageReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A run at full speed.
+    """What a run of the pipeline took.
 
     `device_seconds`: when at least one call of the backend was under way. `batch_latency_ms`: percentiles of
     a call's duration, with `CALLS_IN_FLIGHT` calls under way. `destination`: `disk`, or `discarded`.
@@ -94,19 +94,19 @@ class Report:
         return "\n".join([self.backend, "", *align(summary, left=2), "", *align(rows)])
 
 
-class FullSpeed(Generic[Job, Numbers]):
+class ImagePipeline(Generic[Item, Inputs]):
     """One run of `steps` in batches of `batch`, with `workers` threads a step beside those of the backend.
 
-    `write(job, image)` is called for each image, on any thread; None: images are not written. `seconds`: the
+    `write(item, image)` is called for each image, on any thread; None: images are not written. `seconds`: the
     backend is given no batch later.
     """
 
     def __init__(
         self,
-        steps: Steps[Job, Numbers],
+        steps: Steps[Item, Inputs],
         batch: int,
         workers: int,
-        write: Callable[[Job, Pixels], None] | None = None,
+        write: Callable[[Item, Pixels], None] | None = None,
         seconds: float = float("inf"),
     ) -> None:
         self._steps = steps
@@ -116,21 +116,21 @@ class FullSpeed(Generic[Job, Numbers]):
         self._write_image = write
         self._calls = _Calls()
         self._stages = [
-            Stage("draw numbers", self._draw, workers, room=CALLS_IN_FLIGHT),
+            Stage("prepare inputs", self._prepare, workers, room=CALLS_IN_FLIGHT),
             Stage("compute", self._compute, CALLS_IN_FLIGHT, room=2 * batch),
             Stage("make pixels", self._finish, workers, room=2 * workers),
         ]
         if write is not None:
             self._stages.append(Stage("encode and write", self._write, workers, room=2 * workers))
 
-    def images(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Pixels]]:
-        """Make the image of each job and give it with its job when it is written, in any order.
+    def images(self, items: Iterable[Item]) -> Generator[tuple[Item, Pixels]]:
+        """Make the image of each item and yield it with its item when it is written, in any order.
 
-        `jobs` may have no end if there is one in time.
+        `items` may have no end if there is one in time.
 
         The first error of a step is raised. Close it (`contextlib.closing`) to end before all are made.
         """
-        in_time = takewhile(lambda _: self._has_time, jobs)
+        in_time = takewhile(lambda _: self._has_time, items)
         # One image first: a batch may take seconds, and something that is wrong shows at once.
         pipeline = Pipeline(batches(in_time, self._batch, first=1), self._stages)
         results = iter(pipeline)
@@ -171,25 +171,25 @@ class FullSpeed(Generic[Job, Numbers]):
             destination="discarded" if self._write_image is None else "disk",
         )
 
-    def _draw(self, jobs: list[Job]) -> Iterable[tuple[list[Job], Numbers]]:
-        return [(jobs, self._steps.draw(jobs))]
+    def _prepare(self, items: list[Item]) -> Iterable[tuple[list[Item], Inputs]]:
+        return [(items, self._steps.prepare(items))]
 
-    def _compute(self, item: tuple[list[Job], Numbers]) -> Iterable[tuple[Job, Pixels]]:
-        jobs, drawn = item
-        if not self._has_time:  # drawn in time, but not begun
+    def _compute(self, batch: tuple[list[Item], Inputs]) -> Iterable[tuple[Item, Pixels]]:
+        items, inputs = batch
+        if not self._has_time:  # prepared in time, but not begun
             return ()
-        with self._calls.one(len(jobs)):
-            levels = self._steps.compute(drawn)
-        return zip(jobs, levels, strict=True)
+        with self._calls.one(len(items)):
+            levels = self._steps.compute(inputs)
+        return zip(items, levels, strict=True)
 
-    def _finish(self, item: tuple[Job, Pixels]) -> Iterable[tuple[Job, Pixels]]:
-        job, levels = item
-        return [(job, self._steps.finish(levels))]
+    def _finish(self, computed: tuple[Item, Pixels]) -> Iterable[tuple[Item, Pixels]]:
+        item, levels = computed
+        return [(item, self._steps.finish(levels))]
 
-    def _write(self, item: tuple[Job, Pixels]) -> Iterable[tuple[Job, Pixels]]:
+    def _write(self, finished: tuple[Item, Pixels]) -> Iterable[tuple[Item, Pixels]]:
         assert self._write_image is not None
-        self._write_image(*item)
-        return [item]
+        self._write_image(*finished)
+        return [finished]
 
 
 class _Calls:

@@ -20,9 +20,9 @@ from click.testing import CliRunner, Result
 
 from fingergen.runtime.cli import main
 from fingergen.runtime.datasets import layouts, plan, writer
-from fingergen.runtime.datasets.making import Made
+from fingergen.runtime.datasets.impressions import Made
 from fingergen.runtime.datasets.pairs import genuine, impostor
-from fingergen.runtime.fingers import FingerPosition, draw_pattern, make_finger
+from fingergen.runtime.fingers import FingerPosition, make_finger, sample_pattern
 from fingergen.runtime.images import read_provenance
 from fingergen.runtime.minutiae import Template
 
@@ -177,12 +177,12 @@ class Countless:
     def __init__(self, enough: int) -> None:
         self.enough = enough
 
-    def images(self, jobs, use) -> Iterator:
+    def images(self, entries, use) -> Iterator:
         template = Template(8, 8)
-        for count, job in enumerate(jobs):
+        for count, entry in enumerate(entries):
             if count == self.enough:
                 raise KeyboardInterrupt
-            yield use(job, Made(np.zeros((8, 8), np.uint8), template, {}, {}, ""))
+            yield use(entry, Made(np.zeros((8, 8), np.uint8), template, {}, {}, ""))
 
 
 def test_ten_million_fingers_begin_at_once_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -314,7 +314,7 @@ def test_subjects_have_ten_fingers_each_with_classes_of_their_position(tmp_path:
     assert [row["subject"] for row in rows] == ["0"] * 10 + ["1"] * 10
     assert [row["position"] for row in rows] == 2 * [position.value for position in FingerPosition]
     for row in rows:
-        kind = draw_pattern(int(row["seed"]), position=FingerPosition(row["position"])).kind
+        kind = sample_pattern(int(row["seed"]), position=FingerPosition(row["position"])).kind
         assert row["class"] == kind.value
     assert read_provenance(tmp_path / "00000011_1.png")["position"] == "right-index"
     dataset("--subjects", 3, "--impressions", 1, "--resume", "--out", tmp_path)

@@ -176,7 +176,7 @@ def test_batches_do_not_matter(bundle: Path):
     jobs = [mate for seed in (3, 9) for mate in mates(seed, 3, range(8), 5.0)]
     with load(bundle, workers=2) as model:
         steps = MatedSynthesis(model, noise="random")
-        whole = steps.compute(steps.draw(jobs))
+        whole = steps.compute(steps.prepare(jobs))
         mixed = [jobs[i] for i in (4, 0, 5)]
-        assert np.array_equal(steps.compute(steps.draw(mixed)), whole[[4, 0, 5]])
+        assert np.array_equal(steps.compute(steps.prepare(mixed)), whole[[4, 0, 5]])
         assert len({levels.tobytes() for levels in whole}) == 6

@@ -118,13 +118,13 @@ def test_a_trait_is_edited_by_its_name(model: Model, ridges: Path, tmp_path: Pat
 def test_mates_are_impressions_of_their_own_and_the_first_is_that_of_synth(model: Model):
     steps = MatedSynthesis(model)
     plan = [mate for seed in (3, 8) for mate in mates(seed, 3, (), 5.0)]
-    drawn = steps.draw(plan)
+    drawn = steps.prepare(plan)
     images = np.stack([steps.finish(levels) for levels in steps.compute(drawn)])
     np.testing.assert_array_equal(images[[0, 3]], model.synthesize([3, 8]))
     assert len(np.unique(images, axis=0)) == len(plan)
     for layer in (-2, -1):  # ridge map, white noise
         assert len(np.unique(drawn.noise[layer], axis=0)) == len(plan)
-    alone = steps.draw(plan[4:5])
+    alone = steps.prepare(plan[4:5])
     np.testing.assert_array_equal(steps.finish(steps.compute(alone)[0]), images[4])
 
 

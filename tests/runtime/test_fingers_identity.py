@@ -14,9 +14,9 @@ from fingergen.runtime.fingers import (
     SMALL_SENSOR,
     FingerPosition,
     PatternClass,
-    draw_pattern,
     make_finger,
     make_fingers,
+    sample_pattern,
 )
 from fingergen.runtime.fingers.identity.fields import orientation, ridge_period
 from fingergen.runtime.fingers.identity.growth import grow
@@ -32,7 +32,7 @@ def fingers():
 
 
 def seed_of(kind: PatternClass) -> int:
-    return next(seed for seed in range(10_000) if draw_pattern(seed).kind is kind)
+    return next(seed for seed in range(10_000) if sample_pattern(seed).kind is kind)
 
 
 def at(*place: float) -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +57,10 @@ def chi_squared(kinds: list[PatternClass]) -> float:
 
 
 def test_classes_come_at_their_natural_frequencies():
-    assert chi_squared([draw_pattern(seed).kind for seed in range(4000)]) < 13.28  # p > 0.01
-    assert chi_squared([draw_pattern(seed).kind for seed in range(3900)] + [PatternClass.ARCH] * 100) > 13.28
+    assert chi_squared([sample_pattern(seed).kind for seed in range(4000)]) < 13.28  # p > 0.01
+    assert (
+        chi_squared([sample_pattern(seed).kind for seed in range(3900)] + [PatternClass.ARCH] * 100) > 13.28
+    )
 
 
 def test_each_finger_has_its_frequencies():
@@ -70,14 +72,14 @@ def test_each_finger_has_its_frequencies():
     assert (right[PatternClass.WHORL], left[PatternClass.WHORL]) == (0.30, 0.28)
     # Towards the thumb: to the left on the print of a right hand, to the right on that of a left hand.
     assert right[PatternClass.LEFT_LOOP] == pytest.approx(0.21) == left[PatternClass.RIGHT_LOOP]
-    kinds = [draw_pattern(seed, position=FingerPosition.RIGHT_RING).kind for seed in range(1000)]
+    kinds = [sample_pattern(seed, position=FingerPosition.RIGHT_RING).kind for seed in range(1000)]
     assert kinds.count(PatternClass.WHORL) / 1000 == pytest.approx(0.45, abs=0.05)
     assert kinds.count(PatternClass.LEFT_LOOP) < 40 < 400 < kinds.count(PatternClass.RIGHT_LOOP)
 
 
 @pytest.mark.parametrize("kind", list(PatternClass))
 def test_singular_points_are_where_the_field_turns(kind: PatternClass):
-    pattern = draw_pattern(seed_of(kind))
+    pattern = sample_pattern(seed_of(kind))
     count = {PatternClass.ARCH: 0, PatternClass.WHORL: 2}.get(kind, 1)
     assert len(pattern.cores) == len(pattern.deltas) == count
     for core in pattern.cores:
@@ -98,8 +100,8 @@ def test_a_class_can_be_asked_for(kind: PatternClass):
 
 @pytest.mark.parametrize("kind, side", [(PatternClass.LEFT_LOOP, -1.0), (PatternClass.RIGHT_LOOP, 1.0)])
 def test_loops_open_to_their_side(kind: PatternClass, side: float):
-    seeds = [seed for seed in range(200) if draw_pattern(seed).kind is kind][:20]
-    for pattern in map(draw_pattern, seeds):
+    seeds = [seed for seed in range(200) if sample_pattern(seed).kind is kind][:20]
+    for pattern in map(sample_pattern, seeds):
         (cx, cy), (dx, _) = pattern.cores[0], pattern.deltas[0]
         assert (dx - cx) * side < 0
         # Below the core, on the open side, ridges run down towards that side.
@@ -173,9 +175,9 @@ def test_minutiae_density_is_natural(fingers):
 
 
 def test_period_is_natural():
-    periods = np.array([draw_pattern(seed).period for seed in range(300)])
+    periods = np.array([sample_pattern(seed).period for seed in range(300)])
     assert periods.mean() == pytest.approx(9.0, abs=0.15) and periods.min() >= 7.5 and periods.max() <= 11.5
-    pattern = draw_pattern(0)
+    pattern = sample_pattern(0)
     assert ridge_period(pattern, *at(0, 200)) > ridge_period(pattern, *at(0, -150))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fingergen.runtime.fingers import Finger, Impression, make_finger, take_impression
-from fingergen.runtime.fingers.capture.draw import Capture
 from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
+from fingergen.runtime.fingers.capture.parameters import Capture
 
 WINDOW = (128, 128)
 

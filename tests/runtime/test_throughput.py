@@ -18,7 +18,7 @@ from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.model import Model, Synthesis, load
 from fingergen.runtime.pipeline.batch_size import Trial, best_batch, try_batches
 from fingergen.runtime.pipeline.request import Pair, SynthesisRequest
-from fingergen.runtime.pipeline.throughput import FullSpeed
+from fingergen.runtime.pipeline.throughput import ImagePipeline
 
 from ..tiny_bundle import write_tiny_bundle
 
@@ -68,7 +68,7 @@ class FakeSteps:
         self.sleep = sleep
         self.device = threading.Lock()
 
-    def draw(self, pairs: list) -> list:
+    def prepare(self, pairs: list) -> list:
         return pairs
 
     def compute(self, pairs: list) -> list:
@@ -88,7 +88,7 @@ def test_images_are_those_of_the_model(model: Model, batch: int) -> None:
     request = SynthesisRequest(range(10), 0.7, "random", 99, [0, 2], 0.6, size=40)
     expected = model.synthesize(range(10), 0.7, "random", 99, [0, 2], 0.6, size=40)
     written: dict[tuple, np.ndarray] = {}
-    run = FullSpeed(Synthesis(model, request), batch, workers=3, write=written.__setitem__)
+    run = ImagePipeline(Synthesis(model, request), batch, workers=3, write=written.__setitem__)
     made = dict(run.images(request.pairs()))
     assert sorted(made) == sorted(written) == [(seed, 99) for seed in range(10)]
     for job, image in made.items():
@@ -98,7 +98,7 @@ def test_images_are_those_of_the_model(model: Model, batch: int) -> None:
 def test_steps_work_at_the_same_time() -> None:
     """The device works all the time, although each image takes the host twice as long."""
     steps = FakeSteps(image=0.01, host=0.02)
-    run = FullSpeed(steps, batch=5, workers=4)  # type: ignore[arg-type]
+    run = ImagePipeline(steps, batch=5, workers=4)  # type: ignore[arg-type]
     assert len(list(run.images(pairs(range(100))))) == 100
     report = run.report
     assert 1.0 <= report.device_seconds <= report.seconds < 2.5  # one after the other: 3 s
@@ -107,7 +107,7 @@ def test_steps_work_at_the_same_time() -> None:
 
 
 def test_figures_add_up(model: Model) -> None:
-    run = FullSpeed(Synthesis(model, SynthesisRequest([])), batch=4, workers=2)
+    run = ImagePipeline(Synthesis(model, SynthesisRequest([])), batch=4, workers=2)
     assert len(list(run.images(pairs(range(30))))) == 30
     content = json.loads(json.dumps(run.report.to_json()))
     assert content["images"] == 30 and 0 < content["device_seconds"] <= content["seconds"]
@@ -117,7 +117,7 @@ def test_figures_add_up(model: Model) -> None:
     )
     latency = content["batch_latency_ms"]
     assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
-    assert [stage["name"] for stage in content["stages"]] == ["draw numbers", "compute", "make pixels"]
+    assert [stage["name"] for stage in content["stages"]] == ["prepare inputs", "compute", "make pixels"]
     for stage in content["stages"]:
         shares = [stage[key] for key in ("working", "waiting_for_input", "waiting_for_room")]
         assert min(shares) >= 0 and sum(shares) <= 1.01
@@ -128,20 +128,20 @@ def test_figures_add_up(model: Model) -> None:
 def test_no_batch_begins_after_the_time() -> None:
     """Batches that were drawn ahead are dropped."""
     steps = FakeSteps(call=0.2)
-    run = FullSpeed(steps, batch=1, workers=8, seconds=0.5)  # type: ignore[arg-type]
+    run = ImagePipeline(steps, batch=1, workers=8, seconds=0.5)  # type: ignore[arg-type]
     made = list(run.images(pairs(iter(range(10**9)))))
     assert 1 <= len(made) <= 5
 
 
 def test_no_images_are_no_error(model: Model) -> None:
-    run = FullSpeed(Synthesis(model, SynthesisRequest([])), batch=4, workers=2)
+    run = ImagePipeline(Synthesis(model, SynthesisRequest([])), batch=4, workers=2)
     assert list(run.images(iter(()))) == []
     assert run.report.images == 0 and run.report.rate == run.report.device_rate == 0
     assert "0 in" in run.report.table()
 
 
 def test_leaving_early_ends_all_threads(model: Model) -> None:
-    run = FullSpeed(Synthesis(model, SynthesisRequest([])), batch=2, workers=2)
+    run = ImagePipeline(Synthesis(model, SynthesisRequest([])), batch=2, workers=2)
     with closing(run.images(pairs(iter(range(10**9))))) as made:
         next(made)
 
@@ -151,9 +151,9 @@ def test_errors_are_raised(model: Model) -> None:
         raise OSError(28, "No space left on device", f"{seed}.png")
 
     with pytest.raises(OSError, match="No space left"):
-        list(FullSpeed(Synthesis(model, SynthesisRequest([])), 2, 2, write).images(pairs(range(1000))))
+        list(ImagePipeline(Synthesis(model, SynthesisRequest([])), 2, 2, write).images(pairs(range(1000))))
     with pytest.raises(BadInput, match="seed -1"):
-        list(FullSpeed(Synthesis(model, SynthesisRequest([])), 2, 2).images(pairs([-1])))
+        list(ImagePipeline(Synthesis(model, SynthesisRequest([])), 2, 2).images(pairs([-1])))
     with pytest.raises(BadInput, match="layers"):
         Synthesis(model, SynthesisRequest([], mix_layers=[99]))
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.fingers import SMALL_SENSOR, draw_pattern, impressions, make_finger, take_impression
+from fingergen.runtime.fingers import SMALL_SENSOR, impressions, make_finger, sample_pattern, take_impression
 from fingergen.runtime.minutiae import Minutia, Template, minutiae_map, read_template
 from fingergen.runtime.minutiae.agreement import Agreement, agreement
 from fingergen.training.commands.synthesize_data import DataSet, synthesize_data, write_data_set
@@ -52,7 +52,7 @@ def test_data_set(tmp_path: Path):
         (finger, number, 40 + finger) for finger in range(2) for number in (1, 2, 3)
     ]
     row = rows[4]
-    assert row["image"] == "images/00000041_2.png" and row["class"] == draw_pattern(41).kind.value
+    assert row["image"] == "images/00000041_2.png" and row["class"] == sample_pattern(41).kind.value
     taken = take_impression(make_finger(41, TINY), 1)
     with Image.open(data.folder / row["image"]) as image:
         assert image.mode == "L" and image.info["dpi"] == pytest.approx((500, 500), abs=0.1)

@@ -21,8 +21,8 @@ from fingergen.runtime.fingers import (
     LARGEST,
     PPI,
     SMALLEST,
-    draw_pattern,
     make_finger,
+    sample_pattern,
     take_impression,
 )
 from fingergen.runtime.images import encode_image
@@ -69,7 +69,7 @@ class DataSet:
             "finger": finger,
             "impression": impression + 1,
             "seed": seed,
-            "class": draw_pattern(seed).kind.value,
+            "class": sample_pattern(seed).kind.value,
         }
 
     def prepare(self) -> None:

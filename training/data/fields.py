@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fingergen.runtime.fingers import FULL_PRINT, Finger, draw_pattern
+from fingergen.runtime.fingers import FULL_PRINT, Finger, sample_pattern
 from fingergen.runtime.fingers.capture.contact import contact_depth
-from fingergen.runtime.fingers.capture.draw import Capture, draw_capture
+from fingergen.runtime.fingers.capture.parameters import Capture, sample_capture
 from fingergen.runtime.fingers.capture.placement import skin_points
 from fingergen.runtime.fingers.capture.presets import Effects, find_preset
 from fingergen.runtime.fingers.identity.fields import orientation, ridge_period
@@ -70,7 +70,7 @@ class FieldExamples:
     def _example(self, finger: Finger, number: int) -> tuple[Template, NDArray[np.float16]]:
         key = (finger.seed, number)
         if key not in self._known:
-            capture = draw_capture(finger, number, find_preset("medium"), Effects())
+            capture = sample_capture(finger, number, find_preset("medium"), Effects())
             target = fields(finger, capture).astype(np.float16)
             self._known[key] = visible_truth(capture, finger), target
         return self._known[key]
@@ -94,7 +94,7 @@ def fields(finger: Finger, capture: Capture) -> NDArray[np.float32]:
     middle = slice(step // 2, None, step)
     x, y, xu, xv, yu, yv = (each[middle, middle] for each in (x, y, xu, xv, yu, yv))
 
-    pattern = draw_pattern(finger.seed, finger.kind)
+    pattern = sample_pattern(finger.seed, finger.kind)
     fx, fy = x - np.float32(finger.origin[0]), y - np.float32(finger.origin[1])
     angle = orientation(pattern, fx, fy)
     # The gradient of the ridges' phase, in periods: across them in the master, then in the window.

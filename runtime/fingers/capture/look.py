@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .draw import Capture
+from .parameters import Capture
 
 Floats = NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .draw import Capture
+from .parameters import Capture
 
 Floats = NDArray[np.floating]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..master import Master
 from .contact import contact_depth, line_depth
-from .draw import Capture
+from .parameters import Capture
 from .placement import skin_points
 
 Floats = NDArray[np.floating]

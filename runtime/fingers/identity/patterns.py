@@ -128,7 +128,7 @@ class Pattern:
         return (float(x), float(y))
 
 
-def draw_pattern(
+def sample_pattern(
     seed: int, kind: PatternClass | None = None, position: FingerPosition | None = None
 ) -> Pattern:
     """What the ridges of a finger follow.

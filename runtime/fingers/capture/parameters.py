@@ -107,7 +107,7 @@ class Capture:
         return texture, rng.standard_normal((height, width), np.float32)
 
 
-def draw_capture(finger: Master, number: int, preset: Preset, effects: Effects) -> Capture:
+def sample_capture(finger: Master, number: int, preset: Preset, effects: Effects) -> Capture:
     """How an impression is taken.
 
     Args:

@@ -12,9 +12,9 @@ from ..fingers import Effects, Impression, PatternClass, make_finger, take_impre
 from ..images import Pixels
 from ..minutiae import Template
 from ..pipeline.stages import Pipeline, Stage
-from ..pipeline.throughput import FullSpeed
+from ..pipeline.throughput import ImagePipeline
 from .mated import Mate, MatedSynthesis
-from .plan import Job
+from .plan import Entry
 from .table import Row, capture_columns
 
 Result = TypeVar("Result")
@@ -42,8 +42,8 @@ class Made:
 class Maker(Protocol):
     """Makes impressions on many threads."""
 
-    def images(self, jobs: Iterable[Job], use: Callable[[Job, Made], Result]) -> Generator[Result]:
-        """What `use`, called on any thread, returns for the impression of each of `jobs`, in any order.
+    def images(self, entries: Iterable[Entry], use: Callable[[Entry, Made], Result]) -> Generator[Result]:
+        """What `use`, called on any thread, returns for the impression of each of `entries`, in any order.
 
         The first error ends everything and is raised. Close it (`contextlib.closing`) to end early.
         """
@@ -68,20 +68,20 @@ class SensorMaker:
     kind: PatternClass | None
     workers: int
 
-    def images(self, jobs: Iterable[Job], use: Callable[[Job, Made], Result]) -> Generator[Result]:
+    def images(self, entries: Iterable[Entry], use: Callable[[Entry, Made], Result]) -> Generator[Result]:
         """See `Maker`; a finger is grown once for its impressions, on one thread."""
 
-        def make(of_finger: list[Job]) -> Iterator[Result]:
+        def make(of_finger: list[Entry]) -> Iterator[Result]:
             first = of_finger[0]
             finger = make_finger(first.seed, self.window, self.kind, first.position)
-            for job in of_finger:
-                taken = take_impression(finger, job.number, self.preset, self.effects)
+            for entry in of_finger:
+                taken = take_impression(finger, entry.number, self.preset, self.effects)
                 kind = finger.kind.value
                 columns = capture_columns(taken, self.preset)
-                label = f"{job.seed} {job.impression}: {kind}"
-                yield use(job, Made(taken.pixels, taken.template, columns, {"class": kind}, label))
+                label = f"{entry.seed} {entry.impression}: {kind}"
+                yield use(entry, Made(taken.pixels, taken.template, columns, {"class": kind}, label))
 
-        fingers = (list(group) for _, group in itertools.groupby(jobs, lambda job: job.seed))
+        fingers = (list(group) for _, group in itertools.groupby(entries, lambda entry: entry.seed))
         stage = Stage("fingers", make, self.workers, room=2 * self.workers)
         with closing(iter(Pipeline(fingers, [stage]))) as results:
             yield from results
@@ -99,26 +99,26 @@ class BundleMaker:
     """
 
     steps: MatedSynthesis
-    edit: Callable[[Job], Mate]
+    edit: Callable[[Entry], Mate]
     batch: int
     workers: int
 
-    def images(self, jobs: Iterable[Job], use: Callable[[Job, Made], Result]) -> Generator[Result]:
+    def images(self, entries: Iterable[Entry], use: Callable[[Entry, Made], Result]) -> Generator[Result]:
         """See `Maker`."""
-        under_way: dict[Mate, Job] = {}
+        under_way: dict[Mate, Entry] = {}
         results: dict[Mate, Result] = {}
 
         def mates() -> Iterator[Mate]:
-            for job in jobs:
-                mate = self.edit(job)
-                under_way[mate] = job
+            for entry in entries:
+                mate = self.edit(entry)
+                under_way[mate] = entry
                 yield mate
 
         def finish(mate: Mate, pixels: Pixels) -> None:
-            job = under_way.pop(mate)
-            results[mate] = use(job, self._made(mate, pixels))
+            entry = under_way.pop(mate)
+            results[mate] = use(entry, self._made(mate, pixels))
 
-        run = FullSpeed(self.steps, self.batch, self.workers, finish)
+        run = ImagePipeline(self.steps, self.batch, self.workers, finish)
         with closing(run.images(mates())) as finished:
             for mate, _ in finished:
                 yield results.pop(mate)
