@@ -13,7 +13,7 @@ import click
 from fingergen.runtime.bundle import check_replaceable
 from fingergen.runtime.bundle.manifest import NoiseMode, Recommended
 from fingergen.runtime.cli.kit import Number
-from fingergen.runtime.errors import BadInput, command_line_errors
+from fingergen.runtime.errors import BadInput, command_line_errors, say, visible
 
 from .report import lines
 from .triton import check_repository, write_model_repository
@@ -201,8 +201,8 @@ def main(
         click.echo(json.dumps(manifest.to_json(), indent=2))
     else:
         for line in lines(manifest):
-            click.echo(line)
-        click.echo(f"bundle {manifest.name}: {out}")
+            say(line)
+        say(f"bundle {manifest.name}: {out}")
     if triton is not None:
         _write_repository(out, triton, overwrite)
 
@@ -224,7 +224,7 @@ def _export(
 
 def _write_repository(bundle: Path, triton: Path, overwrite: bool) -> None:
     models = write_model_repository(bundle, triton, overwrite)
-    click.echo(f"model repository for Triton: {triton} ({', '.join(models)})", err=True)
+    say(f"model repository for Triton: {triton} ({', '.join(models)})", err=True)
 
 
 def _add_engines(bundle: Path, out: Path, options: EngineOptions, overwrite: bool) -> Manifest:
@@ -267,6 +267,6 @@ def show_progress(step: str, done: int = 0, total: int = 0) -> None:
     """A line a step on stderr, which counts up on a terminal."""
     if total == 0 or not sys.stderr.isatty():
         if done == 0:
-            click.echo(f"{step} …", err=True)
+            say(f"{step} …", err=True)
         return
-    click.echo(f"\r{step}: {done} of {total}", nl=done == total, err=True)
+    click.echo(f"\r{visible(step)}: {done} of {total}", nl=done == total, err=True)

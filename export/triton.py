@@ -11,13 +11,12 @@ Each model answers a request of its own before the server calls it ready.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from fingergen.runtime.bundle import read_bundle
+from fingergen.runtime.bundle import check_replaceable, read_bundle, write_bundle
 from fingergen.runtime.bundle.manifest import Manifest
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.files import replacing
+from fingergen.runtime.files import recover_folder, replacing
 from fingergen.runtime.serving import OPERATIONS, Operation, Tensor
 
 LARGEST_BATCH = 32
@@ -48,6 +47,7 @@ def write_model_repository(bundle: Path, out: Path, overwrite: bool = False) -> 
         BadInput: If the bundle is not whole, or `out` may not be replaced.
     """
     opened = read_bundle(bundle)
+    recover_folder(out)
     check_repository(out, overwrite)
     manifest = opened.manifest
     possible = {name: each for name, each in OPERATIONS.items() if each.is_possible(manifest)}
@@ -57,7 +57,9 @@ def write_model_repository(bundle: Path, out: Path, overwrite: bool = False) -> 
             (folder / name / "1").mkdir(parents=True)
             (folder / name / "1" / "model.py").write_text(_MODEL)
             (folder / name / "config.pbtxt").write_text(configuration(name, operation, manifest))
-        shutil.copytree(bundle, folder / _HOLDS_BUNDLE / _BUNDLE)
+        contents = {file: opened.read(file) for file in manifest.files}
+        write_bundle(folder / _HOLDS_BUNDLE / _BUNDLE, manifest, contents)
+        check_repository(out, overwrite)  # again: another process may have come between
     return list(possible)
 
 
@@ -70,6 +72,14 @@ def check_repository(out: Path, overwrite: bool) -> None:
     others = {path.name for path in out.iterdir()} - set(OPERATIONS)
     if others or not (out / _HOLDS_BUNDLE / "config.pbtxt").is_file():
         raise BadInput(f"{out}: exists and is no model repository of FingerGen; it will not be replaced")
+    bundle = out / _HOLDS_BUNDLE / _BUNDLE
+    ours = {out / name / file for name in OPERATIONS for file in ("config.pbtxt", "1/model.py")}
+    for path in sorted(out.rglob("*")):
+        if not path.is_dir() and path not in ours and not path.is_relative_to(bundle):
+            raise BadInput(
+                f"{path}: not of this model repository, which would be replaced; move it elsewhere"
+            )
+    check_replaceable(bundle, overwrite)
 
 
 def configuration(name: str, operation: type[Operation], manifest: Manifest) -> str:

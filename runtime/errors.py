@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -40,7 +41,19 @@ class Incomplete(FingerGenError):
 
 def printable(text: str) -> str:
     """Text for a terminal: one line, with escape sequences from files as visible text."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(text.split()))
+    return visible(" ".join(text.split()))
+
+
+def visible(line: str) -> str:
+    """A line with what a terminal would not show, or would obey, as visible text."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+
+
+def say(line: str, err: bool = False) -> None:
+    """Print a line that holds names of files or text from them, on standard error with `err`."""
+    import click
+
+    click.echo(visible(line), err=err)
 
 
 def command_line_errors(command: Command) -> Command:
@@ -62,6 +75,7 @@ def command_line_errors(command: Command) -> Command:
         if not standalone_mode:
             return run(args, prog_name, complete_var, standalone_mode=False, **extra)
         program = prog_name or os.path.basename(sys.argv[0])
+        warnings.showwarning = _show_warning
         try:
             code = run(args, program, complete_var, standalone_mode=False, **extra)
         except Exception as error:
@@ -76,6 +90,12 @@ def missing_package(program: str, error: ModuleNotFoundError) -> str:
     """A line for a package that `program` needs and that is not installed."""
     extra = EXTRAS.get(program, "dev")
     return f"needs {error.name}, which is not installed: pip install 'fingergen[{extra}]'"
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+    """A warning from Python code as a line for the user, who has no use for the place in our files."""
+    kind = "warning" if issubclass(category, UserWarning) else category.__name__
+    say(f"{kind}: {printable(str(message))}", err=True)
 
 
 def _fail(program: str, error: Exception) -> NoReturn:

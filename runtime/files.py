@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import os
 import re
 import shutil
@@ -84,6 +85,21 @@ def remove_partial(folder: Path, names: Container[str] | None = None, recursive:
             _remove(path)
 
 
+def recover_folder(path: Path) -> None:
+    """Tidy up after killed processes that were writing the folder `path` with `replacing`.
+
+    Where they had taken the old folder away and not yet put the new one in its place, the old one gets its
+    name back; this happens only on file systems that cannot exchange two names. What else they left goes.
+    """
+    for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.replaced")):
+        if (found := PARTIAL.fullmatch(old.stem)) and not _is_alive(int(found[2]), int(found[3])):
+            if os.path.lexists(path):
+                _remove(old)
+            else:
+                old.rename(path)
+    remove_partial(path.parent, {path.name})
+
+
 def _is_alive(process: int, thread: int) -> bool:
     if process == os.getpid():
         return thread in {each.ident for each in threading.enumerate()}
@@ -117,7 +133,7 @@ def _move_folder(temporary: Path, path: Path) -> None:
     if not os.path.lexists(path):
         temporary.rename(path)
     elif not _exchange(temporary, path):  # where this is not to be had, `path` is absent for a moment
-        old = temporary.with_suffix(".replaced")  # not in PARTIAL: it may be all that is left
+        old = temporary.with_name(f"{temporary.name}.replaced")  # not in PARTIAL: it may be all that is left
         path.rename(old)
         try:
             temporary.rename(path)

@@ -15,7 +15,7 @@ import click
 import yaml
 from click.core import ParameterSource
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, say
 from fingergen.runtime.files import write_atomically
 
 _FILE = "fingergen.configuration"  # key of the file's path in a context's meta
@@ -190,7 +190,7 @@ def _write_file(context: click.Context, _: click.Parameter, path: Path | None) -
         raise BadInput(
             f"{path}: cannot be written ({error.strerror}); choose another --write-config"
         ) from None
-    click.echo(f"{path}: {context.command_path} --config {path}")
+    say(f"{path}: {context.command_path} --config {path}")
     context.exit()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.errors import BadInput, FingerGenError, say
 
 from ..options import Listed
 from ..speed.machine import describe_machine, find_gpus
@@ -111,7 +111,7 @@ def gpu(
     settings = make_settings(source, work or source / WORK, checkpoint, tuple(batches), rehearse)
     page = Page(out, tuple(SECTIONS), notes(rehearse))
     for name in chosen(only):
-        click.echo(f"{name} …", err=True)
+        say(f"{name} …", err=True)
         page.add(name)
         for item in run_section(SECTIONS[name], settings, seconds or SECTIONS[name].seconds):
             page.add(name, item)

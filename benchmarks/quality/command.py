@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fingergen.runtime.cli.kit import SEED, Number
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, say
 from fingergen.runtime.files import user_cache, write_atomically
 
 if TYPE_CHECKING:
@@ -199,7 +199,11 @@ def quality(
         from .report import report
 
         write_atomically(html, report(results, shown).encode())
-    click.echo(as_document(results) if as_json else table(results))
+    if as_json:
+        click.echo(as_document(results))
+    else:
+        for line in table(results).splitlines():
+            say(line)
     if any(each.unreadable for each in results):
         context.exit(INCOMPLETE)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, visible
 from fingergen.runtime.files import write_atomically
 from fingergen.training.checkpoints.files import read
 
@@ -85,7 +85,7 @@ def train(images: ImageSet, prints: Prints, steps: int, checkpoint: Path, seed: 
         network = Descriptor()
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.01)
     first = _resume(network, optimizer, checkpoint)
-    for step in tqdm(range(first, steps), f"{images.name}: steps", leave=False):
+    for step in tqdm(range(first, steps), visible(f"{images.name}: steps"), leave=False):
         rng = np.random.default_rng([seed, step])
         chosen = rng.choice(len(groups), min(FINGERS, len(groups)), replace=False)
         pairs = np.array([rng.choice(groups[finger], 2, replace=False) for finger in chosen])

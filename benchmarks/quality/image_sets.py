@@ -12,9 +12,10 @@ from pathlib import Path
 from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.cli import main as fg_run
 from fingergen.runtime.errors import BadInput
+from fingergen.training.data.metadata import stated_fingers
 from fingergen.training.data.splits import FingerRule
+from fingergen.training.data.storage import IMAGE_SUFFIXES, find_images
 
-IMAGES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".wsq")
 TEMPLATES = (".json", ".xyt", ".fmr", ".iso", ".fmd", ".min")
 """Extensions of a truth template beside its image, in the order in which they are looked for."""
 
@@ -55,25 +56,23 @@ def read_folder(folder: Path, rule: FingerRule | None = None, most: int | None =
     Args:
         folder: to be searched, with its subfolders; of a dataset of `fg-train`, which has maps beside its
             images, the subfolder `images`.
-        rule: how a name tells its finger; by default the rules of `fg-train`.
+        rule: how a name tells its finger; without a pattern, a dataset's metadata.jsonl says it first.
         most: take so many fingers, spread evenly over the sorted names; None takes all.
 
     Raises:
         BadInput: there is no image below the folder.
     """
     root = folder / "images" if (folder / "images").is_dir() else folder
-    paths = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in IMAGES and not any(part.startswith(".") for part in path.parts)
-    )
+    paths = find_images(root)
     if not paths:
-        raise BadInput(f"{folder}: no images here; give a bundle, or a folder of {', '.join(IMAGES)} files")
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        raise BadInput(f"{folder}: no images here; give a bundle, or a folder of {suffixes} files")
     keys = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
     groups: dict[str, list[Path]] = {}
     wanted = rule or FingerRule()
+    stated = {} if wanted.pattern else stated_fingers(folder)
     for key, path in zip(keys, paths, strict=True):
-        groups.setdefault(wanted.finger(key) or key, []).append(path)
+        groups.setdefault(stated.get(key) or wanted.finger(key) or key, []).append(path)
     names = list(_spread(list(groups), most))
     files = [PrintFile(path, finger, _truth(path)) for finger in names for path in groups[finger]]
     return ImageSet(folder.name, tuple(files))

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from fingergen.runtime.cli.kit import SEED
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, say
 from fingergen.runtime.pipeline.tables import align
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -98,7 +98,11 @@ def proof(
                     **rates,
                 }
             )
-    click.echo(json.dumps(results, indent=2) if as_json else _table(results))
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+        return
+    for line in _table(results).splitlines():
+        say(line)
 
 
 def _table(results: list[dict[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from fingergen.runtime.backends import Precision
-from fingergen.runtime.bundle import Bundle, read_bundle, write_bundle
+from fingergen.runtime.bundle import read_bundle, write_bundle
 from fingergen.runtime.bundle.manifest import GraphName, Manifest
 from fingergen.runtime.errors import BadInput
 
@@ -37,11 +37,13 @@ def add_engines(
     manifest = source.manifest
     graphs: dict[GraphName, str | None] = dataclasses.asdict(manifest.graphs)  # type: ignore[assignment]
     engines = {engine.file: engine for engine in manifest.engines}
-    contents: dict[str, bytes | Path] = {file: source.file(file) for file in manifest.files}
+    contents = {file: source.read(file) for file in manifest.files}
     in_half = manifest.precisions.get("fp16", {})
     if options.precision == "fp16" and not in_half:
         raise BadInput(f"{bundle}: has no fp16 graphs; export it with --precision fp16, or use --engine fp32")
-    if options.ops == "plugin" and not custom_nodes(onnx.load(source.file(manifest.graphs.synthesis))):
+    if options.ops == "plugin" and not custom_nodes(
+        onnx.load_from_string(contents[manifest.graphs.synthesis])
+    ):
         raise BadInput(f"{bundle}: its graphs have standard operators only; export it without --ops native")
     for name, file in graphs.items():
         if file is None:
@@ -49,16 +51,16 @@ def add_engines(
         half = options.precision == "fp16" and name in in_half
         precision: Precision = "fp16" if half else "fp32"
         progress(f"building the {name} engine, {precision}, {target.description}")
-        build = _reader(source, in_half[name] if half else file)
+        build = _reader(contents[in_half[name] if half else file])
         engine, content = build_engine(name, build, precision, target)
         engines[engine.file], contents[engine.file] = engine, content
     manifest = dataclasses.replace(manifest, engines=tuple(engines.values()))
     return write_bundle(out, manifest, contents, overwrite)
 
 
-def _reader(bundle: Bundle, file: str) -> Build:
+def _reader(graph: bytes) -> Build:
     def build(ops: Ops, precision: Precision) -> onnx.ModelProto:
-        model = onnx.load(bundle.file(file))
+        model = onnx.load_from_string(graph)
         return standard_form(model) if ops is OPS["native"] else plugin_form(model)
 
     return build

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
-from ..files import replacing, write_atomically
+from ..files import recover_folder, replacing, write_atomically
 from .graph_files import has_external_data
 from .manifest import MANIFEST, FileRecord, Manifest
 
@@ -184,6 +184,7 @@ def write_bundle(
             was.
     """
     out = Path(out)
+    recover_folder(out)
     check_replaceable(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as new:
@@ -193,6 +194,7 @@ def write_bundle(
         text = json.dumps(manifest.to_json(), indent=2) + "\n"
         write_atomically(new / MANIFEST, text.encode())
         read_bundle(new)
+        check_replaceable(out, overwrite)  # again: another process may have come between
     return manifest
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import BadInput
+from ..errors import BadInput, say
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
 from ..minutiae import WRITABLE, Template, is_template_file, read_template, write_template
 from ..records import COMPRESSIONS, FORMATS, Content, Details, read_record, write_record
@@ -160,7 +160,7 @@ def convert(
             if len(inputs) == 1:
                 raise
             bad.append(str(error))
-    click.echo(f"{out}: {len(written)} {'file' if len(written) == 1 else 'files'} written as {to}")
+    say(f"{out}: {len(written)} {'file' if len(written) == 1 else 'files'} written as {to}")
     list_bad(bad, len(inputs))
 
 

@@ -22,7 +22,7 @@ from ..datasets.plan import Entry, Plan
 from ..datasets.table import Row, read_part, read_settings
 from ..datasets.verify import verify as verify_set
 from ..datasets.writer import Encoding, Gate, Writer, finish
-from ..errors import BadInput, Incomplete, printable
+from ..errors import BadInput, Incomplete, say
 from ..images import Pixels, contact_sheet, decode_image, save_image
 from .kit import Writing, as_one
 from .progress import ImageProgress, ended_by_sigterm
@@ -159,9 +159,7 @@ class DatasetRun:
         self._report(layout, writer.made, writer.kept, writer.refused)
         if not whole:
             first, of = self.plan.shard
-            click.echo(
-                f"{out}: shard {first} of {of} is whole; impressions.csv comes with the last one", err=True
-            )
+            say(f"{out}: shard {first} of {of} is whole; impressions.csv comes with the last one", err=True)
 
     def _write_sheet(self, grid: Path, layout: Layout | None, tiles: Mapping[tuple[int, int], Made]) -> None:
         images, labels, own = [], [], []
@@ -205,9 +203,9 @@ class DatasetRun:
             return
         if out:
             line = f"{out}: {made} images of {ppi:g} ppi" + (f", {kept} kept" if kept else "")
-            click.echo(line + (f", {refused} made again" if refused else ""))
+            say(line + (f", {refused} made again" if refused else ""))
         if grid:
-            click.echo(f"{grid}: sheet of {made + kept} images")
+            say(f"{grid}: sheet of {made + kept} images")
 
     def _images(self, layout: Layout | None) -> Iterator[Mapping[str, Any]]:
         shared = self.encoding.shared
@@ -252,19 +250,19 @@ def use_existing(arrangement: Arrangement, writing: Writing, workers: int) -> No
         if whole and arrangement.pairs:
             write_pairs(layout, encoding, arrangement.impostors)
         state = "the set is whole" if whole else "some shards are missing"
-        click.echo(f"{out}: {added} parts added, {state}")
+        say(f"{out}: {added} parts added, {state}")
     if arrangement.verify:
         progress = ImageProgress(plan.own_images)
         wrong = 0
         with closing(verify_set(layout, workers, progress)) as lines:
             for line in lines:
                 wrong += 1
-                click.echo(printable(line), err=True)
+                say(line, err=True)
         layout.close()
         progress.close()
         if wrong:
             raise Incomplete(f"{out}: {wrong} things are wrong, listed above")
-        click.echo(f"{out}: {plan.own_images} images, all as they were written")
+        say(f"{out}: {plan.own_images} images, all as they were written")
 
 
 def _key(row: Mapping[str, str]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from fingergen import cpp_ops
 
 from ..backends import BACKENDS, unavailable, usable_cores
 from ..bundle import Bundle, open_bundle
-from ..errors import printable
+from ..errors import say
 from .kit import FOLDER
 
 PACKAGES = ("fingergen", "numpy", "pillow", "onnxruntime")
@@ -83,9 +83,9 @@ def _print(value: Any, indent: str = "  ") -> None:
             leaves = all(not isinstance(leaf, (dict, list)) for leaf in each.values())
             if leaves:
                 leaf_texts = ", ".join(f"{k} {v}" for k, v in each.items())
-                click.echo(indent + printable(f"{key}: {leaf_texts}"))
+                say(f"{indent}{key}: {leaf_texts}")
             else:
-                click.echo(indent + printable(f"{key}:"))
+                say(f"{indent}{key}:")
                 _print(each, indent + "  ")
         else:
-            click.echo(indent + printable(f"{key}: {each}"))
+            say(f"{indent}{key}: {each}")

@@ -14,7 +14,7 @@ import click
 
 from ..backends import BACKENDS, PRECISIONS, Precision
 from ..bundle.manifest import NOISE_MODES
-from ..errors import BadInput, Incomplete, printable
+from ..errors import BadInput, Incomplete, printable, say
 from ..images import FORMATS, read_image
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
 from ..minutiae import Template, read_template
@@ -184,7 +184,7 @@ class TemplateReading:
 
 def warn(message: object) -> None:
     """Print a warning of one line to standard error."""
-    click.echo(f"warning: {printable(str(message))}", err=True)
+    say(f"warning: {printable(str(message))}", err=True)
 
 
 def list_bad(bad: Sequence[str], of: int) -> None:
@@ -194,7 +194,7 @@ def list_bad(bad: Sequence[str], of: int) -> None:
         Incomplete: there are bad files.
     """
     for line in bad:
-        click.echo(f"skipped: {printable(line)}", err=True)
+        say(f"skipped: {printable(line)}", err=True)
     if bad:
         raise Incomplete(f"{len(bad)} of {of} files could not be used; the images of the others are written")
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import click
 
 from ..backends import usable_cores
-from ..errors import BadInput, printable
+from ..errors import BadInput, say
 from ..images import Pixels, Provenance, contact_sheet, read_image, save_image
 from ..pipeline.writer import FilesOfSeeds, Folder, Impression, Planned, PlannedSeeds, write_impressions
 from .kit import Writing
@@ -144,9 +144,9 @@ class Output:
             return
         if out:
             text = f"{out}: {count} images of {ppi:g} ppi" + (f", {kept} kept" if kept else "")
-            click.echo(printable(text))
+            say(text)
         if grid:
-            click.echo(printable(f"{grid}: sheet of {len(planned)} images"))
+            say(f"{grid}: sheet of {len(planned)} images")
 
     def _report_of(self, planned: Planned) -> Provenance | dict[str, str | None]:
         return {

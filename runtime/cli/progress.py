@@ -12,6 +12,8 @@ from types import FrameType
 
 import click
 
+from ..errors import say
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -85,7 +87,7 @@ def ended_by_sigterm(advice: str) -> Iterator[None]:
     try:
         yield
     except _Terminated:
-        click.echo(f"terminated: {advice}", err=True)
+        say(f"terminated: {advice}", err=True)
         sys.exit(128 + signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)

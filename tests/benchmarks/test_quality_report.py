@@ -16,6 +16,7 @@ from fingergen.benchmarks.quality.image_sets import read_folder
 from fingergen.benchmarks.quality.measurement import measure_image
 from fingergen.runtime.fingers import make_fingers, take_impression
 from fingergen.runtime.minutiae import Template, write_template
+from fingergen.training.data.splits import FingerRule
 
 FINGERS = 8
 SIDE = 288
@@ -111,6 +112,21 @@ def test_fingers_are_told_by_names(tmp_path: Path) -> None:
     images = read_folder(tmp_path)
     assert images.fingers() == [[0, 1], [2], [3]]
     assert read_folder(tmp_path, most=2).fingers() == [[0, 1], [2]]
+
+
+def test_fingers_are_told_by_the_index_of_a_prepared_dataset(tmp_path: Path) -> None:
+    (tmp_path / ".cache" / "images").mkdir(parents=True)
+    rows = []
+    for name, finger in (("a_1.pgm", "x"), ("b_1.webp", "y"), ("c_1.jp2", "x")):
+        Image.new("L", (8, 8)).save(tmp_path / ".cache" / "images" / name)
+        rows.append(json.dumps({"image": f"images/{name}", "finger": finger}))
+    (tmp_path / ".cache" / "metadata.jsonl").write_text("\n".join(rows))
+    images = read_folder(tmp_path / ".cache")  # a hidden folder that is named is searched
+    assert [[images.files[i].path.name for i in group] for group in images.fingers()] == [
+        ["a_1.pgm", "c_1.jp2"],
+        ["b_1.webp"],
+    ]
+    assert len(read_folder(tmp_path / ".cache", FingerRule("^.")).fingers()) == 3
 
 
 def test_images_that_cannot_be_measured_are_listed(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fingergen.export import triton
 from fingergen.export.cli import main
 from fingergen.runtime.bundle import read_bundle
 
@@ -51,6 +52,30 @@ def test_what_is_there_is_kept(bundle, tmp_path):
     (out / "mine").mkdir()
     assert "no model repository" in export(bundle, "--triton", out, "--overwrite").output
     assert (out / "mine").is_dir()
+    (out / "mine").rmdir()
+    for place in ("edit/2/model.py", "synthesize/bundle/notes.txt", "synthesize/bundle/.notes"):
+        (out / place).parent.mkdir(exist_ok=True)
+        (out / place).write_text("mine")
+        refused = export(bundle, "--triton", out, "--overwrite")
+        assert refused.exit_code == 2 and place in refused.output
+        assert (out / place).read_text() == "mine"
+        (out / place).unlink()
+
+
+def test_what_is_written_is_what_was_checked(bundle, tmp_path, monkeypatch):
+    """The bundle's graph changes after it was opened."""
+    read = triton.read_bundle
+
+    def read_and_change(path: Path):
+        opened = read(path)
+        with (bundle / "synthesis.onnx").open("ab") as graph:
+            graph.write(b"x")
+        return opened
+
+    monkeypatch.setattr(triton, "read_bundle", read_and_change)
+    refused = export(bundle, "--triton", tmp_path / "models")
+    assert refused.exit_code == 2 and "synthesis.onnx" in refused.output
+    assert not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--triton", "x", "two")])

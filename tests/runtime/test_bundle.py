@@ -4,12 +4,14 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fingergen.runtime.bundle import Latents, read_bundle, read_manifest, write_bundle
+from fingergen.runtime.bundle import bundle as bundle_module
 from fingergen.runtime.bundle.manifest import Architecture, EncoderInput, Engine, Graphs, ImageSize, Manifest
 from fingergen.runtime.errors import BadInput
 
@@ -92,6 +94,30 @@ def test_files_may_be_copied_from_elsewhere(tmp_path: Path):
 def test_noise_shapes_of_the_published_generator():
     sizes = [h for _, _, h, _ in Architecture(256, 1, 512, 14, 8, 32768, 512).noise_shapes]
     assert sizes == [4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 128, 256, 256]
+
+
+def test_files_that_appear_while_it_is_written_are_kept(bundle: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of the user, or another process's whole bundle."""
+    write = bundle_module.write_atomically
+
+    def write_and_interfere(path: Path, content: bytes) -> None:
+        write(path, content)
+        (bundle / "notes.txt").write_text("mine")
+
+    monkeypatch.setattr(bundle_module, "write_atomically", write_and_interfere)
+    with pytest.raises(BadInput, match=r"notes\.txt"):
+        write_bundle(bundle, MANIFEST, CONTENTS, overwrite=True)
+    assert (bundle / "notes.txt").read_text() == "mine"
+    (bundle / "notes.txt").unlink()
+    away = bundle.rename(bundle.with_name("away"))
+    monkeypatch.setattr(
+        bundle_module,
+        "write_atomically",
+        lambda *it: (write(*it), bundle.exists() or shutil.copytree(away, bundle)),
+    )
+    with pytest.raises(BadInput, match="exists already"):
+        write_bundle(bundle, MANIFEST, CONTENTS)
+    assert read_bundle(bundle).sha256 == read_bundle(away).sha256
 
 
 def test_existing_bundle_needs_overwrite_and_survives_a_failure(bundle: Path):

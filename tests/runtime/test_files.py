@@ -103,3 +103,27 @@ def test_own_thread_that_writes_keeps_its_file(tmp_path: Path):
         remove_partial(tmp_path.parent, recursive=True)
         assert temporary.exists()
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("moved", ["old away", "new in place"])
+def test_killed_between_renames_the_folder_comes_back(tmp_path: Path, moved: str):
+    """On file systems that cannot exchange two names: the process dies after either rename."""
+    code = (
+        "import os, sys; from pathlib import Path; from fingergen.runtime import files\n"
+        "files._exchange = lambda *_: False\n"
+        "rename, count = Path.rename, [0]\n"
+        "def dying(self, target):\n"
+        "    rename(self, target); count[0] += 1\n"
+        "    if count[0] == int(sys.argv[2]): os.kill(os.getpid(), 9)\n"
+        "Path.rename = dying\n"
+        "with files.replacing(Path(sys.argv[1])) as new: new.mkdir(); (new / 'new').touch()\n"
+    )
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").touch()
+    (tmp_path / ".a.mine.replaced").touch()  # somebody else's
+    count = "1" if moved == "old away" else "2"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "a", count]).returncode == -9
+    assert (tmp_path / "a").exists() == (moved == "new in place")
+    files.recover_folder(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == [".a.mine.replaced", "a"]
+    assert os.listdir(tmp_path / "a") == ["old" if moved == "old away" else "new"]

@@ -277,6 +277,26 @@ def test_damaged_files_are_listed_and_skipped(raw):
     assert content(raw.parent / "out") == before
 
 
+def test_folders_that_cannot_be_read_are_listed_and_skipped(raw, monkeypatch):
+    save(raw / "locked/6_1.png", scan(6))
+    (raw / "locked").chmod(0)
+    plain = os.scandir
+
+    def scandir(path):
+        if path == raw / "locked":  # root has the right
+            raise PermissionError(13, "Permission denied")
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    result = run(raw)
+    assert result.exit_code == 3 and "6 images of 3 fingers, 1 skipped" in result.stdout
+    assert skipped(raw) == {"locked": "cannot be read (Permission denied); make it readable or remove it"}
+    for path in raw.glob("*.png"):
+        path.unlink()
+    result = run(raw)
+    assert result.exit_code == 2 and "locked: cannot be read" in result.stderr
+
+
 def test_names_that_are_no_text_are_listed_and_skipped(raw):
     for name in (b"no\xfftext_1.png", b"two\nlines_1.png"):
         Path(os.fsdecode(bytes(raw) + b"/" + name)).write_bytes((raw / "0_0.png").read_bytes())

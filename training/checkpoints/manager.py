@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, visible
 from fingergen.runtime.files import remove_partial, replacing, write_atomically
 
 from .. import distributed
@@ -73,7 +73,7 @@ class CheckpointManager:
             if damaged_member(path) is None:
                 if damaged and distributed.is_main():
                     names = ", ".join(map(str, damaged))
-                    tqdm.write(f"{names}: damaged; continuing from {path}", file=sys.stderr)
+                    tqdm.write(visible(f"{names}: damaged; continuing from {path}"), file=sys.stderr)
                 return trainer.load(path)
             damaged.append(path)
         if damaged:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.cli.kit import Number, RenamedOption
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, say
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.minutiae import WRITABLE
 
@@ -101,8 +101,11 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
     if options.ignore_file_ppi and options.ppi is None:
         raise BadInput("--ignore-file-ppi: give the resolution of the files with --ppi")
     found, unread, others = other_files(raw)
-    paths = sorted([*find_images(raw), *found])
+    paths = sorted([*find_images(raw, unread), *found])
     if not paths:
+        if unread:
+            path, reason = min(unread.items())
+            raise BadInput(f"{raw}: contains no image that can be used ({path.relative_to(raw)}: {reason})")
         raise BadInput(
             f"{raw}: contains no image; give a folder of PNG, TIFF, BMP, JPEG, JPEG 2000 or WSQ files"
         )
@@ -132,19 +135,19 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
             f"{raw}: none of its {len(paths)} images can be used ({path.relative_to(raw)}: {reason})"
         )
     count = len({planned.fingers[task.key] for task in done})
-    click.echo(f"{out}: {len(done)} images of {count} fingers, {len(skipped)} skipped")
+    say(f"{out}: {len(done)} images of {count} fingers, {len(skipped)} skipped")
     if len(planned.findings["ppi"]) > 1:
         mixed = ", ".join(f"{each} ({number})" for each, number in planned.findings["ppi"].items())
-        click.echo(f"mixed resolutions in ppi, now all {options.target_ppi}: {mixed}", err=True)
+        say(f"mixed resolutions in ppi, now all {options.target_ppi}: {mixed}", err=True)
     if several := planned.findings["same_image_under_different_fingers"]:
-        click.echo(f"{several} images occur under the names of different fingers", err=True)
+        say(f"{several} images occur under the names of different fingers", err=True)
     if others:
         kinds = ", ".join(
             f"{suffix or 'without extension'} ({count})" for suffix, count in sorted(others.items())
         )
-        click.echo(f"{others.total()} files are no images and were left alone: {printable(kinds)}", err=True)
+        say(f"{others.total()} files are no images and were left alone: {kinds}", err=True)
     if skipped:
-        click.echo(f"{out / SKIPPED} lists the skipped files with the reasons", err=True)
+        say(f"{out / SKIPPED} lists the skipped files with the reasons", err=True)
         raise SystemExit(SOME_SKIPPED)
 
 

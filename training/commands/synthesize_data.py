@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.cli.kit import RenamedOption
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, say
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.fingers import (
     LARGEST,
@@ -212,4 +212,4 @@ def synthesize_data(
             written += more
             bar.update()
     kept = fingers * count - written
-    click.echo(f"{out}: {written} impressions written, {kept} kept, of {fingers} fingers")
+    say(f"{out}: {written} impressions written, {kept} kept, of {fingers} fingers")

@@ -90,18 +90,19 @@ def find_samples(data: Path) -> list[Sample]:
     return sorted(samples, key=lambda sample: (sample.key, sample.image.path))
 
 
-def find_images(folder: Path) -> list[Path]:
+def find_images(folder: Path, unreadable: dict[Path, str] | None = None) -> list[Path]:
     """The image files below a folder, sorted; hidden ones, such as macOS leaves beside others, are not, nor
     what hidden folders hold.
 
-    Links to folders are followed, each folder once. BadInput if a folder cannot be read.
+    Links to folders are followed, each folder once. BadInput if a folder cannot be read; with `unreadable`,
+    folders below `folder` that cannot be read go there instead, with the reason.
     """
-    return _files(folder, IMAGE_SUFFIXES)
+    return _files(folder, IMAGE_SUFFIXES, unreadable)
 
 
-def find_files(folder: Path) -> list[Path]:
-    """All files below a folder, sorted, but hidden ones; links as in `find_images`."""
-    return sorted(_walk(folder))
+def find_files(folder: Path, unreadable: dict[Path, str] | None = None) -> list[Path]:
+    """All files below a folder, sorted, but hidden ones; links and `unreadable` as in `find_images`."""
+    return sorted(_walk(folder, unreadable))
 
 
 def write_shards(samples: Sequence[Sample], folder: Path, size: int) -> list[Path]:
@@ -120,12 +121,12 @@ def write_shards(samples: Sequence[Sample], folder: Path, size: int) -> list[Pat
     return shards
 
 
-def _files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+def _files(folder: Path, suffixes: Iterable[str], unreadable: dict[Path, str] | None = None) -> list[Path]:
     known = set(suffixes)
-    return sorted(path for path in _walk(folder) if path.suffix.lower() in known)
+    return sorted(path for path in _walk(folder, unreadable) if path.suffix.lower() in known)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, unreadable: dict[Path, str] | None = None) -> Iterator[Path]:
     """The files below a folder that are not hidden; none if it is not there.
 
     What links lead to comes after everything that is really there, so that a folder beside a link to it has
@@ -154,9 +155,10 @@ def _walk(folder: Path) -> Iterator[Path]:
                     elif (path.is_file() or not path.exists()) if entry.is_symlink() else entry.is_file():
                         yield path
         except OSError as error:
-            raise BadInput(
-                f"{here}: cannot be read ({error.strerror}); make it readable or remove it"
-            ) from error
+            reason = f"cannot be read ({error.strerror}); make it readable or remove it"
+            if unreadable is None or here == folder:
+                raise BadInput(f"{here}: {reason}") from error
+            unreadable[here] = reason
 
 
 def _identity(folder: Path) -> tuple[int, int]:

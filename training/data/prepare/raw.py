@@ -195,12 +195,13 @@ def other_files(folder: Path) -> tuple[list[Path], dict[Path, str], Counter[str]
 
     Returns:
         Those whose content is an image that is read all the same; those that are images of another format,
-        with the reason to skip them; and how many others there are, by extension.
+        with the reason to skip them, and folders that cannot be read; and how many others there are, by
+        extension.
     """
     images: list[Path] = []
     skipped: dict[Path, str] = {}
     others: Counter[str] = Counter()
-    for path in find_files(folder):
+    for path in find_files(folder, skipped):
         suffix = path.suffix.lower()
         if suffix in IMAGE_SUFFIXES:
             continue
