@@ -9,6 +9,7 @@ from ..minutiae import Minutia, MinutiaType, Point, Template
 from .capture.contact import contact_depth, line_depth
 from .capture.parameters import Capture
 from .capture.placement import place
+from .capture.sensor import unevenness_at
 from .identity.minutiae import BIFURCATION, ENDING
 from .master import PPI, Master
 
@@ -57,5 +58,6 @@ def _shown(
     """Which points of the master lie in the window, well inside the contact: bool (M,)."""
     inside = np.all((placed >= 0) & (placed <= np.array(capture.window) - 1), axis=-1)
     x, y = points[:, 0], points[:, 1]
-    depth = contact_depth(capture.contact, finger.ridges.shape, x, y, np.zeros_like(x))  # type: ignore[arg-type]
+    wobble = unevenness_at(capture, placed)
+    depth = contact_depth(capture.contact, finger.ridges.shape, x, y, wobble)  # type: ignore[arg-type]
     return inside & (depth > _CLEAR)

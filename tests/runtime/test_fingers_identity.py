@@ -169,6 +169,23 @@ def test_minutiae_of_a_drawn_ridge():
     assert found[ENDING][1] == pytest.approx(180.0, abs=0.1)  # back along the ridge
 
 
+@pytest.mark.parametrize("half_opening", [12, 20, 30])
+def test_a_fork_points_into_its_valley_at_any_angle(half_opening):
+    """Thinned forks whose branches begin side by side once pointed the wrong way, 12 in 100."""
+    y, x = np.mgrid[:140, :140]
+    for degrees in range(0, 360, 5):
+        branches = [math.radians(degrees + turn) for turn in (180, half_opening, -half_opening)]
+        ridges = np.zeros((140, 140), bool)
+        for angle in branches:
+            along = (x - 70) * math.cos(angle) - (y - 70) * math.sin(angle)
+            across = (x - 70) * math.sin(angle) + (y - 70) * math.cos(angle)
+            ridges |= (np.abs(across) <= 2.5) & (along >= 0) & (along < 100)
+        minutiae, _ = read_minutiae(ridges, lambda x, y, a=degrees: np.full_like(x, math.radians(a)))
+        forks = minutiae.angle[minutiae.kind == BIFURCATION]
+        assert len(forks) == 1, degrees
+        assert math.cos(forks[0] - math.radians(degrees)) > 0.999, degrees
+
+
 def test_minutiae_density_is_natural(fingers):
     density = [len(f.minutiae.xy) / (f.ridges.size / (500 / 25.4) ** 2) for f in fingers]
     assert 0.12 < np.mean(density) < 0.32, "minutiae per square millimeter"

@@ -15,6 +15,8 @@ from .placement import skin_points
 
 Floats = NDArray[np.floating]
 
+_STEP = 4  # pixels within which the unevenness of pressure hardly changes
+
 
 class Touch(NamedTuple):
     """Skin on a sensor, pixel by pixel of the window; each float32 (H, W)."""
@@ -45,6 +47,22 @@ def touch(finger: Master, capture: Capture, step: int = 1) -> Touch:
     unevenness = _smooth(capture.uneven_cells, x.shape[::-1])
     depth = contact_depth(capture.contact, finger.ridges.shape, x, y, unevenness)  # type: ignore[arg-type]
     return Touch(_sample(finger.ridges, x, y), depth, line_depth(capture.lines, x, y), unevenness)
+
+
+def unevenness_at(capture: Capture, points: Floats) -> Floats:
+    """`Touch.unevenness` at points of the window.
+
+    Args:
+        capture: How the impression is taken.
+        points: (M, 2), x and y in pixels of the window; beyond its border, the border's.
+
+    Returns:
+        float32 (M,).
+    """
+    width, height = capture.window
+    smooth = _smooth(capture.uneven_cells, (width // _STEP, height // _STEP))
+    column, row = np.floor_divide(points, _STEP).astype(np.intp).T
+    return smooth[np.clip(row, 0, len(smooth) - 1), np.clip(column, 0, smooth.shape[1] - 1)]
 
 
 def render(skin: Touch, capture: Capture) -> NDArray[np.uint8]:

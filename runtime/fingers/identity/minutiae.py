@@ -20,7 +20,9 @@ ENDING, BIFURCATION = 1, 3  # the crossing numbers
 # The 8 neighbors in order around a pixel, as (dy, dx): from the north, clockwise.
 _RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 _TRACE = 12  # steps along a branch that give its direction, in pixels
-_PAIR = 7.0  # minutiae nearer than this to each other are breaks, spurs, bridges or dots, not minutiae
+_SPUR = 5  # branches of fewer steps are spurs that thinning leaves
+_CLUSTER = 3  # pixels within which pixels of crossing number 3 are one fork
+_PAIR = 9.0  # minutiae within a ridge period of each other are breaks, spurs, bridges or dots, not minutiae
 
 Orientation = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
@@ -49,23 +51,25 @@ def read_minutiae(
     """
     thin = thinned(ridges)
     crossing = _crossing_numbers(thin)
-    ys, xs = np.nonzero((crossing == ENDING) | (crossing == BIFURCATION))
     height, width = ridges.shape
-    near_border = np.minimum.reduce([ys, xs, height - 1 - ys, width - 1 - xs]) < margin
-    keep = ~near_border & ~_paired(np.stack([xs, ys], axis=1))
-    ys, xs = ys[keep], xs[keep]
-    kinds = crossing[ys, xs].astype(np.uint8)
-    xy = np.stack([xs, ys], axis=1).astype(np.float32)
-
-    field = orientation(xy[:, 0], xy[:, 1])
     # Trace on a padded copy: no bounds to check.
-    pixels = np.pad(thin, 1).tobytes()
-    angles = np.empty(len(xs), np.float32)
-    for i, (y, x, kind) in enumerate(zip(ys.tolist(), xs.tolist(), kinds.tolist(), strict=True)):
-        branches = _branches(pixels, width + 2, y + 1, x + 1)
-        sense = branches[0] if kind == ENDING else _fork_sense(branches)
-        turn = math.cos(sense - float(field[i]))
-        angles[i] = field[i] if turn >= 0.0 else field[i] + math.pi
+    skeleton = _Skeleton(np.pad(thin, 1).tobytes(), width + 2)
+    found = []
+    for kind, places in ((ENDING, np.argwhere(crossing == ENDING)), (BIFURCATION, _forks(crossing))):
+        for y, x in places.tolist():
+            branches = skeleton.branches(y + 1, x + 1)
+            if len(branches) == kind and min(y, x, height - 1 - y, width - 1 - x) >= margin:
+                found.append((x, y, kind, branches))
+    xy = np.array([(x, y) for x, y, _, _ in found], np.float32).reshape(-1, 2)
+    alone = ~_paired(xy)
+    field = orientation(xy[alone, 0], xy[alone, 1])
+    angles = np.empty(len(field), np.float32)
+    for i, (along, k) in enumerate(zip(field.tolist(), np.flatnonzero(alone).tolist(), strict=True)):
+        # Back along an ending's one branch; at a fork two branches outweigh the one across from them.
+        sense = sum(math.cos(branch - along) for branch in found[k][3])
+        angles[i] = along if sense >= 0.0 else along + math.pi
+    kinds = np.array([kind for _, _, kind, _ in found], np.uint8)[alone]
+    xy = xy[alone]
     return Minutiae(xy, np.mod(angles, np.float32(2 * math.pi)), kinds), thin
 
 
@@ -134,37 +138,63 @@ def _crossing_numbers(thin: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return result
 
 
-def _paired(xy: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _forks(crossing: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """(F, 2), y and x of the forks. Thinning leaves up to five pixels of crossing number 3 at one: the middle."""
+    yx = np.argwhere(crossing == BIFURCATION)
+    near = np.abs(yx[:, None] - yx[None]).max(axis=2) <= _CLUSTER
+    label = np.arange(len(yx))
+    while (lower := np.where(near, label, len(yx)).min(axis=1, initial=len(yx))).tolist() != label.tolist():
+        label = lower
+    return np.array([_middle(yx[label == each]) for each in np.unique(label)], np.intp).reshape(-1, 2)
+
+
+def _middle(yx: NDArray[np.intp]) -> NDArray[np.intp]:
+    return yx[np.hypot(*(yx - yx.mean(axis=0)).T).argmin()]
+
+
+def _paired(xy: NDArray[np.floating]) -> NDArray[np.bool_]:
     distance = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1))
     np.fill_diagonal(distance, np.inf)
     return (distance < _PAIR).any(axis=1)
 
 
-def _branches(pixels: bytes, width: int, y: int, x: int) -> list[float]:
-    """Directions (radians, y up) of the thinned ridges that leave (y, x)."""
-    steps = [dy * width + dx for dy, dx in _RING]
-    start = y * width + x
-    first = [start + step for step in steps if pixels[start + step]]
-    directions = []
-    for pixel in first:
-        seen = {start, *first}
-        here = pixel
-        for _ in range(_TRACE):
-            onward = here
-            for step in steps:
-                if pixels[here + step] and here + step not in seen:
-                    seen.add(here + step)
-                    onward = here + step if onward == here else onward
-            if onward == here:
+class _Skeleton:
+    """Thinned ridges, a byte per pixel, with a border of zeros."""
+
+    def __init__(self, pixels: bytes, width: int) -> None:
+        self.pixels, self.width = pixels, width
+        self.steps = [dy * width + dx for dy, dx in _RING]
+
+    def branches(self, y: int, x: int) -> list[float]:
+        """Directions (radians, y up) of the thinned ridges that leave (y, x); spurs are none."""
+        start = y * self.width + x
+        seen, front = {start}, {start}
+        for _ in range(_SPUR):
+            front = self._onward(front, seen)
+        return [self._direction(start, branch, seen) for branch in self._connected(front)]
+
+    def _direction(self, start: int, front: set[int], seen: set[int]) -> float:
+        for _ in range(_SPUR, _TRACE):
+            front, before = self._onward(front, seen), front
+            if not front:
+                front = before
                 break
-            here = onward
-        dy, dx = divmod(here, width)
-        directions.append(math.atan2(y - dy, dx - x))
-    return directions
+        dy = sum(pixel // self.width - start // self.width for pixel in front)
+        dx = sum(pixel % self.width - start % self.width for pixel in front)
+        return math.atan2(-dy, dx)
 
+    def _onward(self, front: set[int], seen: set[int]) -> set[int]:
+        onward = {p + step for p in front for step in self.steps if self.pixels[p + step]} - seen
+        seen |= onward
+        return onward
 
-def _fork_sense(branches: list[float]) -> float:
-    """The middle of the two branches that lie closest together: they enclose the valley."""
-    pairs = [(a, b) for i, a in enumerate(branches) for b in branches[i + 1 :]]
-    a, b = max(pairs, key=lambda pair: math.cos(pair[0] - pair[1]))
-    return math.atan2(math.sin(a) + math.sin(b), math.cos(a) + math.cos(b))
+    def _connected(self, front: set[int]) -> list[set[int]]:
+        """`front` in sets of pixels that touch."""
+        left, parts = set(front), []
+        while left:
+            part = {left.pop()}
+            while touching := {p + step for p in part for step in self.steps} & left:
+                part |= touching
+                left -= touching
+            parts.append(part)
+        return parts
