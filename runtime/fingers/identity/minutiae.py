@@ -52,13 +52,16 @@ def read_minutiae(
     thin = thinned(ridges)
     crossing = _crossing_numbers(thin)
     height, width = ridges.shape
+    yx = np.argwhere(crossing % 2)  # of 0 to 4, the numbers of an ending and of a fork
+    yx = yx[np.minimum(yx, (height - 1, width - 1) - yx).min(axis=1) >= margin]
+    numbers = crossing[yx[:, 0], yx[:, 1]]
     # Trace on a padded copy: no bounds to check.
     skeleton = _Skeleton(np.pad(thin, 1).tobytes(), width + 2)
     found = []
-    for kind, places in ((ENDING, np.argwhere(crossing == ENDING)), (BIFURCATION, _forks(crossing))):
+    for kind, places in ((ENDING, yx[numbers == ENDING]), (BIFURCATION, _forks(yx[numbers == BIFURCATION]))):
         for y, x in places.tolist():
             branches = skeleton.branches(y + 1, x + 1)
-            if len(branches) == kind and min(y, x, height - 1 - y, width - 1 - x) >= margin:
+            if len(branches) == kind:
                 found.append((x, y, kind, branches))
     xy = np.array([(x, y) for x, y, _, _ in found], np.float32).reshape(-1, 2)
     alone = ~_paired(xy)
@@ -138,18 +141,15 @@ def _crossing_numbers(thin: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return result
 
 
-def _forks(crossing: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """(F, 2), y and x of the forks. Thinning leaves up to five pixels of crossing number 3 at one: the middle."""
-    yx = np.argwhere(crossing == BIFURCATION)
+def _forks(yx: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Forks (F, 2) of pixels (N, 2) of crossing number 3, of which thinning leaves up to five at a fork."""
     near = np.abs(yx[:, None] - yx[None]).max(axis=2) <= _CLUSTER
     label = np.arange(len(yx))
     while (lower := np.where(near, label, len(yx)).min(axis=1, initial=len(yx))).tolist() != label.tolist():
         label = lower
-    return np.array([_middle(yx[label == each]) for each in np.unique(label)], np.intp).reshape(-1, 2)
-
-
-def _middle(yx: NDArray[np.intp]) -> NDArray[np.intp]:
-    return yx[np.hypot(*(yx - yx.mean(axis=0)).T).argmin()]
+    groups = (yx[label == each] for each in np.unique(label))
+    middles = [group[np.hypot(*(group - group.mean(axis=0)).T).argmin()] for group in groups]
+    return np.array(middles, np.intp).reshape(-1, 2)
 
 
 def _paired(xy: NDArray[np.floating]) -> NDArray[np.bool_]:
