@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import reprlib
 from collections.abc import Collection, Iterable, Sequence, Sized
 from numbers import Real
 from typing import Any
@@ -42,7 +43,7 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     except (TypeError, ValueError):  # an array is equal to nothing in particular
         known = False
     if not known:
-        raise BadInput(f"{name} {value!r}: choose {', '.join(map(str, choices))}")
+        raise BadInput(f"{name} {reprlib.repr(value)}: choose {', '.join(map(str, choices))}")
 
 
 def check_iterable(name: str, values: Any, of: str = "integers, such as [7] or range(10)") -> None:

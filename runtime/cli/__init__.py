@@ -10,6 +10,7 @@ from .dataset import dataset
 from .edit import edit
 from .info import info
 from .reconstruct import reconstruct
+from .studio import studio
 from .synth import synth
 
 
@@ -26,9 +27,10 @@ def main() -> None:
       fg-run edit --seeds 7 --index 0 --degree 5 --out edits
       fg-run dataset --fingers 1000 --impressions 4 --out set
       fg-run convert prints/*.png --to wsq --out wsq
+      fg-run studio
       fg-run info
     """
 
 
-for command in (synth, reconstruct, edit, dataset, convert, info):
+for command in (synth, reconstruct, edit, dataset, convert, studio, info):
     main.add_command(command)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-
-import nbis
-from PIL import Image
 
 from ..errors import BadInput
 from ..minutiae import Minutia, Template
 from ..minutiae.agreement import agreement
 from .impressions import Made
+from .nist import PPI, Nist
 from .table import Row
 
-PPI = 500.0  # that MINDTCT and NFIQ 2 are defined at
 LIMITS: Mapping[str, tuple[float, float]] = {
     "recall": (0.0, 1.0),
     "spurious": (0.0, 1.0),
@@ -60,11 +56,14 @@ class NistGate:
 
     bounds: Mapping[str, float]
     ppi: float
-    _local: threading.local = field(default_factory=threading.local)
+
+    @cached_property
+    def _nist(self) -> Nist:
+        return Nist(with_quality="nfiq2" in self.bounds)
 
     def check(self, made: Made) -> tuple[bool, Row]:
         """Whether an impression is within the bounds, and what was measured."""
-        found = self._extractor.extract_minutiae(self._png(made))
+        found = self._nist.extract(made.pixels, self.ppi)
         measured: dict[str, float] = {}
         if "nfiq2" in self.bounds:
             measured["nfiq2"] = found.quality().score
@@ -78,29 +77,6 @@ class NistGate:
             for name, bound in self.bounds.items()
         )
         return good, {name: f"{value:.4g}" for name, value in measured.items()}
-
-    def _png(self, made: Made) -> bytes:
-        picture = Image.fromarray(made.pixels).convert("L")
-        if self.ppi != PPI:
-            width, height = (max(1, round(side * PPI / self.ppi)) for side in picture.size)
-            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-        stream = io.BytesIO()
-        picture.save(stream, "PNG", dpi=(PPI, PPI), compress_level=1)
-        return stream.getvalue()
-
-    @property
-    def _extractor(self) -> Any:
-        """One for each thread."""
-        if not hasattr(self._local, "extractor"):
-            settings = nbis.NbisExtractorSettings(
-                min_quality=0.0,
-                get_center=False,
-                check_fingerprint=False,
-                compute_nfiq2="nfiq2" in self.bounds,
-                ppi=PPI,
-            )
-            self._local.extractor = nbis.new_nbis_extractor(settings)
-        return self._local.extractor
 
 
 def _minutia(found: Any, image: Template) -> Minutia:

@@ -12,7 +12,7 @@ from ..minutiae import Template
 from .capture.parameters import Capture
 from .capture.sensor import Touch, render, touch
 from .master import Master
-from .truth import visible_truth
+from .truth import visible_minutiae, visible_truth
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,15 @@ class Impression:
     @cached_property
     def template(self) -> Template:
         """What shows: minutiae, cores and deltas, moved with the skin."""
-        return visible_truth(self.capture, self.finger)
+        return visible_truth(self.capture, self.finger, self.minutiae)
+
+    @cached_property
+    def minutiae(self) -> NDArray[np.intp]:
+        """Which of the finger's minutiae those of `template` are: indices into `finger.minutiae`, int (M,).
+
+        Two impressions show the same minutia of a finger where these are equal.
+        """
+        return visible_minutiae(self.capture, self.finger)
 
     def maps(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Ridge map and mask of contact at a lower resolution, without those of 500 ppi.

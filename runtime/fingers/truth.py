@@ -18,29 +18,42 @@ _CLEAR = 6.0  # pixels inside the edge of contact at which a minutia can be seen
 _COVERED = 3.0  # pixels beyond the edge of a crease or cut within which a minutia is hidden
 
 
-def visible_truth(capture: Capture, finger: Master) -> Template:
+def visible_minutiae(capture: Capture, finger: Master) -> NDArray[np.intp]:
+    """Indices into `finger.minutiae` of those that an impression shows, in order: int (M,).
+
+    They lie in the window, are touched by the sensor and under no crease or cut.
+    """
+    xy = finger.minutiae.xy
+    shown = _shown(capture, finger, xy, place(capture, xy))
+    wide = capture.lines + np.array([0, 0, 0, 0, _COVERED], np.float32)
+    shown &= line_depth(wide, xy[:, 0], xy[:, 1]) < np.exp(-1.0)  # the edge of the widened line
+    return np.nonzero(shown)[0]
+
+
+def visible_truth(capture: Capture, finger: Master, visible: NDArray[np.intp] | None = None) -> Template:
     """The template of an impression.
 
     Args:
         capture: How it is taken.
         finger: Of what.
+        visible: What `visible_minutiae` gives for both; None: found here.
 
     Returns:
-        What lies in the window, is touched by the sensor and under no crease or cut; coordinates between
-        pixels, angles as the distorted ridges run, at 500 ppi.
+        The visible minutiae, cores and deltas; coordinates between pixels, angles as the distorted ridges
+        run, at 500 ppi.
     """
-    xy, angle, kind = finger.minutiae
+    if visible is None:
+        visible = visible_minutiae(capture, finger)
+    all_xy, all_angles, kinds = finger.minutiae
+    xy, angle, kind = all_xy[visible], all_angles[visible], kinds[visible]
     heading = np.stack([np.cos(angle), -np.sin(angle)], axis=1)
     placed = place(capture, xy)
     # Carried along with the skin, so that rotation and distortion turn it as they turn the ridge.
     step = place(capture, xy + 3.0 * heading) - placed
     degrees = np.degrees(np.arctan2(-step[:, 1], step[:, 0]))
-    shown = _shown(capture, finger, xy, placed)
-    wide = capture.lines + np.array([0, 0, 0, 0, _COVERED], np.float32)
-    shown &= line_depth(wide, xy[:, 0], xy[:, 1]) < np.exp(-1.0)  # the edge of the widened line
     minutiae = (
         Minutia(float(x), float(y), float(a), _TYPES[int(k)])
-        for (x, y), a, k in zip(placed[shown], degrees[shown], kind[shown], strict=True)
+        for (x, y), a, k in zip(placed, degrees, kind, strict=True)
     )
     cores, deltas = (_points(capture, finger, points) for points in (finger.cores, finger.deltas))
     return Template(*capture.window, PPI, tuple(minutiae), cores, deltas)

@@ -1,7 +1,14 @@
 """Minutiae templates: read them, write them, draw them as the maps that the encoder reads."""
 
 from .formats import FORMATS, WRITABLE
-from .io import TemplateWarning, decode_template, is_template_file, read_template, write_template
+from .io import (
+    TemplateWarning,
+    decode_template,
+    encode_template,
+    is_template_file,
+    read_template,
+    write_template,
+)
 from .maps import minutiae_map
 from .template import Minutia, MinutiaType, Point, Template
 
@@ -14,6 +21,7 @@ __all__ = [
     "Template",
     "TemplateWarning",
     "decode_template",
+    "encode_template",
     "is_template_file",
     "minutiae_map",
     "read_template",

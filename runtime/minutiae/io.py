@@ -99,6 +99,19 @@ def is_template_file(path: str | os.PathLike[str]) -> bool:
         return True
 
 
+def encode_template(template: Template, format: str) -> bytes:
+    """A minutiae template as the bytes of a file.
+
+    Args:
+        template: Coordinates, angles and qualities are rounded to what the format carries.
+        format: A name in WRITABLE.
+
+    Raises:
+        BadInput: For a template that the format cannot carry, or a format that is read only.
+    """
+    return _encode(template, _named(format, Path()))
+
+
 def write_template(path: str | os.PathLike[str], template: Template, format: str | None = None) -> None:
     """Write a minutiae template; an existing file is replaced whole or not at all.
 
@@ -113,14 +126,17 @@ def write_template(path: str | os.PathLike[str], template: Template, format: str
     """
     path = Path(path)
     try:
-        known = _named(format, path)
-        if known.encode is None:
-            raise BadInput(f"{known.description} is read only: give one of {', '.join(WRITABLE)}")
-        write_atomically(path, known.encode(template))
+        write_atomically(path, _encode(template, _named(format, path)))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}): give a folder that can be") from None
+
+
+def _encode(template: Template, known: Format) -> bytes:
+    if known.encode is None:
+        raise BadInput(f"{known.description} is read only: give one of {', '.join(WRITABLE)}")
+    return known.encode(template)
 
 
 def _decode(

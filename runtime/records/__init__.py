@@ -8,7 +8,7 @@ write_record("finger.an2", FingerImage(pixels, ppi=500, position=2), "ansi-nist"
 
 from .compression import COMPRESSIONS
 from .image import Content, Details, FingerImage
-from .io import FORMATS, decode_record, read_record, write_record
+from .io import FORMATS, decode_record, encode_record, read_record, write_record
 
 __all__ = [
     "COMPRESSIONS",
@@ -17,6 +17,7 @@ __all__ = [
     "Details",
     "FingerImage",
     "decode_record",
+    "encode_record",
     "read_record",
     "write_record",
 ]

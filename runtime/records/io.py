@@ -41,6 +41,11 @@ _TRANSACTION = re.compile(rb"1\.0*1:\d{1,10}\x1d")
 _ANY_IMAGE = image_files.PNG_FILE  # its decoder takes every image file
 
 
+def is_transaction(data: bytes) -> bool:
+    """Whether a file is an ANSI/NIST-ITL transaction, by its first bytes: such a file may hold templates."""
+    return _TRANSACTION.match(data) is not None
+
+
 def format_of(data: bytes, name: str | os.PathLike[str]) -> Format:
     """The format of a file by its first bytes or, for raw pixels, by its extension."""
     if data.startswith(iso19794_4_2005.IDENTIFIER):
@@ -51,7 +56,7 @@ def format_of(data: bytes, name: str | os.PathLike[str]) -> Format:
         return versions[version].FORMAT
     if data[:1] == bytes((iso39794_4.DATA_BLOCK,)):
         return iso39794_4.FORMAT
-    if _TRANSACTION.match(data):
+    if is_transaction(data):
         return ansi_nist.FORMAT
     return (
         image_files.RAW_FILE if Path(name).suffix.lower() in image_files.RAW_FILE.extensions else _ANY_IMAGE
@@ -123,6 +128,29 @@ def read_record(
     return replace(content, images=tuple(_with_provenance(image, text) for image in content.images))
 
 
+def encode_record(
+    content: Content, format: str, details: Details | None = None
+) -> tuple[bytes, bytes | None]:
+    """Fingerprint images as the bytes of a file.
+
+    Args:
+        content: What the file holds.
+        format: A name in `FORMATS`.
+        details: Compression, date and so on; None: the defaults.
+
+    Returns:
+        The file, and the JSON file beside it with what the format has no place for, if there is any.
+
+    Raises:
+        BadInput: For content that the format cannot carry.
+    """
+    details = details or Details()
+    known = _named(format)
+    known.check(content, details)
+    note = _note_of(content, known)
+    return known.encode(content, details), (json.dumps(note, indent=2) + "\n").encode() if note else None
+
+
 def write_record(
     path: str | os.PathLike[str],
     content: Content | FingerImage | Iterable[FingerImage],
@@ -147,16 +175,12 @@ def write_record(
         content = Content((content,))
     elif not isinstance(content, Content):
         content = Content(tuple(content))
-    details = details or Details()
     try:
-        known = _named(format)
-        known.check(content, details)
-        data = known.encode(content, details)
+        data, note = encode_record(content, format, details)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
-    note = _note_of(content, known)
-    if note:
-        write_atomically(note_path(path), (json.dumps(note, indent=2) + "\n").encode())
+    if note is not None:
+        write_atomically(note_path(path), note)
     write_atomically(path, data)
 
 

@@ -1,0 +1,66 @@
+"""NIST's MINDTCT, NFIQ 2 and Bozorth3, by the package nbis-py of extra `eval`."""
+
+from __future__ import annotations
+
+import io
+import threading
+from typing import Any
+
+import nbis
+from PIL import Image
+
+from ..errors import BadInput
+from ..images import Pixels
+
+PPI = 500.0  # that MINDTCT and NFIQ 2 are defined at
+LIKELY_MATCH = 40  # Bozorth3 score that NIST calls a likely match of two prints
+
+
+class Nist:
+    """Reads prints, on any thread."""
+
+    def __init__(self, with_quality: bool = False) -> None:
+        """`with_quality`: NFIQ 2 is computed too, which takes most of the time."""
+        self._with_quality = with_quality
+        self._local = threading.local()
+
+    def extract(self, pixels: Pixels, ppi: float) -> Any:
+        """What nbis-py finds in an image, uint8 (H, W) or (H, W, 3), resized to 500 ppi.
+
+        Raises:
+            BadInput: If MINDTCT cannot read it.
+        """
+        picture = Image.fromarray(pixels).convert("L")
+        if ppi != PPI:
+            width, height = (max(1, round(side * PPI / ppi)) for side in picture.size)
+            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+        stream = io.BytesIO()
+        picture.save(stream, "PNG", dpi=(PPI, PPI), compress_level=1)
+        try:
+            return self._extractor.extract_minutiae(stream.getvalue())
+        except nbis.NbisError as error:
+            raise BadInput(
+                f"MINDTCT cannot read an image of {picture.width} x {picture.height}: {error}"
+            ) from None
+
+    def bozorth3(self, one: Pixels, other: Pixels, ppi: float) -> int:
+        """The score of two images' minutiae; `LIKELY_MATCH` or more is usually a match.
+
+        Raises:
+            BadInput: If MINDTCT cannot read one.
+        """
+        return int(self.extract(one, ppi).compare(self.extract(other, ppi)))
+
+    @property
+    def _extractor(self) -> Any:
+        """One for each thread."""
+        if not hasattr(self._local, "extractor"):
+            settings = nbis.NbisExtractorSettings(
+                min_quality=0.0,
+                get_center=False,
+                check_fingerprint=False,
+                compute_nfiq2=self._with_quality,
+                ppi=PPI,
+            )
+            self._local.extractor = nbis.new_nbis_extractor(settings)
+        return self._local.extractor
