@@ -251,7 +251,7 @@ def _engine_options(
 
     given: dict[str, Any] = {}
     if flavor:
-        given["flavour"] = flavor
+        given["flavor"] = flavor
     if batch:
         if not re.fullmatch(r"\d{1,5},\d{1,5},\d{1,5}", batch, re.ASCII):
             raise BadInput(f"--batch {batch!r}: give the smallest, best and largest batch, such as 1,8,64")

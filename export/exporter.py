@@ -27,7 +27,7 @@ from fingergen.training.networks import Generator
 from . import engines
 from .checks.half import HalfParity, compare_with_float32, default_seeds
 from .checks.parity import Parity, Progress, compare_with_pytorch, silent
-from .inputs import Source, read_source
+from .inputs import SourceNetworks, read_networks
 from .latents import AVERAGE_SEEDS, bundle_latents
 from .networks import networks_of
 from .onnx_graphs.builder import OPSET
@@ -80,7 +80,7 @@ def export_bundle(
     """
     target = engines.resolve(options.engine) if options.engine else None
     progress(f"reading {', '.join(map(str, checkpoints))}")
-    source = read_source(checkpoints)
+    source = read_networks(checkpoints)
     image = _image_size(source, options)
     map_size = options.map_size or source.map_size
     if options.recommended.edit_from >= source.generator.num_ws:
@@ -142,14 +142,14 @@ def export_bundle(
     return write_bundle(out, manifest, contents | {manifest.latents: latents.to_bytes()}, overwrite)
 
 
-def _encoder_input(source: Source, map_size: int) -> EncoderInput | None:
+def _encoder_input(source: SourceNetworks, map_size: int) -> EncoderInput | None:
     if source.reconstructor is None:
         return None
     encoder, latent_avg = source.reconstructor.encoder, source.reconstructor.latent_avg
     return EncoderInput(map_size, gives_w_plus(encoder, latent_avg), _noise_layers(source, map_size))
 
 
-def _noise_layers(source: Source, map_size: int) -> tuple[int, ...]:
+def _noise_layers(source: SourceNetworks, map_size: int) -> tuple[int, ...]:
     """Layers whose noise images the encoder predicts from maps of `map_size`; `BadInput` if not all exist."""
     assert source.reconstructor is not None
     levels = source.reconstructor.encoder.noise_levels
@@ -165,7 +165,7 @@ def _noise_layers(source: Source, map_size: int) -> tuple[int, ...]:
     return layers
 
 
-def _image_size(source: Source, options: Options) -> ImageSize:
+def _image_size(source: SourceNetworks, options: Options) -> ImageSize:
     ppi = options.ppi or source.ppi
     resolution = source.generator.resolution
     size = options.output_size or round(resolution * (options.output_ppi or OUTPUT_PPI) / ppi)
@@ -187,7 +187,7 @@ def _architecture(generator: Generator) -> Architecture:
     )
 
 
-def _provenance(source: Source, options: Options) -> dict[str, Any]:
+def _provenance(source: SourceNetworks, options: Options) -> dict[str, Any]:
     networks = {"generator": source.generator.architecture()}
     if source.reconstructor is not None:
         networks["encoder"] = source.reconstructor.encoder.architecture()

@@ -34,7 +34,7 @@ SHARED = ("resolution", "channels", "style_dim", "num_ws")  # what generator and
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceNetworks:
     """What a bundle is made from.
 
     `decoder`: the reconstruction checkpoint's generator, None if its synthesis network is `generator`'s.
@@ -53,7 +53,7 @@ class Source:
     fields: FieldNet | None = None
 
 
-def read_source(paths: Sequence[Path]) -> Source:
+def read_networks(paths: Sequence[Path]) -> SourceNetworks:
     """Read the checkpoint of a generator, of a reconstruction or of both, or those of a generator with ridge
     noise and of a field network, in any order.
 
@@ -88,7 +88,7 @@ def read_source(paths: Sequence[Path]) -> Source:
         assert reconstructor is not None
         generator = reconstructor.decoder
     ordered: list[tuple[Path, Checkpoint]] = [*generators, *reconstructions, *encoders]
-    return Source(
+    return SourceNetworks(
         generator,
         reconstructor,
         decoder,

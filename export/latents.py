@@ -10,14 +10,14 @@ from fingergen.runtime.backends import Floats
 from fingergen.runtime.bundle import Latents
 from fingergen.training.networks import Generator
 
-from .inputs import Source
+from .inputs import SourceNetworks
 from .onnx_graphs.weights import array
 
 AVERAGE_SEEDS = 10_000
 CHUNK = 1_000
 
 
-def bundle_latents(source: Source) -> Latents:
+def bundle_latents(source: SourceNetworks) -> Latents:
     """Everything in `latents.npz`, computed from the networks of `source`."""
     directions, singular_values = sefa_directions(source.generator)
     looks = len(source.ridge_noise.looks) if source.ridge_noise else 0

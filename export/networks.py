@@ -20,7 +20,7 @@ from fingergen.runtime.pipeline.reconstruction import to_encoder_input
 from fingergen.training.networks import Generator, Reconstructor
 from fingergen.training.networks.field_net import FieldNet
 
-from .inputs import Source
+from .inputs import SourceNetworks
 from .onnx_graphs.encoder import encoder_model
 from .onnx_graphs.fields import field_model
 from .onnx_graphs.generator import synthesis_model
@@ -232,7 +232,7 @@ class FieldNetwork(Network):
         return torch.cat([fields[:, :-1], fields[:, -1:].sigmoid()], dim=1).numpy()
 
 
-def networks_of(source: Source, map_size: int) -> list[Network]:
+def networks_of(source: SourceNetworks, map_size: int) -> list[Network]:
     """Mapping, synthesis and, where `source` has them, decoder, encoder of maps of `map_size` pixels, and
     field network.
     """

@@ -71,7 +71,7 @@ def to_levels(raw: NDArray[np.float32]) -> Pixels:
 
 
 def to_picture(levels: Pixels) -> Pixels:
-    """One image of a network (C, H, W) → (H, W) or, in colour, (H, W, 3)."""
+    """One image of a network (C, H, W) → (H, W) or, in color, (H, W, 3)."""
     return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
 
 

@@ -21,7 +21,7 @@ from .fingers.noise import FingerNoise
 from .images import Pixels, resize, to_picture
 from .minutiae import Template
 from .minutiae.raster import rasterize
-from .pipeline.reconstruction import Map, Source, encoder_maps, list_templates, to_encoder_input
+from .pipeline.reconstruction import Map, ReconstructionInput, encoder_maps, list_templates, to_encoder_input
 from .pipeline.request import MOST_IN_A_BATCH, Pair, SynthesisRequest, check_noise, check_size
 from .pipeline.steps import SynthesisInputs, batches
 from .seeds import noise as draw_noise
@@ -183,7 +183,7 @@ class Model:
         decoder: bool = False,
         size: int | None = None,
     ) -> Pixels:
-        """As `generate`, as uint8 images of `size`: (N, size, size), or (N, size, size, 3) in colour."""
+        """As `generate`, as uint8 images of `size`: (N, size, size), or (N, size, size, 3) in color."""
         decoder = decoder or isinstance(w, Encoded)
         levels = self.backend.render(*self._synthesis_inputs(w, noise, seeds, decoder), decoder)
         return np.stack([self.finish(each, size) for each in levels])
@@ -248,14 +248,16 @@ class Model:
         pairs = batches(seeds.pairs(), images)
         return (steps.finish(levels) for part in pairs for levels in steps.compute(steps.prepare(part)))
 
-    def encode(self, maps: Source | Iterable[Source]) -> Floats:
+    def encode(self, maps: ReconstructionInput | Iterable[ReconstructionInput]) -> Floats:
         """Minutiae maps uint8 (N, H, W, 3) or templates → w, (N, style_dim) or (N, num_ws, style_dim).
 
         w alone, as the published encoder gives it; `encoded` has all that the bundle's encoder tells.
         """
         return self.encoded(maps).w
 
-    def encoded(self, maps: Source | Iterable[Source], seeds: Sequence[int] | None = None) -> Encoded:
+    def encoded(
+        self, maps: ReconstructionInput | Iterable[ReconstructionInput], seeds: Sequence[int] | None = None
+    ) -> Encoded:
         """Minutiae maps uint8 (N, H, W, 3) or templates → w and, with a spatial path, noise images.
 
         Maps of another size than the encoder's input are resized. A bundle with ridge noise takes templates;
@@ -265,13 +267,13 @@ class Model:
             return self._with_ridges(list_templates(maps, self.bundle.manifest.image), seeds)
         return self.backend.encode(to_encoder_input(self.encoder_maps(maps)))
 
-    def encoder_maps(self, sources: Source | Iterable[Source]) -> Map:
+    def encoder_maps(self, inputs: ReconstructionInput | Iterable[ReconstructionInput]) -> Map:
         """Templates or maps, one or many → the encoder's maps, uint8 (N, S, S, 3)."""
         self.check_encoder()
         encoder = self.bundle.manifest.encoder
         if encoder is None:
             raise BadInput(f"{self.bundle.path}: this bundle's encoder reads templates, not minutiae maps")
-        return encoder_maps(sources, self.bundle.manifest.image, encoder.input_size)
+        return encoder_maps(inputs, self.bundle.manifest.image, encoder.input_size)
 
     def check_encoder(self) -> None:
         """`BadInput` if the bundle has no encoder, of minutiae maps or, for ridge noise, of templates."""
@@ -281,7 +283,7 @@ class Model:
 
     def reconstruct(
         self,
-        templates: Source | Iterable[Source],
+        templates: ReconstructionInput | Iterable[ReconstructionInput],
         noise: NoiseMode | None = None,
         seeds: Sequence[int] | None = None,
         size: int | None = None,

@@ -150,12 +150,12 @@ def bandwidth_checks(program: Path, name: str, sizes: Mapping[str, Any]) -> Iter
         calls = op_calls(layers(sizes), batch, dtype)
         timings = time_calls(program, calls)
         best_copy = max(timing.bytes / timing.copy_seconds for timing in timings)
-        judged = [
+        checked = [
             (call, timing, fast_enough(timing, best_copy))
             for call, timing in zip(calls, timings, strict=True)
         ]
         table = f"Bandwidth of the ops, {name} model, {np.dtype(dtype).name}, batch {batch}"
-        for call, timing, verdict in judged:
+        for call, timing, verdict in checked:
             yield Row(
                 table,
                 {
@@ -173,7 +173,7 @@ def bandwidth_checks(program: Path, name: str, sizes: Mapping[str, Any]) -> Iter
             )
         for op in NETWORK_OPS:
             what = f"{op}, bandwidth, {name} model, {np.dtype(dtype).name}, batch {batch}"
-            mine = [(timing, verdict) for call, timing, verdict in judged if call.op == op]
+            mine = [(timing, verdict) for call, timing, verdict in checked if call.op == op]
             shares = [timing.copy_seconds / timing.seconds for timing, verdict in mine if verdict is not None]
             if not shares:
                 yield Check(what, "no shape is large enough to keep the memory busy", None)

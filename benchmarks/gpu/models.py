@@ -20,7 +20,7 @@ from ..speed.workload import Workload
 from .page import Check, Item, guarded
 from .settings import Deadline, Settings
 
-CHECK_SEEDS = 2  # few: float16 is judged by what the GPU makes of it
+CHECK_SEEDS = 2  # few: float16 is checked by what the GPU makes of it
 NOISE_STRENGTH = 0.1  # of random weights; training begins with 0, and then noise would not be checked
 
 

@@ -16,7 +16,7 @@ from .page import Check, Item, guarded
 from .settings import Deadline, Settings
 
 GRACE = 10.0  # seconds that a section may outlast its deadline by before it is ended
-Run = Callable[[Settings, Deadline], Iterator[Item]]
+SectionFunction = Callable[[Settings, Deadline], Iterator[Item]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Section:
 
     name: str
     seconds: int
-    run: Run
+    run: SectionFunction
     needs_models: bool = False
 
 

@@ -1,4 +1,4 @@
-"""What each flavour of TensorRT that is installed says of this GPU, and how its engines do."""
+"""What each flavor of TensorRT that is installed says of this GPU, and how its engines do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from fingergen.export.engines import EngineOptions, add_engines
 from fingergen.export.engines.process import run_worker
 from fingergen.runtime.backends import nvidia
-from fingergen.runtime.backends.trt.products import FLAVOURS, Flavour
+from fingergen.runtime.backends.trt.flavors import FLAVORS, Flavor
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 
@@ -32,29 +32,29 @@ def run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
     """TensorRT, TensorRT-RTX, and TensorRT within ONNX Runtime; with the first of the networks."""
     name = next(iter(settings.networks))
     workload = models.workload(settings, name)
-    for flavour in FLAVOURS.values():
-        yield from guarded(flavour.title, flavour_checks, flavour, workload, settings, deadline)
+    for flavor in FLAVORS.values():
+        yield from guarded(flavor.title, flavor_checks, flavor, workload, settings, deadline)
     if deadline.left:
         names = (CPU, "onnxruntime-tensorrt")
         yield from guarded(names[1], backend_checks, workload, names, settings, deadline.left / 2)
 
 
-def flavour_checks(
-    flavour: Flavour, workload: Workload, settings: Settings, deadline: Deadline
+def flavor_checks(
+    flavor: Flavor, workload: Workload, settings: Settings, deadline: Deadline
 ) -> Iterator[Item]:
     """Its own words on building for this GPU; then engines of all graphs, run and compared."""
-    if flavour.module is None:
-        yield Check(flavour.title, f"not installed: {flavour.install}", None)
+    if flavor.module is None:
+        yield Check(flavor.title, f"not installed: {flavor.install}", None)
         return
     here = nvidia.architecture()
-    version = flavour.version() or "version unknown"
-    for trial, answer in answers(flavour, workload).items():
-        what = f"{flavour.title} {version}, {trial}, {here or 'no GPU'}"
+    version = flavor.version() or "version unknown"
+    for trial, answer in answers(flavor, workload).items():
+        what = f"{flavor.title} {version}, {trial}, {here or 'no GPU'}"
         yield Check(what, answer or "built and loaded", None if answer else True)
-    what = f"{flavour.title} {version}, engines, {here or 'no GPU'}"
-    out = settings.work / f"{workload.bundle.path.name}-{flavour.name}"
+    what = f"{flavor.title} {version}, engines, {here or 'no GPU'}"
+    out = settings.work / f"{workload.bundle.path.name}-{flavor.name}"
     options = EngineOptions(
-        precision="fp16", flavour=flavour.name, batch=BATCH, architectures=(here,) if here else ()
+        precision="fp16", flavor=flavor.name, batch=BATCH, architectures=(here,) if here else ()
     )
     try:
         add_engines(workload.bundle.path, out, options, overwrite=True)
@@ -66,8 +66,8 @@ def flavour_checks(
     yield from backend_checks(with_engines, (CPU, "tensorrt"), settings, deadline.left / 3)
 
 
-def answers(flavour: Flavour, workload: Workload) -> dict[str, str]:
-    """Trial → what the flavour says against it, in its own words; empty where it builds and loads an engine.
+def answers(flavor: Flavor, workload: Workload) -> dict[str, str]:
+    """Trial → what the flavor says against it, in its own words; empty where it builds and loads an engine.
 
     Of the mapping network, which is small, and what has to be said of a GPU is said of any graph.
     """
@@ -84,9 +84,9 @@ def answers(flavour: Flavour, workload: Workload) -> dict[str, str]:
             "timing_cache": None,
             "measure": False,
         }
-        for trial, architectures in TRIALS[flavour.name].items():
+        for trial, architectures in TRIALS[flavor.name].items():
             try:
-                said[trial] = run_worker(flavour, asked | {"architectures": architectures})["said"]
+                said[trial] = run_worker(flavor, asked | {"architectures": architectures})["said"]
             except FingerGenError as error:
                 said[trial] = str(error)
     return said

@@ -104,7 +104,7 @@ def measure_training(trial: Trial, sizes: Mapping[str, Any], settings: Settings,
 
 def _measure(config: GeneratorConfig, settings: Settings, seconds: float) -> Speed:
     trainer = GeneratorTrainer(config, RandomImages(config), {}, torch.device(settings.device))
-    batch = trainer.draw(0)
+    batch = trainer.load_batch(0)
 
     def step() -> None:
         losses = trainer.step(batch)  # which waits for the GPU, to tell the losses

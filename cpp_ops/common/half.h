@@ -30,7 +30,7 @@ FINGERGEN_INLINE float to_float(float value) { return value; }
 // Exact. Written without branches, so that compilers vectorise loops over it.
 FINGERGEN_INLINE float to_float(Half value) {
   const uint32_t magnitude = value.bits & 0x7fffu;
-  // Exponent and mantissa in float's places; the product moves the bias from 15 to 127 and normalises subnormals.
+  // Exponent and mantissa in float's places; the product moves the bias from 15 to 127 and normalizes subnormals.
   const float rebiased = detail::bit_cast<float>(magnitude << 13) * 0x1p112f;
   const uint32_t finite = detail::bit_cast<uint32_t>(rebiased);
   const uint32_t bits = magnitude >= 0x7c00u ? finite | 0x7f800000u : finite;

@@ -251,7 +251,7 @@ class Plugin final : public IPluginV3, public IPluginV3OneCore, public IPluginV3
   PluginFieldCollection collection_;
 };
 
-// Makes plugins of an ONNX node's attributes and, with the same fields, of a serialised engine's.
+// Makes plugins of an ONNX node's attributes and, with the same fields, of a serialized engine's.
 template <typename Op>
 class Creator final : public IPluginCreatorV3One {
  public:

@@ -51,23 +51,23 @@ def _build(
     with tempfile.TemporaryDirectory(prefix="fingergen-engine-") as folder:
         onnx_file, engine_file = Path(folder) / "model.onnx", Path(folder) / "engine"
         onnx_file.write_bytes(model.SerializeToString())
-        job = {
+        request = {
             "command": "build",
             "model": str(onnx_file),
             "engine": str(engine_file),
             "profile": _profile(model, options.batch),
-            "architectures": () if target.flavour.target_by_gpu else target.architectures,
+            "architectures": () if target.flavor.target_by_gpu else target.architectures,
             "plugins": str(target.plugins) if custom else None,
             "embed": embed,
             "timing_cache": str(target.timing_cache) if target.timing_cache else None,
             "measure": target.measures,
         }
-        result = run_worker(target.flavour, job, graph)
+        result = run_worker(target.flavor, request, graph)
         content = engine_file.read_bytes()
     engine = Engine(
-        file=f"engines/{graph}.{precision}.{target.flavour.name}.engine",
+        file=f"engines/{graph}.{precision}.{target.flavor.name}.engine",
         graph=graph,
-        flavour=target.flavour.name,
+        flavour=target.flavor.name,
         version=target.version,
         gpu_architectures=target.architectures,
         precision=precision,

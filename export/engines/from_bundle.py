@@ -26,7 +26,7 @@ def add_engines(
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
-    """Write `out`: the bundle with engines of all its graphs, which replace earlier ones of the same flavour
+    """Write `out`: the bundle with engines of all its graphs, which replace earlier ones of the same flavor
     and precision. `out` may be `bundle` itself, with `overwrite`.
 
     `BadInput`: no graphs in the precision, or engines cannot be built here; `FingerGenError`: TensorRT

@@ -17,24 +17,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fingergen.runtime.backends.trt.products import Flavour
+from fingergen.runtime.backends.trt.flavors import Flavor
 from fingergen.runtime.errors import FingerGenError
 
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def run_worker(flavour: Flavour, job: dict[str, Any], subject: str | None = None) -> dict[str, Any]:
-    """The worker's result of a job; `FingerGenError` with the subject and the reason if it failed."""
+def run_worker(flavor: Flavor, request: dict[str, Any], subject: str | None = None) -> dict[str, Any]:
+    """The worker's result of a request; `FingerGenError` with the subject and the reason if it failed."""
     with tempfile.TemporaryDirectory(prefix="fingergen-engine-") as folder:
         result = Path(folder) / "result.json"
         links = Path(folder) / "libraries"
         links.mkdir()
-        _link_by_short_names(flavour.library_folder, links)
-        job = job | {"module": flavour.module, "result": str(result)}
+        _link_by_short_names(flavor.library_folder, links)
+        request = request | {"module": flavor.module, "result": str(result)}
         path = os.pathsep.join(filter(None, [str(links), os.environ.get("LD_LIBRARY_PATH")]))
         worker = subprocess.run(
             [sys.executable, "-P", str(WORKER)],
-            input=json.dumps(job),
+            input=json.dumps(request),
             env=os.environ | {"LD_LIBRARY_PATH": path},
             capture_output=True,
             encoding="utf-8",
@@ -44,7 +44,7 @@ def run_worker(flavour: Flavour, job: dict[str, Any], subject: str | None = None
     if worker.returncode != 0:
         content = {"error": _death(worker.returncode, worker.stderr)}
     if "error" in content:
-        raise FingerGenError(": ".join(filter(None, [flavour.title, subject, content["error"]])))
+        raise FingerGenError(": ".join(filter(None, [flavor.title, subject, content["error"]])))
     return content
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from fingergen import cpp_ops
 from fingergen.runtime.backends import Precision, nvidia
-from fingergen.runtime.backends.trt.products import FLAVOURS, Flavour
+from fingergen.runtime.backends.trt.flavors import FLAVORS, Flavor
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import user_cache
 
@@ -27,14 +27,14 @@ class EngineOptions:
     """What the user asks for.
 
     `batch`: smallest, best and largest batch; `architectures`: of GPUs, as `sm_89`, none: all that the
-    flavour builds for; `ops`: plugins or standard operators for our custom nodes, `auto`: the faster of the
+    flavor builds for; `ops`: plugins or standard operators for our custom nodes, `auto`: the faster of the
     two, measured if there is a GPU, else standard operators; `embed_plugins`: the plugin library goes into
     the engine file; `timing_cache`: a file that the builder reads and writes, None: one in the user's cache
     for TensorRT, none for TensorRT-RTX, which times nothing at build.
     """
 
     precision: Precision = "fp16"
-    flavour: str = AUTO
+    flavor: str = AUTO
     batch: tuple[int, int, int] = (1, 8, 64)
     architectures: tuple[str, ...] = ()
     ops: EngineOps = "auto"
@@ -49,7 +49,7 @@ class Target:
     """
 
     options: EngineOptions
-    flavour: Flavour
+    flavor: Flavor
     version: str
     architectures: tuple[str, ...]
     plugins: Path | None
@@ -58,8 +58,8 @@ class Target:
 
     @property
     def description(self) -> str:
-        """For people: flavour, version, architectures."""
-        return f"{self.flavour.title} {self.version} for {', '.join(self.architectures)}"
+        """For people: flavor, version, architectures."""
+        return f"{self.flavor.title} {self.version} for {', '.join(self.architectures)}"
 
 
 def resolve(options: EngineOptions) -> Target:
@@ -70,18 +70,18 @@ def resolve(options: EngineOptions) -> Target:
             f"--batch {smallest},{best},{largest}: give the smallest, best and largest batch, in this order,"
             f" from 1 to {LARGEST_BATCH}"
         )
-    flavour = choose_flavour(options.flavour)
-    found = run_worker(flavour, {"command": "probe"})
+    flavor = choose_flavor(options.flavor)
+    found = run_worker(flavor, {"command": "probe"})
     here = nvidia.architecture()
-    architectures = _architectures(flavour, options.architectures, found["architectures"], here)
+    architectures = _architectures(flavor, options.architectures, found["architectures"], here)
     timing_cache = options.timing_cache
-    if timing_cache is None and flavour.target_by_gpu:
-        timing_cache = user_cache() / f"{flavour.name}-{found['version']}-{here}.timing"
+    if timing_cache is None and flavor.target_by_gpu:
+        timing_cache = user_cache() / f"{flavor.name}-{found['version']}-{here}.timing"
     elif timing_cache is not None:
         _make_folder(timing_cache.parent)
     return Target(
         options=options,
-        flavour=flavour,
+        flavor=flavor,
         version=found["version"],
         architectures=architectures,
         plugins=_plugins(options),
@@ -90,40 +90,40 @@ def resolve(options: EngineOptions) -> Target:
     )
 
 
-def choose_flavour(name: str) -> Flavour:
-    """The flavour `name`; `auto`: TensorRT where it is installed and there is a GPU, else TensorRT-RTX, which
+def choose_flavor(name: str) -> Flavor:
+    """The flavor `name`; `auto`: TensorRT where it is installed and there is a GPU, else TensorRT-RTX, which
     needs none to build. `BadInput` says what to install.
     """
-    tensorrt, rtx = FLAVOURS["tensorrt"], FLAVOURS["tensorrt-rtx"]
+    tensorrt, rtx = FLAVORS["tensorrt"], FLAVORS["tensorrt-rtx"]
     has_gpu = nvidia.architecture() is not None
     if name == AUTO:
         candidates = [tensorrt, rtx] if has_gpu else [rtx]
         found = next((each for each in candidates if each.module), None)
         if found is None:
             installs = f"`{rtx.install}`" + (f" or `{tensorrt.install}`" if has_gpu else "")
-            raise BadInput(f"--engine: neither flavour of TensorRT can build here: {installs}")
+            raise BadInput(f"--engine: neither flavor of TensorRT can build here: {installs}")
         return found
-    flavour = FLAVOURS[name]
-    if flavour.module is None:
-        raise BadInput(f"--flavor {name}: {flavour.title} is not installed: `{flavour.install}`")
-    if flavour.target_by_gpu and not has_gpu:
+    flavor = FLAVORS[name]
+    if flavor.module is None:
+        raise BadInput(f"--flavor {name}: {flavor.title} is not installed: `{flavor.install}`")
+    if flavor.target_by_gpu and not has_gpu:
         raise BadInput(
-            f"--flavor {name}: {flavour.title} builds on the GPU that the engine is for, and finds none here;"
+            f"--flavor {name}: {flavor.title} builds on the GPU that the engine is for, and finds none here;"
             f" build there, or with --flavor {rtx.name} (`{rtx.install}`)"
         )
-    return flavour
+    return flavor
 
 
 def _architectures(
-    flavour: Flavour, asked: tuple[str, ...], offered: list[str], here: str | None
+    flavor: Flavor, asked: tuple[str, ...], offered: list[str], here: str | None
 ) -> tuple[str, ...]:
-    if flavour.target_by_gpu and here:
+    if flavor.target_by_gpu and here:
         offered = [here]
     else:
         offered = [architecture for architecture in offered if architecture not in UNSUITABLE]
     for architecture in asked:
         if architecture not in offered:
-            raise BadInput(f"--gpu {architecture}: {flavour.title} builds for {', '.join(offered)} here")
+            raise BadInput(f"--gpu {architecture}: {flavor.title} builds for {', '.join(offered)} here")
     return asked or tuple(offered)
 
 

@@ -1,7 +1,7 @@
 """Builds one engine in a process of its own; `process` starts it and says why.
 
-Imports nothing but the standard library and TensorRT, so that it starts quickly. A job comes as JSON on
-standard input, the result goes as JSON to the file that the job names.
+Imports nothing but the standard library and TensorRT, so that it starts quickly. A request comes as JSON on
+standard input, the result goes as JSON to the file that the request names.
 """
 
 from __future__ import annotations
@@ -29,71 +29,71 @@ class Failure(Exception):
 
 
 def main() -> None:
-    job = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     try:
-        trt = import_module(job["module"])
-        result = COMMANDS[job["command"]](trt, job)
+        trt = import_module(request["module"])
+        result = COMMANDS[request["command"]](trt, request)
     except (Failure, ImportError) as error:
         result = {"error": str(error)}
-    Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
+    Path(request["result"]).write_text(json.dumps(result), encoding="utf-8")
 
 
-def probe(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
+def probe(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Version, and the architectures that engines can be built for (none: that of this machine's GPU)."""
     members = getattr(trt, "ComputeCapability", None)
     names = [name for name in members.__members__ if re.fullmatch(r"SM\d+", name)] if members else []
     return {"version": trt.__version__, "architectures": [f"sm_{name[2:]}" for name in names]}
 
 
-def build(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
-    """Build the ONNX file `model` into the file `engine`; see `builder.build` for what a job has."""
-    return _build(trt, job, _logger(trt))
+def build(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """Build the ONNX file `model` into the file `engine`; see `builder.build` for what a request has."""
+    return _build(trt, request, _logger(trt))
 
 
-def attempt(trt: Any, job: dict[str, Any]) -> dict[str, Any]:
+def attempt(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
     """As `build`, and load the engine: what TensorRT says against it, in its own words; empty: nothing."""
     log = _logger(trt)
     try:
-        _build(trt, job, log)
-        if trt.Runtime(log).deserialize_cuda_engine(Path(job["engine"]).read_bytes()) is None:
+        _build(trt, request, log)
+        if trt.Runtime(log).deserialize_cuda_engine(Path(request["engine"]).read_bytes()) is None:
             raise Failure("the engine was built and could not be loaded")
     except (Failure, TypeError) as error:  # TypeError: bindings make that of a null pointer
         return {"said": "; ".join(dict.fromkeys(log.errors)) or str(error)}
     return {"said": ""}
 
 
-def _build(trt: Any, job: dict[str, Any], log: Any) -> dict[str, Any]:
+def _build(trt: Any, request: dict[str, Any], log: Any) -> dict[str, Any]:
     try:
         builder = trt.Builder(log)
     except TypeError:  # what the bindings make of a builder that could not be created
         raise Failure(log.reason("the builder could not be created")) from None
-    if job["plugins"] and builder.get_plugin_registry().load_library(job["plugins"]) is None:
-        raise Failure(log.reason(f"{job['plugins']}: no plugin library"))
+    if request["plugins"] and builder.get_plugin_registry().load_library(request["plugins"]) is None:
+        raise Failure(log.reason(f"{request['plugins']}: no plugin library"))
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
-    if not parser.parse_from_file(job["model"]):
+    if not parser.parse_from_file(request["model"]):
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
         reasons = [f"{error.node_operator()} {error.node_name()}: {error.desc()}" for error in errors]
         raise Failure("; ".join(reasons) or log.reason("the parser refused the graph"))
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     plugin_layers = [layer.name for layer in layers if layer.type == trt.LayerType.PLUGIN_V3]
-    config = _config(trt, builder, job)
+    config = _config(trt, builder, request)
     start = time.perf_counter()
     engine = builder.build_serialized_network(network, config)
     seconds = time.perf_counter() - start
     if engine is None:
         raise Failure(log.reason("the build failed"))
-    Path(job["engine"]).write_bytes(memoryview(engine))
-    if job["timing_cache"]:
+    Path(request["engine"]).write_bytes(memoryview(engine))
+    if request["timing_cache"]:
         with contextlib.suppress(OSError):  # the engine is built, with or without a cache for the next
-            _replace(Path(job["timing_cache"]), memoryview(config.get_timing_cache().serialize()))
+            _replace(Path(request["timing_cache"]), memoryview(config.get_timing_cache().serialize()))
     return {
         "seconds": seconds,
         "network_layers": len(layers),
         "plugin_layers": plugin_layers,
         "engine_layers": log.layers,
         "activation_bytes": log.activation_bytes,
-        "batch_seconds": _batch_seconds(trt, log, engine) if job["measure"] else None,
+        "batch_seconds": _batch_seconds(trt, log, engine) if request["measure"] else None,
     }
 
 
@@ -104,24 +104,24 @@ COMMANDS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _config(trt: Any, builder: Any, job: dict[str, Any]) -> Any:
+def _config(trt: Any, builder: Any, request: dict[str, Any]) -> Any:
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # what the graph has in float32 is to be computed in float32
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # else the log does not list the layers
     profile = builder.create_optimization_profile()
-    for name, shapes in job["profile"].items():
+    for name, shapes in request["profile"].items():
         profile.set_shape(name, *shapes)
     config.add_optimization_profile(profile)
-    if job["architectures"]:
-        config.num_compute_capabilities = len(job["architectures"])
-        for i, architecture in enumerate(job["architectures"]):
+    if request["architectures"]:
+        config.num_compute_capabilities = len(request["architectures"])
+        for i, architecture in enumerate(request["architectures"]):
             name = architecture.replace("sm_", "SM")  # or CURRENT
             capability = getattr(trt.ComputeCapability, name)
             config.set_compute_capability(capability, i)
-    if job["embed"]:
-        config.plugins_to_serialize = [job["plugins"]]
-    if job["timing_cache"]:
-        stored = Path(job["timing_cache"])
+    if request["embed"]:
+        config.plugins_to_serialize = [request["plugins"]]
+    if request["timing_cache"]:
+        stored = Path(request["timing_cache"])
         cache = config.create_timing_cache(stored.read_bytes() if stored.is_file() else b"")
         if not config.set_timing_cache(cache, ignore_mismatch=False):  # of another GPU or version
             config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)

@@ -24,7 +24,7 @@ NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of a StyleGAN2 generator. `channels`: 1 (grey) or 3; `num_ws`: style inputs of synthesis."""
+    """Sizes of a StyleGAN2 generator. `channels`: 1 (gray) or 3; `num_ws`: style inputs of synthesis."""
 
     resolution: int
     channels: int
@@ -113,7 +113,7 @@ class Engine:
 
     file: str
     graph: GraphName
-    flavour: str
+    flavour: str  # the field of the file, whose name stays
     version: str
     gpu_architectures: tuple[str, ...]
     precision: str

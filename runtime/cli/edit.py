@@ -114,15 +114,17 @@ def edit(
         triples = {name: _planned(name, source, degree) for name, source in named.items()}
         output.refuse_inputs([plan for triple in triples.values() for plan in triple], templates)
         missing = [name for name, triple in triples.items() if any([output.is_missing(p) for p in triple])]
-        sources, bad = reading.read_all({name: files[name] for name in missing} if seeds is None else {})
+        readable, bad = reading.read_all({name: files[name] for name in missing} if seeds is None else {})
         if seeds is None:
-            triples = {name: each for name, each in triples.items() if name in sources or name not in missing}
-            missing = list(sources)
+            triples = {
+                name: each for name, each in triples.items() if name in readable or name not in missing
+            }
+            missing = list(readable)
 
         def styles(names: Sequence[str]) -> tuple[NDArray[np.float32] | Encoded, Sequence[int]]:
             """Some of the fingers, and the seeds of their noise."""
             if seeds is None:
-                read = reading.sources(sources[name] for name in names)
+                read = reading.read_again(readable[name] for name in names)
                 return model.encoded(read), [noise_seed] * len(names)
             chosen = [int(name) for name in names]
             return model.map(model.z(chosen)), chosen

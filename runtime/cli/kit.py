@@ -19,7 +19,7 @@ from ..images import FORMATS, read_image
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
 from ..minutiae import Template, read_template
 from ..model import Model, load
-from ..pipeline.reconstruction import Source, not_a_map
+from ..pipeline.reconstruction import ReconstructionInput, not_a_map
 from ..seeds import parse_ranges
 
 Function = Callable[..., Any]
@@ -137,27 +137,27 @@ class TemplateReading:
         bad = []
         for name, path in paths.items():
             try:
-                source = self.read(path)
+                given = self.read(path)
             except BadInput as error:
                 if len(paths) == 1:
                     raise
                 bad.append(str(error))
             else:
-                good[name] = source if isinstance(source, Template) else path
+                good[name] = given if isinstance(given, Template) else path
         return good, bad
 
-    def sources(self, read: Iterable[Template | Path]) -> list[Source]:
+    def read_again(self, read: Iterable[Template | Path]) -> list[ReconstructionInput]:
         """What `read_all` gave, with the maps themselves in place of their paths."""
-        return [self.read(source) if isinstance(source, Path) else source for source in read]
+        return [self.read(given) if isinstance(given, Path) else given for given in read]
 
-    def read(self, path: Path) -> Source:
+    def read(self, path: Path) -> ReconstructionInput:
         """The template in a file, or the minutiae map uint8 (H, W, 3) in an image file."""
         if self.template_format is None and path.suffix.lower() in MAP_SUFFIXES:
             if not path.is_file():
                 raise BadInput(f"{path}: no such file")
             drawn = read_image(path)
             if drawn.ndim != 3:
-                raise BadInput(f"{path}: a grey image; a minutiae map has three channels")
+                raise BadInput(f"{path}: a gray image; a minutiae map has three channels")
             if reason := not_a_map(drawn):
                 raise BadInput(f"{path}: not a minutiae map: {reason}; give a map or a template")
             return drawn

@@ -64,13 +64,13 @@ def reconstruct(
         plans = {name: Planned(name, name, {"template": path.name}) for name, path in paths.items()}
         output.refuse_inputs(plans.values(), templates)
         to_make = {name: path for name, path in paths.items() if output.is_missing(plans[name])}
-        sources, bad = reading.read_all(to_make)
-        planned = [plan for name, plan in plans.items() if name in sources or name not in to_make]
-        missing = [plans[name] for name in sources]
+        readable, bad = reading.read_all(to_make)
+        planned = [plan for name, plan in plans.items() if name in readable or name not in to_make]
+        missing = [plans[name] for name in readable]
 
         def made() -> Iterator[tuple[Planned, Pixels]]:
             for batch in batches(missing, model.backend.batch):
-                read = reading.sources(sources[plan.name] for plan in batch)
+                read = reading.read_again(readable[plan.name] for plan in batch)
                 images = model.reconstruct(read, noise, [noise_seed] * len(read), size)
                 yield from zip(batch, images, strict=True)
 

@@ -1,4 +1,4 @@
-"""A gate for impressions, judged by NIST's MINDTCT and NFIQ 2, which know nothing of how they were made."""
+"""A gate for impressions: measured by NIST's MINDTCT and NFIQ 2, which know nothing of how they were made."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class NistGate:
 
     Attributes:
         bounds: As `parse_gate` gives them.
-        ppi: Of the images; they are judged at 500 ppi.
+        ppi: Of the images; they are measured at 500 ppi.
     """
 
     bounds: Mapping[str, float]

@@ -20,28 +20,32 @@ from ..minutiae import Template, minutiae_map
 Map = NDArray[np.uint8]
 BLACK, DRAWN = 8, 128  # levels: at most that of the background, at least that of a minutia's middle
 LEAST_BLACK = 0.3  # share of a map
-Source = Template | Map
+ReconstructionInput = Template | Map
 
 
-def encoder_maps(sources: Source | Iterable[Source], image: ImageSize, input_size: int) -> Map:
+def encoder_maps(
+    inputs: ReconstructionInput | Iterable[ReconstructionInput], image: ImageSize, input_size: int
+) -> Map:
     """Templates, or minutiae maps uint8 (H, W, 3), one or many → uint8 (N, input_size, input_size, 3).
 
     A template is brought to `image.output_ppi`, then padded or cropped about its middle to the field of view.
     A map is taken to show the field of view already. `BadInput` for anything else, or where nothing is given.
     """
-    if isinstance(sources, Template) or (isinstance(sources, np.ndarray) and sources.ndim == 3):
-        sources = [sources]
-    check_iterable("reconstruction", sources, "templates or minutiae maps")
-    maps = [_encoder_map(source, image, input_size) for source in sources]
+    if isinstance(inputs, Template) or (isinstance(inputs, np.ndarray) and inputs.ndim == 3):
+        inputs = [inputs]
+    check_iterable("reconstruction", inputs, "templates or minutiae maps")
+    maps = [_encoder_map(each_input, image, input_size) for each_input in inputs]
     if not maps:
         raise BadInput("reconstruction: no templates or maps given")
     return np.stack(maps)
 
 
-def list_templates(sources: Source | Iterable[Source], image: ImageSize) -> list[Template]:
+def list_templates(
+    inputs: ReconstructionInput | Iterable[ReconstructionInput], image: ImageSize
+) -> list[Template]:
     """One or many templates, in the field of view; `BadInput` for minutiae maps or where none is given."""
-    check_iterable("reconstruction", [] if isinstance(sources, Template) else sources, "templates")
-    listed = [sources] if isinstance(sources, Template | np.ndarray) else list(sources)
+    check_iterable("reconstruction", [] if isinstance(inputs, Template) else inputs, "templates")
+    listed = [inputs] if isinstance(inputs, Template | np.ndarray) else list(inputs)
     if not listed:
         raise BadInput("reconstruction: no templates given")
     templates = [to_field_of_view(each, image) for each in listed if isinstance(each, Template)]
@@ -81,11 +85,11 @@ def not_a_map(image: Map) -> str | None:
     return None
 
 
-def _encoder_map(source: Source, image: ImageSize, input_size: int) -> Map:
-    if isinstance(source, Template):
-        drawn = minutiae_map(to_field_of_view(source, image))
+def _encoder_map(each_input: ReconstructionInput, image: ImageSize, input_size: int) -> Map:
+    if isinstance(each_input, Template):
+        drawn = minutiae_map(to_field_of_view(each_input, image))
     else:
-        drawn = np.asarray(source)
+        drawn = np.asarray(each_input)
         if drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3 or not drawn.size:
             raise BadInput(f"minutiae map: {drawn.dtype} {drawn.shape}; must be uint8 (H, W, 3)")
     if drawn.shape[:2] == (input_size, input_size):

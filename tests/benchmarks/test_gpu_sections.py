@@ -32,7 +32,7 @@ from fingergen.benchmarks.speed import measure
 from fingergen.benchmarks.speed.executors import Entry, OurBackend
 from fingergen.benchmarks.speed.timing import Latency
 from fingergen.benchmarks.speed.workload import Runner, Workload
-from fingergen.runtime.backends.trt.products import FLAVOURS
+from fingergen.runtime.backends.trt.flavors import FLAVORS
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.runtime.images import to_levels
 from fingergen.training.networks import Generator
@@ -401,14 +401,14 @@ def test_settings_that_break_are_a_line_and_the_fastest_is_named(
 # -- TensorRT ------------------------------------------------------------------------------------------------
 
 
-def test_what_a_flavour_says_is_kept_word_by_word(
+def test_what_a_flavor_says_is_kept_word_by_word(
     workload: Workload, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = "Error Code 9: API Usage Error (SM 9.0 is not supported)"
-    flavour = FLAVOURS["tensorrt-rtx"]
+    flavor = FLAVORS["tensorrt-rtx"]
     asked: list[tuple[str, ...]] = []
 
-    def worker(flavour: Any, workload: dict[str, Any]) -> dict[str, Any]:
+    def worker(flavor: Any, workload: dict[str, Any]) -> dict[str, Any]:
         asked.append(workload["architectures"])
         if not workload["architectures"]:
             raise FingerGenError("the builder died (SIGABRT): it said nothing")
@@ -417,12 +417,12 @@ def test_what_a_flavour_says_is_kept_word_by_word(
     def refuse(*arguments: Any, **options: Any) -> None:
         raise BadInput("TensorRT-RTX builds for sm_80 here")
 
-    monkeypatch.setattr(type(flavour), "module", "tensorrt_rtx")
-    monkeypatch.setattr(type(flavour), "version", lambda self: "1.7")
+    monkeypatch.setattr(type(flavor), "module", "tensorrt_rtx")
+    monkeypatch.setattr(type(flavor), "version", lambda self: "1.7")
     monkeypatch.setattr(tensorrt, "run_worker", worker)
     monkeypatch.setattr(tensorrt, "add_engines", refuse)
     monkeypatch.setattr(tensorrt.nvidia, "architecture", lambda: "sm_90")
-    items = list(tensorrt.flavour_checks(flavour, workload, settings, Deadline(60)))
+    items = list(tensorrt.flavor_checks(flavor, workload, settings, Deadline(60)))
     assert asked == [("CURRENT",), ()]
     assert items == [
         Check("TensorRT-RTX 1.7, an engine for the current GPU, sm_90", refusal, None),
@@ -435,20 +435,20 @@ def test_what_a_flavour_says_is_kept_word_by_word(
     ]
 
 
-def test_a_flavour_that_is_not_installed(
+def test_a_flavor_that_is_not_installed(
     workload: Workload, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flavour = FLAVOURS["tensorrt"]
-    monkeypatch.setattr(type(flavour), "module", None)
-    items = list(tensorrt.flavour_checks(flavour, workload, settings, Deadline(60)))
+    flavor = FLAVORS["tensorrt"]
+    monkeypatch.setattr(type(flavor), "module", None)
+    items = list(tensorrt.flavor_checks(flavor, workload, settings, Deadline(60)))
     assert items == [Check("TensorRT", "not installed: pip install tensorrt", None)]
 
 
 def test_tensorrt_rtx_is_really_asked(workload: Workload) -> None:
     """It builds without a GPU, and cannot load; for the current GPU it cannot even build."""
-    flavour = FLAVOURS["tensorrt-rtx"]
-    if flavour.module is None or torch.cuda.is_available():
+    flavor = FLAVORS["tensorrt-rtx"]
+    if flavor.module is None or torch.cuda.is_available():
         pytest.skip("needs TensorRT-RTX, and a machine without a GPU")
-    said = tensorrt.answers(flavour, workload)
+    said = tensorrt.answers(flavor, workload)
     assert "buildSerializedNetwork" in said["an engine for the current GPU"]
     assert "deserializeCudaEngine" in said["an engine for no GPU in particular"]

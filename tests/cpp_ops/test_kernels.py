@@ -149,8 +149,8 @@ def test_the_goal_of_bandwidth(share: float, passed: bool, monkeypatch: pytest.M
     assert last.cells["GB/s"] == "1000" and last.cells["of the copy"] == f"{share:.0%}"
 
 
-@pytest.mark.parametrize(("copy_seconds", "judged"), [(1.9e-6, True), (2.1e-6, False)])
-def test_bandwidth_is_judged_where_memory_is_the_limit(copy_seconds, judged, monkeypatch) -> None:
+@pytest.mark.parametrize(("copy_seconds", "checked"), [(1.9e-6, True), (2.1e-6, False)])
+def test_bandwidth_is_checked_where_memory_is_the_limit(copy_seconds, checked, monkeypatch) -> None:
     """Half of what the quickest copy moves: of less, an op is not too slow but its tensors too small."""
 
     def timings(program: Path, calls: list[Call]) -> list[Timing]:
@@ -159,10 +159,10 @@ def test_bandwidth_is_judged_where_memory_is_the_limit(copy_seconds, judged, mon
     monkeypatch.setattr(section, "time_calls", timings)
     monkeypatch.setattr(section, "TIMED", ((np.float32, 64),))
     *rows, relu, fir = bandwidth_checks(Path(), "tiny", TINY)
-    assert isinstance(relu, Check) and relu.passed is not judged
-    assert isinstance(fir, Check) and fir.passed is (False if judged else None)
+    assert isinstance(relu, Check) and relu.passed is not checked
+    assert isinstance(fir, Check) and fir.passed is (False if checked else None)
     last = rows[-1]
-    assert isinstance(last, Row) and last.cells["at least 80%"] == ("**failed**" if judged else "too small")
+    assert isinstance(last, Row) and last.cells["at least 80%"] == ("**failed**" if checked else "too small")
 
 
 def test_the_program_compiles_for_hopper(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from fingergen.export.onnx_graphs.generator import synthesis_model
 from fingergen.export.onnx_graphs.mapping import mapping_model
 from fingergen.export.onnx_graphs.ops import OPS
 from fingergen.runtime.backends import nvidia
-from fingergen.runtime.backends.trt import products
+from fingergen.runtime.backends.trt import flavors
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
@@ -27,7 +27,7 @@ from fingergen.training.networks import Encoder, Generator
 from .test_exporter import export, refused
 from .test_graphs import small_encoder, small_generator
 
-RTX = products.FLAVOURS["tensorrt-rtx"]
+RTX = flavors.FLAVORS["tensorrt-rtx"]
 needs_rtx = pytest.mark.skipif(RTX.module is None, reason=f"TensorRT-RTX is not installed: {RTX.install}")
 needs_plugins = pytest.mark.skipif(
     cpp_ops.status("tensorrt").path is None, reason="the TensorRT plugin library is not built"
@@ -43,7 +43,7 @@ def release():
 
 
 def rtx(**options):
-    return resolve(EngineOptions(flavour="tensorrt-rtx", **options))
+    return resolve(EngineOptions(flavor="tensorrt-rtx", **options))
 
 
 @needs_rtx
@@ -305,11 +305,11 @@ def test_a_builder_that_dies_is_one_line(tmp_path, monkeypatch, program, words):
 
 def installed(monkeypatch, *modules, here=None):
     """As if of TensorRT's modules only these were installed, on a machine with GPU architecture `here`."""
-    monkeypatch.setattr(products.importlib.util, "find_spec", lambda name: name in modules or None)
+    monkeypatch.setattr(flavors.importlib.util, "find_spec", lambda name: name in modules or None)
     monkeypatch.setattr(nvidia, "architecture", lambda: here)
 
 
-def test_flavours(monkeypatch):
+def test_flavors(monkeypatch):
     installed(monkeypatch)
     for name, words in (
         ("auto", "neither.*pip install tensorrt-rtx"),
@@ -317,17 +317,17 @@ def test_flavours(monkeypatch):
         ("tensorrt-rtx", "pip install tensorrt-rtx"),
     ):
         with pytest.raises(BadInput, match=words):
-            targets.choose_flavour(name)
+            targets.choose_flavor(name)
     installed(monkeypatch, "tensorrt")
     with pytest.raises(BadInput, match="neither"):  # it cannot build without a GPU
-        targets.choose_flavour("auto")
+        targets.choose_flavor("auto")
     with pytest.raises(BadInput, match="finds none here"):
-        targets.choose_flavour("tensorrt")
+        targets.choose_flavor("tensorrt")
     installed(monkeypatch, "tensorrt", "tensorrt_rtx_bindings")
-    assert targets.choose_flavour("auto").name == "tensorrt-rtx"
+    assert targets.choose_flavor("auto").name == "tensorrt-rtx"
     installed(monkeypatch, "tensorrt", "tensorrt_rtx_bindings", here="sm_89")
-    assert targets.choose_flavour("auto").name == "tensorrt"
-    assert targets.choose_flavour("tensorrt-rtx").module == "tensorrt_rtx_bindings"
+    assert targets.choose_flavor("auto").name == "tensorrt"
+    assert targets.choose_flavor("tensorrt-rtx").module == "tensorrt_rtx_bindings"
 
 
 def probe(monkeypatch, *architectures):
@@ -347,12 +347,12 @@ def test_targets(monkeypatch, tmp_path):
     mine = tmp_path / "mine"
     assert resolve(EngineOptions(ops="native", timing_cache=mine)).timing_cache == mine
     probe(monkeypatch, "sm_75", "sm_86", "sm_89")
-    target = resolve(EngineOptions(flavour="tensorrt-rtx"))
+    target = resolve(EngineOptions(flavor="tensorrt-rtx"))
     assert (target.architectures, target.measures) == (("sm_86", "sm_89"), False)
     assert target.timing_cache is None
-    assert resolve(EngineOptions(flavour="tensorrt-rtx", timing_cache=mine)).timing_cache == mine
+    assert resolve(EngineOptions(flavor="tensorrt-rtx", timing_cache=mine)).timing_cache == mine
     with pytest.raises(BadInput, match="--gpu sm_90: TensorRT-RTX builds for sm_86, sm_89"):
-        resolve(EngineOptions(flavour="tensorrt-rtx", architectures=("sm_86", "sm_90")))
+        resolve(EngineOptions(flavor="tensorrt-rtx", architectures=("sm_86", "sm_90")))
     with pytest.raises(BadInput, match="--gpu sm_86: TensorRT builds for sm_90"):
         resolve(EngineOptions(architectures=("sm_86",)))
 
@@ -373,10 +373,10 @@ def test_plugins_that_were_not_built(monkeypatch):
     ("native", "plugin", "chosen"), [(2.0, 1.0, "plugin"), (1.0, 2.0, "native"), (1.0, None, "native")]
 )
 def test_auto_takes_the_faster_form_where_a_gpu_measures(monkeypatch, native, plugin, chosen):
-    def worker(flavour, job, subject):
-        assert job["measure"]
-        Path(job["engine"]).write_bytes(b"engine")
-        with_plugins = job["plugins"] is not None
+    def worker(flavor, request, subject):
+        assert request["measure"]
+        Path(request["engine"]).write_bytes(b"engine")
+        with_plugins = request["plugins"] is not None
         return {
             "seconds": 1.0,
             "network_layers": 9,
@@ -391,7 +391,7 @@ def test_auto_takes_the_faster_form_where_a_gpu_measures(monkeypatch, native, pl
     monkeypatch.setattr(builder, "run_worker", worker)
     target = targets.Target(
         EngineOptions(),
-        products.FLAVOURS["tensorrt"],
+        flavors.FLAVORS["tensorrt"],
         "10.16",
         ("sm_89",),
         Path("plugins.so"),

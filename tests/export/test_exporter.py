@@ -123,7 +123,7 @@ def test_only_what_synthesis_uses_makes_a_decoder_differ(tmp_path, encoder, chec
     assert (json.loads(result.stdout)["graphs"]["decoder"] is None) == key.startswith("style.")
 
 
-def test_reconstruction_alone_synthesises_with_its_decoder(tmp_path, generator, encoder):
+def test_reconstruction_alone_synthesizes_with_its_decoder(tmp_path, generator, encoder):
     path = reconstruction(tmp_path, encoder, generator, latent_avg=torch.randn(6, 24))
     result = export(path, "--out", tmp_path / "bundle", "--ppi", 500, "--ops", "native", "--json")
     assert result.exit_code == 0, result.stderr

@@ -18,7 +18,7 @@ from fingergen.runtime.backends import nvidia, unavailable
 from fingergen.runtime.backends.trt import backend as backend_module
 from fingergen.runtime.backends.trt import engine as engine_module
 from fingergen.runtime.backends.trt.backend import TensorRt
-from fingergen.runtime.backends.trt.products import FLAVOURS, Flavour
+from fingergen.runtime.backends.trt.flavors import FLAVORS, Flavor
 from fingergen.runtime.backends.trt.select import Here, Unusable, choose_engines, problem
 from fingergen.runtime.bundle import Bundle, open_bundle
 from fingergen.runtime.bundle.manifest import Engine
@@ -84,7 +84,7 @@ def simulate(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setitem(sys.modules, "pycuda", package)
         monkeypatch.setitem(sys.modules, "pycuda.driver", cuda)
         monkeypatch.setitem(sys.modules, "simulated_tensorrt", trt)
-        monkeypatch.setattr(Flavour, "module", "simulated_tensorrt")
+        monkeypatch.setattr(Flavor, "module", "simulated_tensorrt")
         monkeypatch.setattr(nvidia, "gpus", lambda: (nvidia.Gpu("simulated", "sm_89"),) * 2)
         backend = TensorRt(bundle, {graph: engine(graph) for graph in GRAPHS}, device)
         opened.append(backend)
@@ -315,7 +315,7 @@ class TestChoice:
         manifest = dataclasses.replace(bundle.manifest, engines=engines)
         return {graph: each.file for graph, each in choose_engines(manifest, here, precision).items()}
 
-    def test_fastest_precision_of_one_flavour(self, bundle: Bundle):
+    def test_fastest_precision_of_one_flavor(self, bundle: Bundle):
         half = [engine(graph, file=f"{graph}.half") for graph in GRAPHS]
         full = [engine(graph, precision="fp32") for graph in GRAPHS]
         others = [engine(graph, flavour="tensorrt", version="11.4", file="x") for graph in GRAPHS]
@@ -379,12 +379,12 @@ class TestUnavailable:
 SIMULATED = ("Runtime", "ICudaEngine", "IRuntimeConfig", "IRuntimeCache", "IExecutionContext")
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_bindings_have_what_is_simulated(flavour: str):
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_bindings_have_what_is_simulated(flavor: str):
     """The backend runs on the simulation, so it uses nothing else of TensorRT."""
-    module = FLAVOURS[flavour].module
+    module = FLAVORS[flavor].module
     if module is None:
-        pytest.skip(f"{FLAVOURS[flavour].title} is not installed")
+        pytest.skip(f"{FLAVORS[flavor].title} is not installed")
     trt = importlib.import_module(module)
     for name in SIMULATED:
         simulated, real = getattr(simulated_gpu, name), getattr(trt, name, None)
@@ -400,7 +400,7 @@ def test_bindings_have_what_is_simulated(flavour: str):
                 names = method.__code__.co_varnames[1 : method.__code__.co_argcount]
                 assert all(f"{each}: " in getattr(real, key).__doc__ for each in names), (name, key)
     for enum in ("DataType", "TensorIOMode", "ExecutionContextAllocationStrategy", "CudaGraphStrategy"):
-        if enum == "CudaGraphStrategy" and flavour == "tensorrt":
+        if enum == "CudaGraphStrategy" and flavor == "tensorrt":
             continue
         members = getattr(simulated_gpu.TensorRt, enum).__members__
         assert all(hasattr(getattr(trt, enum), member) for member in members)

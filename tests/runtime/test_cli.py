@@ -205,14 +205,14 @@ class TestReconstruct:
         write_template("a.xyt", TEMPLATE)
         Path("broken.xyt").write_text("no numbers here\n")
         Path("empty.xyt").touch()
-        save_image("grey.png", np.zeros((64, 64), np.uint8), 500, {"fingergen": "1"})
+        save_image("gray.png", np.zeros((64, 64), np.uint8), 500, {"fingergen": "1"})
         for names, message in (
             (["a.json", "a.xyt"], "named as that of a.json"),
             (["broken.xyt"], "broken.xyt"),
             (["empty.xyt"], "empty.xyt: holds no minutiae"),
             (["nowhere.xyt"], "nowhere.xyt"),
             (["nowhere.png"], "nowhere.png: no such file"),
-            (["grey.png"], "grey.png: a grey image"),
+            (["gray.png"], "gray.png: a gray image"),
         ):
             assert message in error_of(fg_run("reconstruct", *names, "--out", "prints", code=2))
 

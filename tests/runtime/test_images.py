@@ -30,11 +30,11 @@ def test_to_levels_rounds_and_clips():
 
 
 def test_to_picture():
-    grey, colour = np.zeros((1, 4, 5), np.uint8), np.zeros((3, 4, 5), np.uint8)
-    colour[1] = 7
-    assert images.to_picture(grey).shape == (4, 5)
-    assert images.to_picture(colour).shape == (4, 5, 3)
-    assert images.to_picture(colour)[0, 0].tolist() == [0, 7, 0]
+    gray, color = np.zeros((1, 4, 5), np.uint8), np.zeros((3, 4, 5), np.uint8)
+    color[1] = 7
+    assert images.to_picture(gray).shape == (4, 5)
+    assert images.to_picture(color).shape == (4, 5, 3)
+    assert images.to_picture(color)[0, 0].tolist() == [0, 7, 0]
 
 
 def test_resize_is_bicubic():
@@ -62,9 +62,9 @@ def test_resize_keeps_what_has_the_size():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".tif", ".bmp", ".PNG"])
-@pytest.mark.parametrize("colour", [False, True])
-def test_round_trip(tmp_path: Path, suffix: str, colour: bool):
-    image = np.stack([ramp(), ramp()[::-1], ramp() // 2], axis=-1) if colour else ramp()
+@pytest.mark.parametrize("color", [False, True])
+def test_round_trip(tmp_path: Path, suffix: str, color: bool):
+    image = np.stack([ramp(), ramp()[::-1], ramp() // 2], axis=-1) if color else ramp()
     path = tmp_path / f"image{suffix}"
     images.save_image(path, image, 500, PROVENANCE)
     assert np.array_equal(images.read_image(path), image)
@@ -102,10 +102,10 @@ def test_contact_sheet_places_images():
     assert sheet[0].min() == 255 and sheet[14:24, 46:].min() == 255
 
 
-def test_contact_sheet_labels_and_colour():
+def test_contact_sheet_labels_and_color():
     tiles = [np.full((64, 64, 3), 255, np.uint8)] * 2
-    plain, labelled = (images.contact_sheet(tiles, labels=labels) for labels in (None, ["7", "8"]))
-    assert labelled.shape[0] > plain.shape[0] and plain.min() == 255 and labelled.min() < 128
+    plain, labeled = (images.contact_sheet(tiles, labels=labels) for labels in (None, ["7", "8"]))
+    assert labeled.shape[0] > plain.shape[0] and plain.min() == 255 and labeled.min() < 128
     with pytest.raises(BadInput, match="no images"):
         images.contact_sheet([])
 

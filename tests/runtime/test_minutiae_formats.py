@@ -117,14 +117,14 @@ def test_size_and_resolution_that_a_record_leaves_out(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("ppi", "per_cm"), [(500, 197), (250, 98), (1000, 394), (508, 200), (569, 224)])
-def test_resolution_in_pixels_per_centimetre(tmp_path: Path, ppi: float, per_cm: int):
+def test_resolution_in_pixels_per_centimeter(tmp_path: Path, ppi: float, per_cm: int):
     path = tmp_path / "t.fmr"
     write_template(path, Template(10, 10, ppi))
     assert path.read_bytes()[18:22] == per_cm.to_bytes(2, "big") * 2
     assert read_template(path).ppi == pytest.approx(ppi, rel=1e-3)
     assert (read_template(path).ppi == ppi) == (
         ppi != 569
-    )  # 569 ppi is no whole number of pixels per centimetre
+    )  # 569 ppi is no whole number of pixels per centimeter
 
 
 def test_xyt_by_hand(tmp_path: Path):

@@ -48,7 +48,7 @@ def test_equals_the_reference_exactly():
     [(512, 512, 60), (97, 131, 40), (9, 30, 8), (3, 2, 4), (1, 1, 1), (40, 40, 0)],
 )
 def test_equals_its_definition(width: int, height: int, count: int):
-    """Dense images, blurred by SciPy; one level of grey is left to the order of summation."""
+    """Dense images, blurred by SciPy; one level of gray is left to the order of summation."""
     template = random_template(width, width, height, count)
     images = np.zeros((5, height, width))  # points and strokes of each kind, singular points
     for minutia in template.minutiae:

@@ -81,7 +81,7 @@ def test_rotate_there_and_back():
     assert kept and kept <= {(m.x, m.y) for m in TEMPLATE.minutiae}
 
 
-def test_rescale_keeps_pixel_centres():
+def test_rescale_keeps_pixel_centers():
     half = TEMPLATE.rescale(250)
     assert (half.width, half.height, half.ppi) == (50, 40, 250)
     assert (half.minutiae[0].x, half.minutiae[0].y) == (
@@ -97,7 +97,7 @@ def test_rescale_keeps_pixel_centres():
     assert Template(3, 3, 500, (Minutia(0, 2.9, 0),)).rescale(100).minutiae[0].y <= 0.5
 
 
-def test_neighbouring_crops_share_nothing():
+def test_neighboring_crops_share_nothing():
     left, right = TEMPLATE.crop(0, 0, 50, 80), TEMPLATE.crop(50, 0, 50, 80)
     assert [m.x for m in left.minutiae] == [10] and [m.x for m in right.minutiae] == [20, 0]
     assert TEMPLATE.crop(0, 0, 100, 80) == TEMPLATE

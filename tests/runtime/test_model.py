@@ -303,7 +303,7 @@ class TestImages:
         raw = model.generate(model.map(model.z([0])))[:, 0]
         assert np.array_equal(model.synthesize([0], size=32), np.clip(np.rint((raw + 1) * 127.5), 0, 255))
 
-    def test_colour(self, tmp_path: Path):
+    def test_color(self, tmp_path: Path):
         tiny_bundle.write_tiny_bundle(tmp_path / "rgb", channels=3, with_encoder=False)
         with load(tmp_path / "rgb") as model:
             assert model.synthesize([0, 1]).shape == (2, 64, 64, 3)

@@ -97,20 +97,20 @@ def test_differentiable_twice():
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_each_transform_happens_with_probability_p(p: float):
     torch.manual_seed(0)
-    geometry, colour = draw_transforms(MANY, 1, 1000, p, CPU)
+    geometry, color = draw_transforms(MANY, 1, 1000, p, CPU)
     unchanged = (geometry == torch.eye(3)[:2]).flatten(1).all(dim=1).float().mean().item()
     # Flips and quarter turns also draw what changes nothing, with a half and a quarter.
     expected = (1 - p / 2) * (1 - 3 * p / 4) * (1 - p) ** 5
     assert unchanged == pytest.approx(expected, abs=0.01)
     flipped = (torch.det(geometry[:, :, :2]) < 0).float().mean().item()
     assert flipped == pytest.approx(p / 2, abs=0.01)
-    assert (colour[:, 0, 0] != 1).float().mean().item() == pytest.approx(p, abs=0.01)
-    assert (colour[:, 0, 1] != 0).float().mean().item() == pytest.approx(p, abs=0.01)
+    assert (color[:, 0, 0] != 1).float().mean().item() == pytest.approx(p, abs=0.01)
+    assert (color[:, 0, 1] != 0).float().mean().item() == pytest.approx(p, abs=0.01)
 
 
 def test_sizes_of_the_transforms():
     torch.manual_seed(0)
-    geometry, colour = draw_transforms(MANY, 1, 100, 1.0, CPU)
+    geometry, color = draw_transforms(MANY, 1, 100, 1.0, CPU)
     linear = geometry[:, :, :2]
     octaves = torch.det(linear).abs().log2() / 2  # of the isotropic scaling alone
     assert octaves.mean().item() == pytest.approx(0, abs=0.01)
@@ -118,31 +118,31 @@ def test_sizes_of_the_transforms():
     # The anisotropic scaling, s along one axis and 1/s along the other, is left in the singular values.
     stretch = torch.linalg.svdvals(linear).log2().diff(dim=1).abs() / 2
     assert stretch.square().mean().sqrt().item() == pytest.approx(0.2, abs=0.01)
-    # Where the centre goes: whole pixels, uniform within ±12.5, then part pixels, normal with deviation 12.5.
-    centre = -torch.linalg.solve(linear, geometry[:, :, 2:])
+    # Where the center goes: whole pixels, uniform within ±12.5, then part pixels, normal with deviation 12.5.
+    center = -torch.linalg.solve(linear, geometry[:, :, 2:])
     scaling = math.exp(4 * (0.2 * math.log(2)) ** 2)  # mean square of both scalings
     expected = (12.5**2 / 3 * scaling + 12.5**2) ** 0.5
-    assert centre.mean().item() == pytest.approx(0, abs=0.3)
-    assert centre.std().item() == pytest.approx(expected, rel=0.03)
-    contrast, brightness = colour[:, 0, 0], colour[:, 0, 1] / colour[:, 0, 0]
+    assert center.mean().item() == pytest.approx(0, abs=0.3)
+    assert center.std().item() == pytest.approx(expected, rel=0.03)
+    contrast, brightness = color[:, 0, 0], color[:, 0, 1] / color[:, 0, 0]
     assert contrast.log2().mean().item() == pytest.approx(0, abs=0.01)
     assert contrast.log2().std().item() == pytest.approx(0.5, abs=0.01)
     assert brightness.std().item() == pytest.approx(0.2, abs=0.01)
 
 
-def test_colours_of_rgb_images():
-    """Grey stays grey; across the grey axis the hue only turns, the saturation stretches alike."""
+def test_colors_of_rgb_images():
+    """Gray stays gray; across the gray axis the hue only turns, the saturation stretches alike."""
     torch.manual_seed(0)
     matrix, _ = draw_transforms(MANY, 3, 16, 1.0, CPU).color.split([3, 1], dim=2)
-    grey = matrix @ torch.ones(3)
-    torch.testing.assert_close(grey, grey[:, :1].expand(-1, 3), atol=1e-4, rtol=1e-4)
-    assert (grey[:, 0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.01)  # luma flip
+    gray = matrix @ torch.ones(3)
+    torch.testing.assert_close(gray, gray[:, :1].expand(-1, 3), atol=1e-4, rtol=1e-4)
+    assert (gray[:, 0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.01)  # luma flip
     red, blue = torch.tensor([2.0, -1, -1]) / 6**0.5, torch.tensor([0.0, 1, -1]) / 2**0.5
     turned_red, turned_blue = matrix @ red, matrix @ blue
     assert (turned_red * turned_blue).sum(dim=1).abs().max() < 1e-3
     angle = torch.atan2(turned_red @ blue, turned_red @ red)
     assert angle.std().item() == pytest.approx(math.pi / 3**0.5, abs=0.03)  # uniform
-    saturation = turned_red.norm(dim=1).log2() - grey[:, 0].abs().log2()
+    saturation = turned_red.norm(dim=1).log2() - gray[:, 0].abs().log2()
     assert saturation.std().item() == pytest.approx(1, abs=0.02)
 
 

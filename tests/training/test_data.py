@@ -25,12 +25,12 @@ from fingergen.training.data.splits import FingerRule, fingers_that_share_images
 from fingergen.training.data.storage import find_images, find_samples, write_shards
 
 torch.set_num_threads(1)
-GREY = np.arange(48 * 64, dtype=np.uint8).reshape(48, 64)
+GRAY = np.arange(48 * 64, dtype=np.uint8).reshape(48, 64)
 
 
 def encoded(kind: str, image: Image.Image | None = None, **options: object) -> bytes:
     stream = io.BytesIO()
-    (image or Image.fromarray(GREY)).save(stream, kind, **options)
+    (image or Image.fromarray(GRAY)).save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -53,7 +53,7 @@ def wsq(comment: bytes = b"") -> bytes:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
 def test_lossless_formats_are_read_exactly(kind):
     scan = decode(encoded(kind, dpi=(500, 500)), "x")
-    assert np.array_equal(np.asarray(scan.image), GREY)
+    assert np.array_equal(np.asarray(scan.image), GRAY)
     assert scan.ppi == pytest.approx((500, 500), rel=1e-4)
 
 
@@ -86,7 +86,7 @@ def test_a_file_that_tells_no_resolution(kind):
         (Image.new("RGB", (4, 4), (9, 8, 7)).quantize(4), "RGB", (9, 8, 7)),
     ],
 )
-def test_every_depth_becomes_grey_or_rgb(image, mode, pixel):
+def test_every_depth_becomes_gray_or_rgb(image, mode, pixel):
     read = decode(encoded("PNG", image), "x").image
     assert (read.mode, read.getpixel((1, 1))) == (mode, pixel)
 
@@ -106,8 +106,8 @@ def broken() -> dict[str, bytes]:
         "half.wsq": wsq()[:1500],
         "start.wsq": wsq()[:2],
         "huge.wsq": bytes(huge),
-        "pages.tif": encoded("TIFF", save_all=True, append_images=[Image.fromarray(GREY)]),
-        "float.tif": encoded("TIFF", Image.fromarray(GREY.astype(np.float32))),
+        "pages.tif": encoded("TIFF", save_all=True, append_images=[Image.fromarray(GRAY)]),
+        "float.tif": encoded("TIFF", Image.fromarray(GRAY.astype(np.float32))),
     }
 
 
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 def test_mixed_resolutions_are_refused(others, message, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    image = Image.fromarray(GREY)
+    image = Image.fromarray(GRAY)
     image.save(data / "a.png", dpi=(500, 500))
     (data / "z.png").write_bytes(b"damaged: whoever decodes it says so")
     for name, ppi in others.items():
@@ -227,7 +227,7 @@ def test_mixed_resolutions_are_refused(others, message, tmp_path):
 
 
 def write_data(folder: Path, partner: str, fingers: int = 6) -> Path:
-    """Two impressions of each finger, of random grey, with templates or maps."""
+    """Two impressions of each finger, of random gray, with templates or maps."""
     rng = np.random.default_rng(0)
     for part in ("images", partner):
         (folder / part / "sub").mkdir(parents=True)
@@ -249,12 +249,12 @@ def test_shards_equal_their_folder(tmp_path, partner):
     assert [path.name for path in shards] == ["000000.tar", "000001.tar", "000002.tar"]
     assert [s.key for s in find_samples(tmp_path / "shards")] == [s.key for s in find_samples(folder)]
     pairs = [PairFolder(data, 32, 1, 32) for data in (folder, tmp_path / "shards")]
-    one, other = (source.batch(np.random.default_rng(5), 9) for source in pairs)
+    one, other = (dataset.batch(np.random.default_rng(5), 9) for dataset in pairs)
     assert torch.equal(one.images, other.images) and torch.equal(one.maps, other.maps)
     assert one.maps.any() and len(one.images.unique()) > 3
     assert torch.equal(pairs[0].held_out(3).images, pairs[1].held_out(3).images)
-    sources = [ImageFolder(folder, 16, 1), ImageFolder(tmp_path / "shards", 16, 1, memory=0)]
-    images = [source.batch(np.random.default_rng(5), 9) for source in sources]
+    datasets = [ImageFolder(folder, 16, 1), ImageFolder(tmp_path / "shards", 16, 1, memory=0)]
+    images = [dataset.batch(np.random.default_rng(5), 9) for dataset in datasets]
     assert torch.equal(*images)
     before = [shard.read_bytes() for shard in shards]
     write_shards(find_samples(folder), tmp_path / "shards", 5)
@@ -379,8 +379,8 @@ def test_the_split_hangs_on_names_alone():
 def test_pairs_of_one_finger_are_held_out_together(tmp_path):
     folder = write_data(tmp_path / "data", "templates", 40)
     levels = {s.key: Image.open(s.image.path).getpixel((0, 0)) for s in find_samples(folder)}
-    source = PairFolder(folder, 16, 1, 16)
-    apart = {int(image.float().mean()) for image in source.held_out(80).images[:, 0, 8, 8, None]}
+    dataset = PairFolder(folder, 16, 1, 16)
+    apart = {int(image.float().mean()) for image in dataset.held_out(80).images[:, 0, 8, 8, None]}
     spare = held_out((FingerRule().finger(key) or "" for key in levels), 0.1, 32)
     expected = {level for key, level in levels.items() if FingerRule().finger(key) in spare}
     assert apart == expected
@@ -394,8 +394,8 @@ def test_the_finger_of_the_metadata_is_the_finger(tmp_path):
     stated = {sample.key: f"finger {number // 10}" for number, sample in enumerate(samples)}
     rows = [{"image": f"images/{key}.png", "finger": finger} for key, finger in stated.items()]
     (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = PairFolder(folder, 16, 1, 16)
-    trained, spare = ({stated[sample.key] for sample in part} for part in (source._pairs, source._held_out))
+    dataset = PairFolder(folder, 16, 1, 16)
+    trained, spare = ({stated[sample.key] for sample in part} for part in (dataset._pairs, dataset._held_out))
     assert len(spare) == 1 and trained == set(stated.values()) - spare
     (folder / "metadata.jsonl").write_text("{\n")
     with pytest.raises(BadInput, match=r"metadata\.jsonl: not an index of images"):

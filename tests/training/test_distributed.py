@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch._dynamo  # which optimisers import late: here, the processes have it from the start
+import torch._dynamo  # which optimizers import late: here, the processes have it from the start
 from PIL import Image
 from torch import Tensor, nn
 
@@ -118,7 +118,7 @@ def test_parts():
     together(check_parts)
 
 
-def normalise(layer: nn.Module, x: Tensor) -> Tensor:
+def normalize(layer: nn.Module, x: Tensor) -> Tensor:
     return (layer(x) * torch.linspace(-1, 1, x.shape[2] * x.shape[3]).view(x.shape[2:])).square().mean()
 
 
@@ -130,8 +130,8 @@ def check_batch_norm() -> None:
     layer.load_state_dict(expected.state_dict())
     whole = x.clone().requires_grad_(True)
     part = distributed.shard(x).clone().requires_grad_(True)
-    normalise(expected, whole).backward()
-    normalise(layer, part).backward()
+    normalize(expected, whole).backward()
+    normalize(layer, part).backward()
     distributed.average_gradients(layer.parameters())
     assert part.grad is not None and whole.grad is not None
     # A process's loss is the mean over half as many samples.

@@ -131,8 +131,8 @@ def fingernet(tmp_path: Path) -> Path:
 def test_fingernet_has_the_published_layers():
     modules = dict(FingerNet().named_children())
     kinds = {name: sum(isinstance(each, kind) for each in modules.values()) for name, kind in (
-        ("convolutions", nn.Conv2d), ("normalisations", nn.BatchNorm2d), ("slopes", nn.PReLU))}  # fmt: skip
-    assert kinds == {"convolutions": 36, "normalisations": 23, "slopes": 23}
+        ("convolutions", nn.Conv2d), ("normalizations", nn.BatchNorm2d), ("slopes", nn.PReLU))}  # fmt: skip
+    assert kinds == {"convolutions": 36, "normalizations": 23, "slopes": 23}
     for name, shape in {
         "conv3_3": (256, 256, 3, 3), "atrousconv4_3": (256, 256, 3, 3), "convori_2_1": (128, 256, 1, 1),
         "ori_2_2": (90, 128, 1, 1), "seg_3_2": (1, 128, 1, 1), "enh_img_imag_1": (90, 1, 25, 25),

@@ -43,8 +43,8 @@ def misdirection(images: torch.Tensor, templates: Sequence[Template]) -> float:
 
 @pytest.mark.slow
 def test_ridges_run_as_the_minutiae_of_unseen_fingers_tell(tmp_path: Path):
-    source = ProceduralPairs(tmp_path / "masters", 8, WINDOW, RESOLUTION, MAP)
-    images, maps = pairs_to_floats(source.held_out(32), CPU)
+    dataset = ProceduralPairs(tmp_path / "masters", 8, WINDOW, RESOLUTION, MAP)
+    images, maps = pairs_to_floats(dataset.held_out(32), CPU)
     templates = MapReader(WINDOW)(maps)
     real = misdirection(images, templates)
     assert real < 20  # else there is nothing to learn
@@ -66,7 +66,7 @@ def test_ridges_run_as_the_minutiae_of_unseen_fingers_tell(tmp_path: Path):
         ema_half_life=50,
     )
     network = MinutiaeNet(4).eval().requires_grad_(False)
-    trainer = EncoderTrainer(config, generator, network, source, WINDOW, {}, CPU)
+    trainer = EncoderTrainer(config, generator, network, dataset, WINDOW, {}, CPU)
     before = misdirection(trainer.reconstructor(maps), templates)
     for _ in train(trainer, tmp_path / "run", 560, 560, Interruption()):
         pass

@@ -93,7 +93,7 @@ def test_loss_of_the_encoder(monkeypatch: pytest.MonkeyPatch):
     sample = trainer.sample_pairs
     monkeypatch.setattr(trainer, "sample_pairs", lambda z: sampled.append(sample(z)) or sampled[-1])
     before, critic = deepcopy(trainer.current), deepcopy(trainer.adversary.discriminator)
-    batch = trainer.draw(0)
+    batch = trainer.load_batch(0)
     assert len(batch.images) == 6  # a quarter of eight is sampled
     figures = trainer.step(batch)
     ((made, made_maps, made_w),) = sampled
@@ -131,7 +131,7 @@ def test_the_average_of_the_encoder(images_seen: int, half_life: float):
     trainer = encoder_trainer()
     trainer.images_seen = images_seen
     before = {name: value.clone() for name, value in trainer.reconstructor.state_dict().items()}
-    trainer.step(trainer.draw(0))
+    trainer.step(trainer.load_batch(0))
     kept, current = 0.5 ** (BATCH / half_life), trainer.current.state_dict()
     for name, value in trainer.reconstructor.state_dict().items():
         expected = current[name]
@@ -220,7 +220,7 @@ def test_features_are_compared_at_unit_length():
 
 def test_step_of_the_minutiae_network():
     trainer = MinutiaeTrainer(RandomPairs(), RESOLUTION, WINDOW, 4, 0, CPU)
-    before, batch = deepcopy(trainer.network).train(), trainer.draw(0)
+    before, batch = deepcopy(trainer.network).train(), trainer.load_batch(0)
     images, maps = pairs_to_floats(batch, CPU)
     assert (images.min() >= -1) and torch.equal(images, batch.images / 127.5 - 1)
     assert torch.equal(maps, batch.maps / 255)

@@ -99,11 +99,11 @@ def test_feature_distance():
 
 def test_minutiae_network_learns_its_pairs():
     """After one batch, seen again and again, it tells the map better than the best constant does."""
-    source = Repeated(draw_maps([spread_template(seed, 128) for seed in range(4)], 128, 64))
-    trainer = MinutiaeTrainer(source, 64, 128, 4, 0, CPU)
+    dataset = Repeated(draw_maps([spread_template(seed, 128) for seed in range(4)], 128, 64))
+    trainer = MinutiaeTrainer(dataset, 64, 128, 4, 0, CPU)
     for _ in range(30):
-        trainer.step(source.held_out(4))
-    images, maps = pairs_to_floats(source.held_out(4), CPU)
+        trainer.step(dataset.held_out(4))
+    images, maps = pairs_to_floats(dataset.held_out(4), CPU)
     loss = F.binary_cross_entropy_with_logits(trainer.network(images), maps)
     assert loss < 0.8 * torch.distributions.Bernoulli(maps.mean(dim=(0, 2, 3))).entropy().mean()
 
@@ -148,7 +148,7 @@ def test_procedural_pairs(procedural):
 
 
 def write_folder(folder: Path, partner: str, count: int = 12) -> list[Template]:
-    """Images whose grey level is their number, with templates or maps."""
+    """Images whose gray level is their number, with templates or maps."""
     (folder / "images").mkdir(parents=True)
     (folder / partner).mkdir()
     templates = [
@@ -166,8 +166,8 @@ def write_folder(folder: Path, partner: str, count: int = 12) -> list[Template]:
 @pytest.mark.parametrize("partner", ["templates", "maps"])
 def test_folder_pairs_belong_together(tmp_path, partner):
     templates = write_folder(tmp_path / "data", partner)
-    source = PairFolder(tmp_path / "data", RESOLUTION, 1, MAP)
-    pairs = source.batch(np.random.default_rng(0), 6)
+    dataset = PairFolder(tmp_path / "data", RESOLUTION, 1, MAP)
+    pairs = dataset.batch(np.random.default_rng(0), 6)
     numbers = pairs.images[:, 0, RESOLUTION // 2, RESOLUTION // 2].tolist()
     padded = [templates[n].crop(0, -8, 64, 64) for n in numbers]
     assert torch.equal(
@@ -175,7 +175,7 @@ def test_folder_pairs_belong_together(tmp_path, partner):
     )  # padded with white
     difference = pairs.maps.int() - draw_maps(padded, 64, MAP).int()
     assert difference.abs().max() <= 1
-    assert source.held_out(2).images[:, 0, 16, 16].tolist() == [2, 9]  # a tenth, by its name, is held out
+    assert dataset.held_out(2).images[:, 0, 16, 16].tolist() == [2, 9]  # a tenth, by its name, is held out
 
 
 def test_folder_without_partners(tmp_path):
@@ -205,11 +205,11 @@ def generator() -> Generator:
     return Generator(RESOLUTION, style_dim=8, n_mlp=2, channel_base=128, channel_max=8)
 
 
-def trainer_of(generator: Generator, source: ProceduralPairs, **options) -> EncoderTrainer:
+def trainer_of(generator: Generator, dataset: ProceduralPairs, **options) -> EncoderTrainer:
     torch.manual_seed(1)
     network = MinutiaeNet(width=4).eval().requires_grad_(False)
     config = EncoderConfig(**{**TINY, **options})
-    return EncoderTrainer(config, generator, network, source, WINDOW, {"ppi": 250}, CPU)
+    return EncoderTrainer(config, generator, network, dataset, WINDOW, {"ppi": 250}, CPU)
 
 
 def advance(trainer: EncoderTrainer, out: Path, images: int) -> dict[str, float]:
@@ -299,7 +299,7 @@ def test_a_run_with_a_discriminator_resumes_to_the_bit(tmp_path, generator, larg
 
 
 def test_the_discriminator_sees_the_map(generator):
-    """The same images beside other maps are judged otherwise."""
+    """The same images beside other maps get other logits."""
     torch.manual_seed(0)
     adversary = Adversary(generator, 0.002, 10.0, CPU)
     images, maps = torch.rand(4, 1, RESOLUTION, RESOLUTION), torch.rand(4, 3, MAP, MAP)

@@ -90,14 +90,14 @@ def test_training_learns_and_resumes_to_the_bit(examples: FieldExamples, tmp_pat
     losses = []
     for count, one in ((8, whole), (4, first)):
         for _ in range(count):
-            losses.append(one.step(one.draw(one.images_seen))["loss/orientation"])
+            losses.append(one.step(one.load_batch(one.images_seen))["loss/orientation"])
             one.images_seen += one.batch_size
     assert np.mean(losses[5:8]) < 0.9 * losses[0]
     first.save(tmp_path / "state.pt")
     resumed.load(tmp_path / "state.pt")
     assert resumed.images_seen == 16
     for _ in range(4):
-        resumed.step(resumed.draw(resumed.images_seen))
+        resumed.step(resumed.load_batch(resumed.images_seen))
         resumed.images_seen += resumed.batch_size
     for key, value in whole.network.state_dict().items():
         assert torch.equal(resumed.network.state_dict()[key], value), key

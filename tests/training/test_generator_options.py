@@ -58,7 +58,7 @@ def trainer(**changes: object) -> GeneratorTrainer:
 def advance(trainer: GeneratorTrainer, steps: int) -> list[dict[str, float]]:
     rows = []
     for _ in range(steps):
-        rows.append(trainer.step(trainer.draw(trainer.images_seen)))
+        rows.append(trainer.step(trainer.load_batch(trainer.images_seen)))
         trainer.images_seen += trainer.batch_size
     return rows
 
@@ -152,8 +152,8 @@ def test_strength_rises_with_overfitting_only():
     """Four images are soon learnt by heart; images like the generator's own can't be told from them."""
     config = replace(TINY, augment=True, ada_length=400, ada_interval=16, r1_weight=0.0, path_weight=0.0)
 
-    def strength(source: FewImages | OwnImages) -> float:
-        rows = advance(GeneratorTrainer(config, source, {}, CPU), 60)
+    def strength(dataset: FewImages | OwnImages) -> float:
+        rows = advance(GeneratorTrainer(config, dataset, {}, CPU), 60)
         return float(np.mean([row["ada/p"] for row in rows[20:]]))
 
     assert strength(FewImages()) > 0.06

@@ -93,7 +93,7 @@ def run(monkeypatch: pytest.MonkeyPatch, steps: int, images_seen: int = 0, **opt
     monkeypatch.setattr(trainer, "_draw_transforms", recording(trainer._draw_transforms, record.transforms))
     monkeypatch.setattr(torch, "randn", recording(torch.randn, record.normal))
     for _ in range(steps):
-        batch = trainer.draw(trainer.images_seen)
+        batch = trainer.load_batch(trainer.images_seen)
         record.images.append(batch.double().div(127.5).sub(1).float())
         average = named(trainer.g_ema)
         record.figures.append(trainer.step(batch))

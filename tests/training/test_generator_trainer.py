@@ -205,8 +205,8 @@ def test_a_folder_of_mixed_resolutions_needs_a_word(tmp_path: Path):
 
 def test_image_folder(tmp_path: Path):
     Image.fromarray(np.full((20, 10), 40, np.uint8)).save(tmp_path / "narrow.png")
-    source = ImageFolder(tmp_path, 10, 1)
-    batch = source.batch(np.random.default_rng(0), 3)
+    dataset = ImageFolder(tmp_path, 10, 1)
+    batch = dataset.batch(np.random.default_rng(0), 3)
     assert batch.shape == (3, 1, 10, 10)
     assert batch.dtype == torch.uint8
     assert batch[0, 0, 5, 5] == 40

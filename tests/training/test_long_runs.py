@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch._dynamo  # which optimisers import late: here, each process that is killed has it already
+import torch._dynamo  # which optimizers import late: here, each process that is killed has it already
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fingergen.runtime.errors import BadInput
@@ -21,7 +21,7 @@ from fingergen.training.checkpoints import load_generator
 from fingergen.training.checkpoints.files import damaged_member
 from fingergen.training.checkpoints.manager import CheckpointManager
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
-from fingergen.training.trainers.run_dir import Interruption, Run
+from fingergen.training.trainers.run_dir import Interruption, RunDirectory
 from fingergen.training.trainers.training_loop import train
 
 TINY = GeneratorConfig(
@@ -237,7 +237,7 @@ def test_tensorboard_has_scalars_sheets_and_histograms(uninterrupted: Path):
 
 
 def test_figures_of_one_count(tmp_path: Path):
-    log = Run(tmp_path)
+    log = RunDirectory(tmp_path)
     log.log(4, {"a": 1.0})
     log.log(8, {"a": 2.0})
     log.log(8, {"b": 3.0})

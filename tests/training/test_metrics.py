@@ -1,4 +1,4 @@
-"""Figures taken during training: distances against closed forms, features, judges."""
+"""Figures taken during training: distances against closed forms, features."""
 
 import json
 import sys
@@ -221,13 +221,13 @@ class Extractor(FingerprintFeatures):
 
 
 def measurement(
-    folder: Path, metrics: str = "fid,kid,diversity", images: int = 70, source: Ramps | None = None
+    folder: Path, metrics: str = "fid,kid,diversity", images: int = 70, dataset: Ramps | None = None
 ) -> GeneratorMetrics:
     torch.manual_seed(0)
     generator = Generator(16, 1, 8, 1, 64, 4).eval()
     config = MetricsConfig(metrics_every=8, metrics=metrics, metrics_images=images, quality_images=2)
     extractors = {"": Extractor(MinutiaeNet(width=2).eval())}
-    return GeneratorMetrics(config, generator, source or Ramps(), 50, extractors, folder)
+    return GeneratorMetrics(config, generator, dataset or Ramps(), 50, extractors, folder)
 
 
 def test_measurement(tmp_path: Path):
@@ -256,8 +256,8 @@ def seen_by(metrics: GeneratorMetrics) -> int:
 
 
 def other_last_image(one: GeneratorMetrics) -> None:
-    assert isinstance(one.source, Ramps)
-    one.source.images[69, 0, 3, 3] ^= 1
+    assert isinstance(one.dataset, Ramps)
+    one.dataset.images[69, 0, 3, 3] ^= 1
 
 
 def other_network(one: GeneratorMetrics) -> None:
@@ -303,9 +303,9 @@ def test_an_image_of_the_data_counts_once(tmp_path: Path):
     """The data are 200 images of noise, a perfect generator makes other images of noise. A set
     drawn from 200 images with replacement has k(x, x) in the place of k(x, x') once in 200 times: 0.007."""
     noise = torch.from_numpy(np.random.default_rng(0).integers(256, size=(1200, 1, 16, 16), dtype=np.uint8))
-    source = Ramps()
-    source.images, perfect = noise[:200], noise[200:]
-    found = measurement(tmp_path, "kid", images=1000, source=source)
+    dataset = Ramps()
+    dataset.images, perfect = noise[:200], noise[200:]
+    found = measurement(tmp_path, "kid", images=1000, dataset=dataset)
     found.extractors = {"": Pixels()}
     assert [len(images) for images in found._real_images()] == [32] * 6 + [8]
     found._made_images = lambda: iter(perfect.split(32))  # type: ignore[method-assign]
@@ -332,23 +332,23 @@ def test_generated_images_are_compared_as_bytes(tmp_path: Path):
 def test_distinct_images_of_a_folder(memory: int, tmp_path: Path):
     for index in range(40):
         Image.new("L", (4, 4), index).save(tmp_path / f"{index}.png")
-    source = ImageFolder(tmp_path, 4, 1, memory=memory)
-    parts = [source.distinct(first, 16) for first in (0, 16, 32, 48)]
+    dataset = ImageFolder(tmp_path, 4, 1, memory=memory)
+    parts = [dataset.distinct(first, 16) for first in (0, 16, 32, 48)]
     assert [len(part) for part in parts] == [16, 16, 8, 0] and parts[-1].shape == (0, 1, 4, 4)
     levels = torch.cat(parts)[:, 0, 0, 0].tolist()
     assert sorted(levels) == list(range(40)) != levels
 
 
 def test_distinct_images_of_procedural_fingers(tmp_path: Path):
-    source = ProceduralFingers(tmp_path, 3, 64, 32)
-    images = torch.cat([source.distinct(0, 4), source.distinct(4, 2)])
+    dataset = ProceduralFingers(tmp_path, 3, 64, 32)
+    images = torch.cat([dataset.distinct(0, 4), dataset.distinct(4, 2)])
     assert images.shape == (6, 1, 32, 32)
     assert len({image.numpy().tobytes() for image in images}) == 6
 
 
 def test_one_image_is_too_few(tmp_path: Path):
     with pytest.raises(BadInput, match="--metrics fid,kid,diversity: the data set has 1 image; give 2"):
-        measurement(tmp_path, source=Ramps(1)).compute()
+        measurement(tmp_path, dataset=Ramps(1)).compute()
 
 
 def test_measurement_of_the_data_itself_is_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,4 +1,4 @@
-"""Batches drawn ahead: the same ones by a thread and by processes."""
+"""Batches loaded ahead: the same ones by a thread and by processes."""
 
 import os
 
@@ -13,31 +13,31 @@ from fingergen.training.trainers.training_loop import seed_torch, step_rng
 STARTS = range(8, 40, 8)
 
 
-def draw(start: int) -> Pairs:
+def load(start: int) -> Pairs:
     drawn = step_rng(3, start).integers(256, size=(2, 1, 4, 4), dtype=np.uint8)
     return Pairs(torch.from_numpy(drawn), torch.full((2,), os.getpid()))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_are_those_of_their_starts_in_order(workers):
-    batches = list(prefetch(draw, STARTS, workers))
-    assert [b.images.tolist() for b in batches] == [draw(start).images.tolist() for start in STARTS]
+    batches = list(prefetch(load, STARTS, workers))
+    assert [b.images.tolist() for b in batches] == [load(start).images.tolist() for start in STARTS]
     drawers = {int(b.maps[0]) for b in batches}
     assert len(drawers) == max(workers, 1)
     assert (os.getpid() in drawers) == (not workers)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_nothing_to_draw(workers):
-    assert list(prefetch(draw, range(8, 8), workers)) == []
+def test_nothing_to_load(workers):
+    assert list(prefetch(load, range(8, 8), workers)) == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ends_when_closed(workers):
-    batches = prefetch(draw, range(0, 8_000_000, 8), workers)
+    batches = prefetch(load, range(0, 8_000_000, 8), workers)
     first = next(batches)
     batches.close()
-    assert first.images.tolist() == draw(0).images.tolist()
+    assert first.images.tolist() == load(0).images.tolist()
     if workers:
         with pytest.raises(ProcessLookupError):  # joined, so not even a zombie
             os.kill(int(first.maps[0]), 0)
@@ -48,7 +48,7 @@ def refuse(start: int) -> Pairs:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_error_of_a_draw_is_raised(workers):
+def test_error_of_a_load_is_raised(workers):
     with pytest.raises(ValueError, match="no batch for 8"):
         list(prefetch(refuse, STARTS, workers))
 

@@ -50,9 +50,9 @@ def scan(number: int = 0, side: int = 140, place: tuple[int, int] = (70, 90), pp
     """Paper with a round print of `side` pixels at 500 ppi whose top left corner is at `place` (x, y)."""
     shape = np.array([300, 320]) * ppi // 500
     y, x = np.mgrid[: shape[0], : shape[1]] * 500 / ppi
-    centre = np.array(place) + side / 2
-    ridges = 120 + 100 * np.cos(np.hypot(x - centre[0] + 20 + number, y - centre[1] + 30) * 2 * np.pi / 9)
-    inside = np.hypot(x - centre[0], y - centre[1]) < side / 2
+    center = np.array(place) + side / 2
+    ridges = 120 + 100 * np.cos(np.hypot(x - center[0] + 20 + number, y - center[1] + 30) * 2 * np.pi / 9)
+    inside = np.hypot(x - center[0], y - center[1]) < side / 2
     paper = np.random.default_rng(number).normal(235, 3, inside.shape)
     return Image.fromarray(np.where(inside, ridges, paper).clip(0, 255).astype(np.uint8))
 
@@ -175,8 +175,8 @@ def test_the_trainers_read_it(raw):
     assert fingers["train"] | fingers["test"] == {str(n) for n in range(10)}
     assert not fingers["train"] & fingers["test"]
     assert len(parts["train"]) == 2 * len(fingers["train"]) and parts["test"]
-    sources = [PairFolder(data, 64, 1, 64) for data in (out, out / "train", out / "shards")]
-    batches = [source.batch(np.random.default_rng(0), 6) for source in sources]
+    datasets = [PairFolder(data, 64, 1, 64) for data in (out, out / "train", out / "shards")]
+    batches = [dataset.batch(np.random.default_rng(0), 6) for dataset in datasets]
     assert batches[0].maps.any()
     for batch in batches[1:]:
         assert torch.equal(batch.images, batches[0].images) and torch.equal(batch.maps, batches[0].maps)
@@ -245,7 +245,7 @@ def test_a_raw_file_that_is_gone_is_an_error(raw):
     assert "images/1_1.png: its raw file is gone" in result.stderr
 
 
-def test_another_recipe_is_refused(raw):
+def test_other_settings_are_refused(raw):
     assert run(raw).exit_code == 0
     result = run(raw, "--background", "keep")
     assert result.exit_code == 2
@@ -344,15 +344,15 @@ def test_resolutions(raw):
     assert run(raw, "--ppi", 500, "--ignore-file-ppi", out=out).exit_code == 0
 
 
-def test_colour(raw):
+def test_color(raw):
     tinted = np.stack([np.asarray(scan(20))] * 3, axis=-1) // np.array([1, 2, 3], np.uint8)
     save(raw / "tinted.png", Image.fromarray(tinted))
-    save(raw / "grey.png", scan(21).convert("RGB"))
-    assert run(raw, "--colour", "refuse").exit_code == 3
-    assert skipped(raw) == {"tinted.png": "in colour; --colour grey converts it"}
-    assert run(raw, out=raw.parent / "grey").exit_code == 0
-    assert json.loads((raw.parent / "grey/prepare.json").read_text())["coloured"] == 1
-    assert read_image(raw.parent / "grey/images/tinted.png").ndim == 2
+    save(raw / "gray.png", scan(21).convert("RGB"))
+    assert run(raw, "--color", "refuse").exit_code == 3
+    assert skipped(raw) == {"tinted.png": "in color; --color gray converts it"}
+    assert run(raw, "--colour", "grey", out=raw.parent / "gray").exit_code == 0  # as it was once spelled
+    assert json.loads((raw.parent / "gray/prepare.json").read_text())["color"] == 1
+    assert read_image(raw.parent / "gray/images/tinted.png").ndim == 2
 
 
 def test_light_ridges(raw):
@@ -560,8 +560,8 @@ def test_the_encoder_trains_by_the_fingers_that_prepare_was_told(raw):
     assert run(raw, "--finger-pattern", r"_(\d+)$", "--shards", 5).exit_code == 0
     out = raw.parent / "out"
     for data in (out, out / "shards"):
-        source = PairFolder(data, 64, 1, 64)
-        trained, held = ({s.key.split("_")[1] for s in each} for each in (source._pairs, source._held_out))
+        dataset = PairFolder(data, 64, 1, 64)
+        trained, held = ({s.key.split("_")[1] for s in each} for each in (dataset._pairs, dataset._held_out))
         assert not trained & held and trained | held == {"0", "1", "2", "3"}
 
 

@@ -72,7 +72,7 @@ def tiny_trainer(**changes: Any) -> GeneratorTrainer:
 def advance(trainer: GeneratorTrainer, steps: int) -> list[dict[str, float]]:
     rows = []
     for _ in range(steps):
-        rows.append(trainer.step(trainer.draw(trainer.images_seen)))
+        rows.append(trainer.step(trainer.load_batch(trainer.images_seen)))
         trainer.images_seen += trainer.batch_size
     return rows
 
@@ -192,9 +192,9 @@ def test_a_state_says_what_its_layers_take_and_is_no_other_kind_of_training(tmp_
 
 
 def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
-    source = ProceduralRidges(tmp_path, 1, 128, 64)
+    dataset = ProceduralRidges(tmp_path, 1, 128, 64)
     rng = np.random.default_rng(0)
-    one, two = source.batch(rng, 3), source.batch(rng, 3)
+    one, two = dataset.batch(rng, 3), dataset.batch(rng, 3)
     assert one.images.shape == (3, 1, 64, 64) and one.images.dtype == torch.uint8
     assert one.maps.shape == (3, 2, 64, 64) and one.maps.dtype == torch.uint8
     assert one.look.shape == (3, LOOK)
@@ -205,8 +205,8 @@ def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
     # Fading, dryness and blotches hide some of the ridges.
     assert ridge_loss(images, ridges / 127.5 - 1, contact / 255, 250.0) < 0.5
     assert ridge_loss(images.roll(1, 0), ridges / 127.5 - 1, contact / 255, 250.0) > 0.8
-    held_out = source.held_out(2)
-    assert torch.equal(held_out.images, source.held_out(2).images)
+    held_out = dataset.held_out(2)
+    assert torch.equal(held_out.images, dataset.held_out(2).images)
     with pytest.raises(BadInput, match="--window 100: must be a multiple of --resolution 64"):
         ProceduralRidges(tmp_path, 1, 100, 64)
 
@@ -248,7 +248,7 @@ def test_a_discriminator_that_knew_looks_goes_on_without_them(tmp_path: Path):
     reals, condition = trainer._prepare(Stripes().held_out(8))
     known = [condition[0], torch.zeros_like(condition[1])]
     unknown = [condition[0], torch.empty((8, 0))]
-    torch.testing.assert_close(other._judge(reals, unknown, []), trainer._judge(reals, known, []))
+    torch.testing.assert_close(other._logits(reals, unknown, []), trainer._logits(reals, known, []))
     rows = advance(other, 2)
     assert "loss/l1" not in rows[0] and "loss/d" in rows[0]
 

@@ -62,7 +62,7 @@ def test_data_set(tmp_path: Path):
         np.testing.assert_array_equal(np.asarray(drawn), minutiae_map(taken.template))
 
 
-def test_data_set_resumes_and_refuses_another_recipe(tmp_path: Path):
+def test_data_set_resumes_and_refuses_other_settings(tmp_path: Path):
     runner = CliRunner()
     options = ["--out", str(tmp_path), "--window", "96", "--workers", "1", "--format", "xyt"]
     command = ["--fingers", "2", "--impressions", "2", *options]

@@ -1,4 +1,4 @@
-"""The states that a run keeps: the newest ones and the best, each whole or not there."""
+"""The checkpoints that a run keeps: the newest ones and the best, each whole or not there."""
 
 import json
 import shutil
@@ -24,8 +24,8 @@ NUMBERED = "states"  # folder of the last ones
 
 
 @dataclass(frozen=True)
-class StatesConfig:
-    """Which states are kept."""
+class CheckpointsConfig:
+    """Which checkpoints are kept."""
 
     keep: int = setting(3, "number of latest checkpoints to keep")
     best_by: str | None = setting(
@@ -38,7 +38,7 @@ class StatesConfig:
 
 
 class Savable(Protocol):
-    """A trainer, as far as its states go."""
+    """What the manager needs of a trainer."""
 
     images_seen: int
 
@@ -47,14 +47,14 @@ class Savable(Protocol):
         ...
 
     def load(self, path: Path) -> None:
-        """Continue from a state that `save` wrote; BadInput if it is of another run."""
+        """Continue from a checkpoint that `save` wrote; BadInput if it is of another run."""
         ...
 
 
 class CheckpointManager:
-    """States in the run folder `folder`: `state.pt`, `best.pt` and the last `keep` as `states/state_*.pt`.
+    """Checkpoints in a run directory: `state.pt`, `best.pt` and the last `keep` as `states/state_*.pt`.
 
-    All are hard links where the file system has them: the newest state takes no room of its own.
+    All are hard links where the file system has them: the newest one takes no space of its own.
     """
 
     def __init__(self, folder: Path, keep: int, best_by: str | None = None) -> None:
@@ -62,9 +62,9 @@ class CheckpointManager:
         self.folder, self.keep, self.best_by = folder, keep, best_by
 
     def resume(self, trainer: Savable) -> None:
-        """Load the newest whole state, if there is any; a damaged one gets a line on standard error.
+        """Load the newest whole checkpoint, if there is any; a damaged one gets a line on standard error.
 
-        BadInput if there are states and none is whole, or if it is of another run.
+        BadInput if there are checkpoints and none is whole, or if it is of another run.
         """
         numbered = sorted((self.folder / NUMBERED).glob("state_*.pt"), reverse=True)
         present = [path for path in (self.folder / STATE, *numbered) if path.exists()]
@@ -94,7 +94,7 @@ class CheckpointManager:
                 old.unlink()
 
     def _is_best(self, figure: float) -> bool:
-        """Whether `figure` is better than that of the state kept as the best by the same figure."""
+        """Whether `figure` is better than that of the checkpoint kept as the best by the same figure."""
         try:
             best = json.loads((self.folder / BEST_FIGURE).read_text())
         except (OSError, ValueError):

@@ -13,13 +13,13 @@ from fingergen.runtime.errors import BadInput
 
 from .. import distributed
 from ..checkpoints import load_generator, published_ppi
-from ..checkpoints.manager import StatesConfig
+from ..checkpoints.manager import CheckpointsConfig
 from ..config import ConfigurableCommand
 from ..data.fields import FieldExamples
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.minutiae_maps import PPI
-from ..data.pairs import PairFolder, PairSource, ProceduralPairs
+from ..data.pairs import PairDataset, PairFolder, ProceduralPairs
 from ..data.storage import find_samples
 from ..options import config_options, refuse_idle, take
 from ..trainers.encoder import EncoderTrainer
@@ -53,14 +53,14 @@ _OPTIONS_OF_FIELDS = {"batch", "learning_rate", "seed"}  # of the encoder's, tho
               help="run directory; resumes the run in it")  # fmt: skip
 @click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
               type=click.IntRange(min=0), default=0, show_default=True,
-              help="processes that draw batches, for a GPU faster than one thread; 0: a thread")  # fmt: skip
+              help="processes that load batches, for a GPU faster than one thread; 0: a thread")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=500_000, show_default=True,
               help="train until the network has seen this many images")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=5_000, show_default=True,
               help="images between checkpoints")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @config_options(EncoderConfig)
-@config_options(StatesConfig)
+@config_options(CheckpointsConfig)
 def encoder(
     generator_path: Path | None,
     data: Path | None,
@@ -104,7 +104,7 @@ def encoder(
             data, fingers, masters or out / "masters", out, images, checkpoint_every, device, options
         )
         return
-    config, states = take(EncoderConfig, options), take(StatesConfig, options)
+    config, keeping = take(EncoderConfig, options), take(CheckpointsConfig, options)
     chosen = choose_device(device)
     checkpoint = load_generator(generator_path)
     generator, ppi = checkpoint.g_ema, checkpoint.config.get("ppi")
@@ -112,23 +112,25 @@ def encoder(
     window = round(generator.resolution * PPI / ppi)
     with generator_path.open("rb") as file:
         provenance = {"ppi": ppi, "generator_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    source: PairSource
+    dataset: PairDataset
     if data is not None:
         if view_of(data) is None:
             refuse_mixed(data, find_samples(data), "bring them to one: fg-train prepare --resample")
-        source = PairFolder(data, generator.resolution, generator.channels, config.map_size)
+        dataset = PairFolder(data, generator.resolution, generator.channels, config.map_size)
     elif fingers is not None:
         hidden = not distributed.is_main() or None  # None: shown on a terminal only
         with (
             distributed.main_first(),
             tqdm(desc="fingers", unit="finger", leave=False, disable=hidden) as bar,
         ):
-            source = ProceduralPairs(
+            dataset = ProceduralPairs(
                 masters or out / "masters", fingers, window, generator.resolution, config.map_size, bar.update
             )
-    seer = MinutiaeTrainer(source, generator.resolution, window, config.batch, config.seed, chosen)
+    minutiae_trainer = MinutiaeTrainer(
+        dataset, generator.resolution, window, config.batch, config.seed, chosen
+    )
     # Before the hours of the minutiae network's training: what does not fit shows here.
-    trainer = EncoderTrainer(config, generator, seer.network, source, window, provenance, chosen)
+    trainer = EncoderTrainer(config, generator, minutiae_trainer.network, dataset, window, provenance, chosen)
     if start_from:
         trainer.start_from(start_from)
     if trunk:
@@ -136,14 +138,14 @@ def encoder(
     with interruption() as interrupted:
         folder = minutiae_net or out / "minutiae_net"
         train_with_bar(
-            *("minutiae network", seer, folder, minutiae_images, checkpoint_every, interrupted),
+            *("minutiae network", minutiae_trainer, folder, minutiae_images, checkpoint_every, interrupted),
             workers=workers,
         )
-        seer.network.eval().requires_grad_(False)
+        minutiae_trainer.network.eval().requires_grad_(False)
         train_with_bar(
             *("encoder", trainer, out, images, checkpoint_every, interrupted),
-            keep=states.keep,
-            best_by=states.best_by,
+            keep=keeping.keep,
+            best_by=keeping.best_by,
             workers=workers,
         )
 
@@ -165,15 +167,15 @@ def _train_fields(
         )
     published = {each.name for each in dataclasses.fields(EncoderConfig)} - _OPTIONS_OF_FIELDS
     refuse_idle([*published, "minutiae_net", "minutiae_images", "start_from", "trunk"], "--generator")
-    config, states = take(EncoderConfig, options), take(StatesConfig, options)
+    config, keeping = take(EncoderConfig, options), take(CheckpointsConfig, options)
     chosen = choose_device(device)
     hidden = not distributed.is_main() or None
     with distributed.main_first(), tqdm(desc="fingers", unit="finger", leave=False, disable=hidden) as bar:
-        source = FieldExamples(masters, fingers, bar.update)
-    trainer = FieldTrainer(source, config.batch, config.learning_rate, images, config.seed, chosen)
+        dataset = FieldExamples(masters, fingers, bar.update)
+    trainer = FieldTrainer(dataset, config.batch, config.learning_rate, images, config.seed, chosen)
     with interruption() as interrupted:
         train_with_bar(
             *("encoder", trainer, out, images, checkpoint_every, interrupted),
-            keep=states.keep,
-            best_by=states.best_by,
+            keep=keeping.keep,
+            best_by=keeping.best_by,
         )

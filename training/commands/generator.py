@@ -11,13 +11,13 @@ from fingergen.runtime.errors import BadInput
 
 from .. import distributed
 from ..checkpoints import PUBLISHED_PPI
-from ..checkpoints.manager import StatesConfig
+from ..checkpoints.manager import CheckpointsConfig
 from ..config import ConfigurableCommand
-from ..data.datasets import Dataset, ImageFolder, ProceduralFingers
+from ..data.datasets import EnumerableDataset, ImageFolder, ProceduralFingers
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.minutiae_maps import PPI
-from ..data.ridge_maps import ProceduralRidges, RidgeImageSource, ScannedRidges
+from ..data.ridge_maps import ProceduralRidges, RidgeImageDataset, ScannedRidges
 from ..data.storage import find_samples
 from ..metrics.generator import MetricsConfig
 from ..options import config_options, refuse_idle, take
@@ -45,7 +45,7 @@ from .progress import train_with_bar
               help="run directory; resumes the run in it")  # fmt: skip
 @click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
               type=click.IntRange(min=0), default=0, show_default=True,
-              help="processes that draw batches, for a GPU faster than one thread; 0: a thread")  # fmt: skip
+              help="processes that load batches, for a GPU faster than one thread; 0: a thread")  # fmt: skip
 @click.option("--images", type=click.IntRange(min=1), default=5_000_000, show_default=True,
               help="train until the network has seen this many images")  # fmt: skip
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=10_000, show_default=True,
@@ -57,7 +57,7 @@ from .progress import train_with_bar
 @click.option("--inception", type=click.Path(path_type=Path),
               help="weights of torchvision's inception_v3: also compute fid and kid with it")  # fmt: skip
 @config_options(GeneratorConfig)
-@config_options(StatesConfig)
+@config_options(CheckpointsConfig)
 @config_options(MetricsConfig)
 def generator(
     data: Path | None,
@@ -95,10 +95,10 @@ def generator(
         raise BadInput("--noise ridges: needs --channels 1")
     if config.paired_images and data:
         raise BadInput("--paired-images: needs images whose looks are known: --fingers, not --data")
-    states, measuring = take(StatesConfig, options), take(MetricsConfig, options)
+    keeping, measuring = take(CheckpointsConfig, options), take(MetricsConfig, options)
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images"}
-    source: Dataset | RidgeImageSource
+    dataset: EnumerableDataset | RidgeImageDataset
     hidden = not distributed.is_main() or None  # None: shown on a terminal only
     with distributed.main_first(), tqdm(desc="reading", unit="image", leave=False, disable=hidden) as bar:
         if data is not None:
@@ -108,29 +108,29 @@ def generator(
                     data, find_samples(data), "bring them to one: fg-train prepare --resample, or give --ppi"
                 )
             if ridges:
-                source = ScannedRidges(data, config.resolution)
+                dataset = ScannedRidges(data, config.resolution)
             else:
-                source = ImageFolder(data, config.resolution, config.channels, bar.update)
+                dataset = ImageFolder(data, config.resolution, config.channels, bar.update)
         elif fingers is not None:
             provenance = {"data": "procedural fingers", "ppi": PPI * config.resolution / window,
                           "fingers": fingers, "window": window}  # fmt: skip
             kind = ProceduralRidges if ridges else ProceduralFingers
-            source = kind(masters or out / "masters", fingers, window, config.resolution, bar.update)
+            dataset = kind(masters or out / "masters", fingers, window, config.resolution, bar.update)
     if ridges and measuring.metrics_every:
         raise BadInput("--metrics-every: not with --noise ridges so far")
-    trainer = GeneratorTrainer(config, source, provenance, chosen)
+    trainer = GeneratorTrainer(config, dataset, provenance, chosen)
     if start_from:
         trainer.start_from(start_from)
     with interruption() as interrupted:
         of_image = config.resolution, config.channels, provenance["ppi"]
         measured = None if ridges else prepare_metrics(
-            measuring, trainer.g_ema, cast(Dataset, source), provenance["ppi"], out,
+            measuring, trainer.g_ema, cast(EnumerableDataset, dataset), provenance["ppi"], out,
             lambda: pairs_of(data, masters or out / "masters", fingers or 0, *of_image),
             minutiae_net, inception, interrupted,
         )  # fmt: skip
         train_with_bar(
             "generator", trainer, out, images, checkpoint_every, interrupted,
-            keep=states.keep, best_by=states.best_by, metrics=measured, workers=workers,
+            keep=keeping.keep, best_by=keeping.best_by, metrics=measured, workers=workers,
         )  # fmt: skip
 
 

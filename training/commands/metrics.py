@@ -9,9 +9,9 @@ from fingergen.runtime.errors import BadInput
 
 from .. import distributed
 from ..checkpoints.manager import STATE
-from ..data.datasets import Dataset
+from ..data.datasets import EnumerableDataset
 from ..data.minutiae_maps import PPI
-from ..data.pairs import PairFolder, PairSource, ProceduralPairs
+from ..data.pairs import PairDataset, PairFolder, ProceduralPairs
 from ..metrics.features import Extractor, FingerprintFeatures, InceptionFeatures
 from ..metrics.generator import GeneratorMetrics, MetricsConfig
 from ..networks import Generator
@@ -29,10 +29,10 @@ CHECKPOINT_EVERY = 5000
 def prepare_metrics(
     config: MetricsConfig,
     generator: Generator,
-    source: Dataset,
+    dataset: EnumerableDataset,
     ppi: float,
     out: Path,
-    pairs: Callable[[], PairSource],
+    pairs: Callable[[], PairDataset],
     minutiae_net: Path | None,
     inception: Path | None,
     interrupted: Interruption,
@@ -42,7 +42,7 @@ def prepare_metrics(
     Args:
         config: Which metrics, and how often.
         generator: The averaged generator.
-        source: The data that it is trained on.
+        dataset: The data that it is trained on.
         ppi: Pixels per inch of its images.
         out: Run directory of its training.
         pairs: Makes the pairs that a minutiae network is trained on, unless one is given.
@@ -72,7 +72,7 @@ def prepare_metrics(
             train_with_bar("minutiae network", trainer, folder, until, CHECKPOINT_EVERY, interrupted)
             network = trainer.network.eval().requires_grad_(False)
         extractors[""] = FingerprintFeatures(network.to(device))
-    return GeneratorMetrics(config, generator, source, ppi, extractors, out / STATISTICS)
+    return GeneratorMetrics(config, generator, dataset, ppi, extractors, out / STATISTICS)
 
 
 def read_minutiae_net(path: Path, ppi: float) -> MinutiaeNet:
@@ -99,7 +99,7 @@ def read_minutiae_net(path: Path, ppi: float) -> MinutiaeNet:
 
 def pairs_of(
     data: Path | None, masters: Path, fingers: int, resolution: int, channels: int, ppi: float
-) -> PairSource:
+) -> PairDataset:
     """The pairs that a minutiae network is trained on.
 
     Args:

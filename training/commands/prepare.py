@@ -38,6 +38,13 @@ REPORT, SKIPPED, SHARDS = "prepare.json", "skipped.txt", "shards"
 SOME_SKIPPED = 3  # exit code
 
 
+class ColorChoice(click.Choice[str]):
+    """A choice that also takes the former spelling of "gray"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert("gray" if value == "grey" else value, param, ctx)
+
+
 @click.command(cls=ConfigurableCommand)
 @click.argument("raw", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True,
@@ -51,7 +58,8 @@ SOME_SKIPPED = 3  # exit code
               help="use --ppi for all files, whatever they state")  # fmt: skip
 @click.option("--resample/--no-resample", default=False,
               help="resample files of another ppi to the target instead of skipping them")  # fmt: skip
-@click.option("--colour", type=click.Choice(["grey", "refuse"]), default="grey", show_default=True,
+@click.option("--color", "--colour", "color", cls=RenamedOption, type=ColorChoice(["gray", "refuse"]),
+              default="gray", show_default=True,
               help="convert color images to grayscale, or skip them")  # fmt: skip
 @click.option(
     "--invert/--no-invert", default=False, help="the raw images have light ridges on a dark background"

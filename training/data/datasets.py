@@ -1,4 +1,4 @@
-"""Where training images come from. A source draws a batch from a NumPy generator alone, so that a run's
+"""Where training images come from. A dataset selects a batch with a NumPy generator alone, so that a run's
 images depend on its seed and step only: interrupted and resumed training sees the same ones."""
 
 import math
@@ -18,15 +18,15 @@ from .masters import read_masters
 from .storage import StoredFile, find_samples
 
 
-class ImageSource(Protocol):
-    """Draws training images."""
+class ImageDataset(Protocol):
+    """Training images, in random batches."""
 
     def batch(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         """uint8 (count, channels, resolution, resolution)."""
         ...
 
 
-class Dataset(ImageSource, Protocol):
+class EnumerableDataset(ImageDataset, Protocol):
     """Images that can also be enumerated, for metrics."""
 
     def distinct(self, first: int, count: int) -> torch.Tensor:

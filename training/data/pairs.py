@@ -33,8 +33,8 @@ class Pairs:
     maps: Tensor
 
 
-class PairSource(Protocol):
-    """Draws pairs."""
+class PairDataset(Protocol):
+    """Pairs, in random batches."""
 
     def batch(self, rng: np.random.Generator, count: int) -> Pairs:
         """Pairs to train on."""

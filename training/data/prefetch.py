@@ -1,4 +1,4 @@
-"""Batches drawn ahead of the training step, by a thread or by processes."""
+"""Batches loaded ahead of the training step, by a thread or by processes."""
 
 import signal
 from collections import deque
@@ -12,34 +12,34 @@ Batch = TypeVar("Batch")
 
 
 def prefetch(
-    draw: Callable[[int], Batch], starts: Sequence[int], workers: int = 0
+    load: Callable[[int], Batch], starts: Sequence[int], workers: int = 0
 ) -> Generator[Batch, None, None]:
-    """`draw(start)` of each of `starts`, in order; close the iterator to end the work.
+    """`load(start)` of each of `starts`, in order; close the iterator to end the work.
 
     One batch ahead in a thread, or with `workers` two ahead in each of so many processes, each on a core of
-    its own, for a GPU that trains faster than one core draws. The batches are the same.
+    its own, for a GPU that trains faster than one core loads. The batches are the same.
     """
     if workers:
-        yield from _from_processes(draw, starts, workers)
+        yield from _from_processes(load, starts, workers)
     else:
-        yield from _from_thread(draw, starts)
+        yield from _from_thread(load, starts)
 
 
-def _from_thread(draw: Callable[[int], Batch], starts: Iterable[int]) -> Iterator[Batch]:
+def _from_thread(load: Callable[[int], Batch], starts: Iterable[int]) -> Iterator[Batch]:
     ahead: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(max_workers=1) as pool:
         for start in starts:
-            ahead.append(pool.submit(draw, start))
+            ahead.append(pool.submit(load, start))
             if len(ahead) > 1:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def _from_processes(draw: Callable[[int], Batch], starts: Sequence[int], workers: int) -> Iterator[Batch]:
+def _from_processes(load: Callable[[int], Batch], starts: Sequence[int], workers: int) -> Iterator[Batch]:
     return iter(
         DataLoader(
-            _Draws(draw),
+            _Batches(load),
             batch_size=None,
             sampler=starts,
             num_workers=workers,
@@ -51,12 +51,12 @@ def _from_processes(draw: Callable[[int], Batch], starts: Sequence[int], workers
     )
 
 
-class _Draws(Dataset[Batch], Generic[Batch]):
-    def __init__(self, draw: Callable[[int], Batch]) -> None:
-        self._draw = draw
+class _Batches(Dataset[Batch], Generic[Batch]):
+    def __init__(self, load: Callable[[int], Batch]) -> None:
+        self._load = load
 
     def __getitem__(self, start: int) -> Batch:
-        return self._draw(start)
+        return self._load(start)
 
 
 def _as_it_is(batch: Batch) -> Batch:

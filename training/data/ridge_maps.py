@@ -44,8 +44,8 @@ class RidgeImages(NamedTuple):
     fields: tuple[Tensor, ...] = ()
 
 
-class RidgeImageSource(Protocol):
-    """Draws images with their ridge maps."""
+class RidgeImageDataset(Protocol):
+    """Images with their ridge maps, in random batches."""
 
     @property
     def look(self) -> int:

@@ -27,7 +27,7 @@ def r1_penalty(real_logits: Tensor, images: Tensor) -> Tensor:
 def path_lengths(images: Tensor, ws: Tensor, direction: Tensor) -> Tensor:
     """‖Jᵀy‖ of the synthesis network for image directions y (StyleGAN2, section 3.2); (N,).
 
-    images: (N, C, H, W) synthesised from ws (N, num_ws, style_dim), which must require gradients.
+    images: (N, C, H, W) synthesized from ws (N, num_ws, style_dim), which must require gradients.
     direction: (N, C, H, W), standard normal; y is that divided by √(H·W).
     The norm is over style_dim, its square averaged over the style inputs.
     """

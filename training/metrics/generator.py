@@ -23,7 +23,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.images import resize
 
-from ..data.datasets import Dataset, to_floats, to_levels
+from ..data.datasets import EnumerableDataset, to_floats, to_levels
 from ..data.minutiae_maps import PPI
 from ..networks import Generator
 from ..options import setting
@@ -78,7 +78,7 @@ class GeneratorMetrics:
         self,
         config: MetricsConfig,
         generator: Generator,
-        source: Dataset,
+        dataset: EnumerableDataset,
         ppi: float,
         extractors: Mapping[str, Extractor],
         folder: Path,
@@ -88,7 +88,7 @@ class GeneratorMetrics:
         Args:
             config: which metrics, and from how many images.
             generator: the averaged generator, in evaluation mode.
-            source: the data that it is trained on.
+            dataset: the data that it is trained on.
             ppi: pixels per inch of the generator's images.
             extractors: prefix of the metrics' names → feature extractor.
             folder: keeps the statistics of the data between runs.
@@ -96,7 +96,7 @@ class GeneratorMetrics:
         Raises:
             BadInput: if quality or minutiae are asked for and the extra `eval` is not installed.
         """
-        self.config, self.generator, self.source, self.folder = config, generator, source, folder
+        self.config, self.generator, self.dataset, self.folder = config, generator, dataset, folder
         self.extractors, self.ppi, self.every = extractors, ppi, config.metrics_every
         self.distances = [name for name in config.names if name in DISTANCES]
         self.quality = [name for name in config.names if name in QUALITY]
@@ -162,7 +162,7 @@ class GeneratorMetrics:
         """Images of the data, none twice: an image that is drawn again is no further sample of what the data
         stand for, and the distance of a perfect generator from it would not be 0."""
         for first, count in self._batches():
-            images = self.source.distinct(first, count)
+            images = self.dataset.distinct(first, count)
             if len(images):
                 yield images
             if len(images) < count:

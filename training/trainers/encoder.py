@@ -22,7 +22,7 @@ from .. import distributed
 from ..checkpoints import load_reconstruction, save_reconstruction
 from ..checkpoints.trunk import load_trunk
 from ..data.minutiae_maps import MapReader, draw_maps
-from ..data.pairs import Pairs, PairSource
+from ..data.pairs import PairDataset, Pairs
 from ..losses.reconstruction import ImageLosses, Terms
 from ..metrics.minutiae_matching import agreement_figures
 from ..networks import Encoded, Encoder, Generator, Reconstructor
@@ -33,7 +33,7 @@ from .encoder_config import SHAPE, EncoderConfig
 from .generator_config import GROUP
 from .minutiae import EVALUATED, pairs_to_floats, resize_maps, side_by_side
 from .ranger import Ranger
-from .run_dir import Run
+from .run_dir import RunDirectory
 from .training_loop import descend, restore, seed_torch, step_rng, update_average
 from .warm_start import grow_generator, levels_between
 
@@ -50,7 +50,7 @@ class EncoderTrainer:
         config: EncoderConfig,
         generator: Generator,
         network: MinutiaeNet,
-        source: PairSource,
+        dataset: PairDataset,
         window: int,
         provenance: Mapping[str, Any],
         device: torch.device,
@@ -61,7 +61,7 @@ class EncoderTrainer:
             config: Options of the training.
             generator: The decoder; trained too if `config` says so, else frozen.
             network: The minutiae network; must be trained and frozen before the first step.
-            source: Real pairs of images and maps.
+            dataset: Real pairs of images and maps.
             window: Side of the images' view in pixels at 500 ppi.
             provenance: Plain values that identify the generator, stored with the configuration.
             device: Where to train.
@@ -69,7 +69,7 @@ class EncoderTrainer:
         Raises:
             BadInput: If the processes cannot share the batch, or a loss needs what is not installed.
         """
-        self.config, self.source, self.device = config, source, device
+        self.config, self.dataset, self.device = config, dataset, device
         self.provenance = dict(provenance)
         self.batch_size, self.images_seen = config.batch, 0
         processes = distributed.count()
@@ -166,9 +166,9 @@ class EncoderTrainer:
 
     # -- one step ---------------------------------------------------------------------------------------
 
-    def draw(self, images_seen: int) -> Pairs:
+    def load_batch(self, images_seen: int) -> Pairs:
         """Load this process's shard of the real pairs of a batch; see `training_loop.Trainer`."""
-        pairs = self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size - self.sampled)
+        pairs = self.dataset.batch(step_rng(self.config.seed, images_seen), self.batch_size - self.sampled)
         return Pairs(distributed.shard(pairs.images), distributed.shard(pairs.maps))
 
     def step(self, batch: Pairs) -> dict[str, float]:
@@ -248,11 +248,11 @@ class EncoderTrainer:
     # -- samples and state --------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def sample(self, run: Run) -> None:
+    def sample(self, run: RunDirectory) -> None:
         """Write sheets of map, image and reconstruction for held-out and for generated pairs, and how many
         of the map's minutiae the minutiae network finds in the reconstruction."""
         seed_torch(self.config.seed, 2**62)  # the same latents every time
-        kinds = {"held_out": pairs_to_floats(self.source.held_out(EVALUATED), self.device)}
+        kinds = {"held_out": pairs_to_floats(self.dataset.held_out(EVALUATED), self.device)}
         if self.sampled:
             kinds["sampled"] = self.sample_pairs(self._draw_z(EVALUATED))[:2]
         for kind, (images, maps) in kinds.items():

@@ -16,7 +16,7 @@ from .. import distributed
 from ..checkpoints.files import read, write
 from ..data.fields import FieldExamples, Fields
 from ..networks.field_net import FieldNet
-from .run_dir import Run
+from .run_dir import RunDirectory
 from .training_loop import descend, restore, seed_torch, step_rng
 
 _SHOWN = 64  # examples that figures are taken from
@@ -28,7 +28,7 @@ class FieldTrainer:
 
     def __init__(
         self,
-        source: FieldExamples,
+        dataset: FieldExamples,
         batch: int,
         learning_rate: float,
         images: int,
@@ -37,16 +37,16 @@ class FieldTrainer:
     ) -> None:
         """See the options of `fg-train encoder`; the learning rate falls to 0 after `images` examples, along
         a cosine."""
-        self.source, self.batch_size, self.seed, self.device = source, batch, seed, device
+        self.dataset, self.batch_size, self.seed, self.device = dataset, batch, seed, device
         self.learning_rate, self.images = learning_rate, images
         seed_torch(seed, 0)
         self.network = FieldNet().to(device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=learning_rate)
         self.images_seen = 0
 
-    def draw(self, images_seen: int) -> Fields:
+    def load_batch(self, images_seen: int) -> Fields:
         """The batch to train on once `images_seen` examples have been seen."""
-        batch = self.source.batch(step_rng(self.seed, images_seen), self.batch_size)
+        batch = self.dataset.batch(step_rng(self.seed, images_seen), self.batch_size)
         return Fields(distributed.shard(batch.rasters), distributed.shard(batch.targets))
 
     def step(self, batch: Fields) -> dict[str, float]:
@@ -66,10 +66,10 @@ class FieldTrainer:
         }
 
     @torch.no_grad()
-    def sample(self, run: Run) -> None:
+    def sample(self, run: RunDirectory) -> None:
         """Log the errors on fingers held out."""
         self.network.eval()
-        batch = self.source.held_out(_SHOWN)
+        batch = self.dataset.held_out(_SHOWN)
         figures = field_errors(self.network(batch.rasters.to(self.device)).cpu(), batch.targets)
         run.log(self.images_seen, {f"held_out/{name}": value for name, value in figures.items()})
 

@@ -21,15 +21,15 @@ from .. import distributed
 from ..augmentation.adaptive_strength import AdaptiveStrength
 from ..augmentation.augment import augment, draw_transforms
 from ..checkpoints import load_generator, save_generator
-from ..data.datasets import ImageSource, to_floats
-from ..data.ridge_maps import RidgeImages, RidgeImageSource
+from ..data.datasets import ImageDataset, to_floats
+from ..data.ridge_maps import RidgeImageDataset, RidgeImages
 from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ..networks import Discriminator, Generator
 from ..networks.generator import NoiseInjection
 from ..networks.precision import DTYPES, MixedPrecision
 from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
 from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
-from .run_dir import Run
+from .run_dir import RunDirectory
 from .training_loop import descend, restore, seed_torch, step_rng, update_average
 from .warm_start import grow_discriminator, grow_generator, levels_between
 
@@ -42,12 +42,12 @@ LOOKS = 3  # rows of them by the generator
 
 
 class GeneratorTrainer:
-    """Generator, discriminator, their optimisers and the moving average, advanced a batch at a time."""
+    """Generator, discriminator, their optimizers and the moving average, advanced a batch at a time."""
 
     def __init__(
         self,
         config: GeneratorConfig,
-        source: ImageSource | RidgeImageSource,
+        dataset: ImageDataset | RidgeImageDataset,
         provenance: Mapping[str, Any],
         device: torch.device,
     ):
@@ -55,7 +55,7 @@ class GeneratorTrainer:
 
         Args:
             config: Options of the training.
-            source: Draws images; with ridge noise, a RidgeImageSource.
+            dataset: Training images; with ridge noise, a RidgeImageDataset.
             provenance: Plain values that describe the images, stored with the configuration; `ppi` among them
                 is the resolution of the network's images, which an exported bundle goes by.
             device: Where to train.
@@ -70,10 +70,10 @@ class GeneratorTrainer:
                 f" that each of the {processes} processes, times --accumulate {config.accumulate}, holds"
                 f" whole groups of {GROUP} images (minibatch statistics)"
             )
-        self.config, self.source, self.device = config, source, device
+        self.config, self.dataset, self.device = config, dataset, device
         self.noise: NoiseInputs = RandomNoise()
         if config.noise == "ridges":
-            ridges = cast(RidgeImageSource, source)
+            ridges = cast(RidgeImageDataset, dataset)
             self.noise = RidgeNoise(config, ridges.look, provenance["ppi"], ridges.names)
         self.provenance = {**provenance, **self.noise.describe()}
         self.batch_size, self.images_seen = config.batch, 0
@@ -100,8 +100,8 @@ class GeneratorTrainer:
 
     # -- one step ---------------------------------------------------------------------------------------
 
-    def draw(self, images_seen: int) -> Tensor | RidgeImages:
-        drawn = self.source.batch(step_rng(self.config.seed, images_seen), self.batch_size)
+    def load_batch(self, images_seen: int) -> Tensor | RidgeImages:
+        drawn = self.dataset.batch(step_rng(self.config.seed, images_seen), self.batch_size)
         if isinstance(drawn, Tensor):
             return distributed.shard(drawn)
         images, maps, look, fields = drawn
@@ -109,7 +109,7 @@ class GeneratorTrainer:
         return RidgeImages(images, maps, look, tuple(map(distributed.shard, fields)))
 
     def step(self, batch: Tensor | RidgeImages) -> dict[str, float]:
-        """Advance by one batch of what the source draws: this process's shard of it."""
+        """Advance by one batch of the dataset: this process's shard of it."""
         config = self.config
         seed_torch(config.seed, self.images_seen)
         reals, condition = self._prepare(batch)
@@ -141,8 +141,8 @@ class GeneratorTrainer:
             real: Tensors, condition: Tensors, latents: Tensors, of_real: Tensors, of_fake: Tensors
         ) -> Loss:
             fakes = self._synthesize(latents, condition)
-            real_logits = self._judge(real[0], condition, of_real)
-            fake_logits = self._judge(fakes, condition, of_fake)
+            real_logits = self._logits(real[0], condition, of_real)
+            fake_logits = self._logits(fakes, condition, of_fake)
             loss = discriminator_loss(real_logits, fake_logits)
             figures = {"loss/d": loss, "logit/real": real_logits.mean(), "logit/fake": fake_logits.mean()}
             if self.config.augment:
@@ -173,7 +173,7 @@ class GeneratorTrainer:
 
         def loss(real: Tensors, condition: Tensors, latents: Tensors, transforms: Tensors) -> Loss:
             fakes = self._synthesize(latents, condition)
-            loss = generator_loss(self._judge(fakes, condition, transforms))
+            loss = generator_loss(self._logits(fakes, condition, transforms))
             figures = {"loss/g": loss}
             if more := self.noise.loss(fakes, real[0], condition, self.images_seen):
                 loss, figures = loss + more[0], figures | more[1]
@@ -287,7 +287,7 @@ class GeneratorTrainer:
         noise = self.noise.noise(latents[NOISE], condition)
         return self._fast_synthesize(self._styles(latents, condition), noise, self.precision)
 
-    def _judge(self, images: Tensor, condition: Tensors, transforms: Tensors) -> Tensor:
+    def _logits(self, images: Tensor, condition: Tensors, transforms: Tensors) -> Tensor:
         seen = augment(self.noise.beside(images, condition), transforms)
         return self._fast_discriminate(seen, self.precision)
 
@@ -305,22 +305,22 @@ class GeneratorTrainer:
         return self.g_ema(self._z(range(count)))
 
     @torch.no_grad()
-    def sample(self, run: Run) -> None:
+    def sample(self, run: RunDirectory) -> None:
         """Write a sheet of samples; show how weights, w and logits are spread."""
         if self.config.noise == "ridges":
-            reals, condition = self._prepare(cast(RidgeImageSource, self.source).held_out(ROW))
+            reals, condition = self._prepare(cast(RidgeImageDataset, self.dataset).held_out(ROW))
             rows = self.looks(condition)
             images, sheet = rows[0], torch.cat([reals, *rows])
         else:
             images = sheet = self.samples(SAMPLES)
-            batch = self.source.batch(step_rng(self.config.seed, self.images_seen), SAMPLES)
+            batch = self.dataset.batch(step_rng(self.config.seed, self.images_seen), SAMPLES)
             reals, condition = self._prepare(batch)
         run.sheet(self.images_seen, sheet, columns=ROW if self.config.noise == "ridges" else 6)
         run.weights(self.images_seen, generator=self.g_ema, discriminator=self.discriminator)
         spread = {
             "w": self.g_ema.map(torch.randn(1000, self.config.style_dim, device=self.device)),
-            "logit/fake": self._judge(images, condition, []),
-            "logit/real": self._judge(reals, condition, []),
+            "logit/fake": self._logits(images, condition, []),
+            "logit/real": self._logits(reals, condition, []),
         }
         run.histograms(self.images_seen, spread)
 
@@ -383,7 +383,7 @@ class GeneratorTrainer:
         checkpoint = load_generator(path)
         g, d, g_optim, d_optim = checkpoint.g, checkpoint.d, checkpoint.g_optim, checkpoint.d_optim
         if g is None or d is None or g_optim is None or d_optim is None:
-            raise BadInput(f"{path}: holds no training state (g, d and their optimisers); give another --out")
+            raise BadInput(f"{path}: holds no training state (g, d and their optimizers); give another --out")
         for key in SHAPE:
             before = checkpoint.config.get(key, BEFORE.get(key))
             if before != getattr(self.config, key):

@@ -13,10 +13,10 @@ from .. import distributed
 from ..checkpoints.files import read, write
 from ..data.datasets import to_floats
 from ..data.minutiae_maps import MapReader
-from ..data.pairs import Pairs, PairSource
+from ..data.pairs import PairDataset, Pairs
 from ..metrics.minutiae_matching import agreement_figures
 from ..networks.minutiae_net import MinutiaeNet, map_distance
-from .run_dir import Run
+from .run_dir import RunDirectory
 from .training_loop import descend, seed_torch, step_rng
 
 LEARNING_RATE = 5e-3
@@ -28,19 +28,19 @@ class MinutiaeTrainer:
     """Trains a MinutiaeNet to predict the minutiae map of an image."""
 
     def __init__(
-        self, source: PairSource, resolution: int, window: int, batch: int, seed: int, device: torch.device
+        self, dataset: PairDataset, resolution: int, window: int, batch: int, seed: int, device: torch.device
     ):
         """Make network and optimizer.
 
         Args:
-            source: Pairs of images and maps.
+            dataset: Pairs of images and maps.
             resolution: Of the images, in pixels.
             window: Side of the images' view in pixels at 500 ppi.
             batch: Images per step, over all processes.
             seed: Of the run, in [0, 2**64).
             device: Where to train.
         """
-        self.source, self.batch_size, self.seed, self.device = source, batch, seed, device
+        self.dataset, self.batch_size, self.seed, self.device = dataset, batch, seed, device
         seed_torch(seed, 0)
         self.network = MinutiaeNet().to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE)
@@ -48,9 +48,9 @@ class MinutiaeTrainer:
         self.config = {"resolution": resolution, "window": window, **self.network.architecture()}
         self.images_seen = 0
 
-    def draw(self, images_seen: int) -> Pairs:
+    def load_batch(self, images_seen: int) -> Pairs:
         """Load this process's shard of a batch; see `training_loop.Trainer`."""
-        pairs = self.source.batch(step_rng(self.seed, images_seen), self.batch_size)
+        pairs = self.dataset.batch(step_rng(self.seed, images_seen), self.batch_size)
         return Pairs(distributed.shard(pairs.images), distributed.shard(pairs.maps))
 
     def step(self, batch: Pairs) -> dict[str, float]:
@@ -62,10 +62,10 @@ class MinutiaeTrainer:
         return {"loss/map": loss.item()}
 
     @torch.no_grad()
-    def sample(self, run: Run) -> None:
+    def sample(self, run: RunDirectory) -> None:
         """Write a sheet of image, map and predicted map, and how many of the minutiae are found."""
         self.network.eval()
-        images, maps = pairs_to_floats(self.source.held_out(EVALUATED), self.device)
+        images, maps = pairs_to_floats(self.dataset.held_out(EVALUATED), self.device)
         seen = torch.sigmoid(self.network(images))
         run.log(self.images_seen, agreement_figures(self.reader(seen), self.reader(maps)))
         run.sheet(

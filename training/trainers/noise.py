@@ -40,7 +40,7 @@ class NoiseInputs(Protocol):
         ...
 
     def split(self, batch: Any) -> tuple[Tensor, Tensors]:
-        """A batch of the source as images, uint8 (N, C, R, R), and their condition."""
+        """A batch of the dataset as images, uint8 (N, C, R, R), and their condition."""
         ...
 
     def z(self, z: Tensor, condition: Tensors) -> Tensor:

@@ -23,7 +23,7 @@ from .. import distributed
 from ..data.datasets import to_levels
 
 
-class Run:
+class RunDirectory:
     """Writes into one output folder: `metrics.jsonl`, TensorBoard events and `samples/*.png`.
 
     `metrics.jsonl` holds what follows from the run's options and data alone, a row a line with its count of

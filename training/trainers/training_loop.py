@@ -15,7 +15,7 @@ from fingergen.runtime.seeds import Purpose, stream
 from .. import distributed
 from ..checkpoints.manager import CheckpointManager, Savable
 from ..data.prefetch import prefetch
-from .run_dir import Interruption, Run
+from .run_dir import Interruption, RunDirectory
 
 LOG_STEPS = 16  # a logged row is the mean over so many steps, or over those since the last checkpoint
 KEEP = 3  # newest checkpoints
@@ -32,7 +32,7 @@ class Trainer(Savable, Protocol[Batch]):
 
     batch_size: int  # images per step, over all processes
 
-    def draw(self, images_seen: int) -> Batch:
+    def load_batch(self, images_seen: int) -> Batch:
         """Load this process's shard of the batch that follows after `images_seen` images; called ahead, in
         another thread or process."""
         ...
@@ -41,7 +41,7 @@ class Trainer(Savable, Protocol[Batch]):
         """Take one optimizer step per network on a batch; returns the losses by name."""
         ...
 
-    def sample(self, run: Run) -> None:
+    def sample(self, run: RunDirectory) -> None:
         """Write sheets of samples, and figures on held-out data, into the run directory."""
         ...
 
@@ -144,7 +144,7 @@ class _Means:
             self.steps.setdefault(name, []).append(value)
         return max(map(len, self.steps.values())) == LOG_STEPS
 
-    def log(self, run: Run, images_seen: int) -> None:
+    def log(self, run: RunDirectory, images_seen: int) -> None:
         """Write the means as a row of `metrics.jsonl`, and begin anew."""
         if self.steps:
             run.log(images_seen, {name: float(np.mean(values)) for name, values in self.steps.items()})
@@ -201,7 +201,7 @@ def train(
         raise BadInput(
             f"{out}: processes find different checkpoints there; give an --out that all machines share"
         )
-    run = Run(out, trainer.images_seen) if distributed.is_main() else None
+    run = RunDirectory(out, trainer.images_seen) if distributed.is_main() else None
     if run:
         manager.sweep()
     means = _Means()
@@ -223,7 +223,7 @@ def train(
             raise BadInput(f"--best-by {best_by}: no such figure; there are {known}")
 
     starts = range(trainer.images_seen, images, trainer.batch_size)
-    with closing(prefetch(trainer.draw, starts, workers)) as batches:
+    with closing(prefetch(trainer.load_batch, starts, workers)) as batches:
         try:
             while trainer.images_seen < images and not stop:
                 # Take a step.

@@ -1,6 +1,6 @@
 """ONNX Runtime on an NVIDIA GPU: its CUDA and its TensorRT execution provider, which run whole batches.
 
-Results on a GPU do not depend on an image's neighbours by more than the precision's rounding.
+Results on a GPU do not depend on an image's neighbors by more than the precision's rounding.
 """
 
 from __future__ import annotations

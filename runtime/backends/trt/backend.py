@@ -1,6 +1,6 @@
 """The bundle's TensorRT engines, in TensorRT or TensorRT-RTX, with PyCUDA for memory and streams.
 
-Results on a GPU do not depend on an image's neighbours by more than the precision's rounding.
+Results on a GPU do not depend on an image's neighbors by more than the precision's rounding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..batching import BatchFailed, BatchLimit, plan
 from ..graphs import Inputs, batch_size, empty_result, input_shapes
 from .engine import JitCache, LoadedEngine, Messages, jit_cache_file, new_runtime
 from .executor import Executor
-from .products import FLAVOURS
+from .flavors import FLAVORS
 from .select import Here, Unusable, choose_engines
 
 CLOSING_SECONDS = 30  # that `close` waits for calls under way
@@ -50,11 +50,11 @@ class TensorRt(Backend):
 
     def __init__(self, bundle: Bundle, engines: dict[GraphName, Engine], device: int) -> None:
         super().__init__(bundle)
-        flavour = FLAVOURS[engines["mapping"].flavour]
-        assert flavour.module is not None
+        flavor = FLAVORS[engines["mapping"].flavour]
+        assert flavor.module is not None
         import pycuda.driver as cuda
 
-        self._trt = import_module(flavour.module)
+        self._trt = import_module(flavor.module)
         self._cuda = cuda
         self._described = engines
         self._loaded: dict[GraphName, LoadedEngine] = {}
@@ -68,7 +68,7 @@ class TensorRt(Backend):
         synthesis = engines["synthesis"]
         self.batch = synthesis.batch[1]
         self.description = (
-            f"{flavour.title} {synthesis.version}, {gpu.name} ({gpu.architecture}), {synthesis.precision},"
+            f"{flavor.title} {synthesis.version}, {gpu.name} ({gpu.architecture}), {synthesis.precision},"
             f" batches up to {synthesis.batch[2]}, {synthesis.ops} ops"
         )
         cuda.init()

@@ -108,7 +108,7 @@ def jit_cache_file(engine_sha256: str, gpu: str) -> Path:
 
 
 class LoadedEngine:
-    """A deserialised engine. `inputs`: names, the main one first; `profiles`: batch sizes of that one;
+    """A deserialized engine. `inputs`: names, the main one first; `profiles`: batch sizes of that one;
     `output`: name of its float32 output; `makes_pixels`: it also has the output `PIXELS`.
     """
 

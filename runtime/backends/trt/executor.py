@@ -169,7 +169,7 @@ class Slot:
             return
         if profile != self._profile:
             switched = context.set_optimization_profile_async(profile, executor.compute.handle)
-            self._check(switched, f"no optimisation profile {profile}")
+            self._check(switched, f"no optimization profile {profile}")
             self._profile = profile
         for name, shape in shapes.items():
             self._check(context.set_input_shape(name, shape), f"{name}: refuses shape {shape}")

@@ -12,7 +12,7 @@ from ...bundle.manifest import Engine, GraphName, Manifest
 from ...errors import BadInput
 from ..base import Precision
 from ..graphs import graph_names
-from .products import FLAVOURS
+from .flavors import FLAVORS
 
 FASTEST_FIRST = ("fp16", "bf16", "fp32")
 TRUST_VARIABLE = "FINGERGEN_TRUST_ENGINE_CODE"
@@ -24,7 +24,7 @@ class Unusable(BadInput):
 
 @dataclass(frozen=True)
 class Here:
-    """What engines are held against. `versions`: of the flavours that are installed, by name."""
+    """What engines are held against. `versions`: of the flavors that are installed, by name."""
 
     versions: Mapping[str, str]
     architecture: str
@@ -33,9 +33,9 @@ class Here:
 
     @staticmethod
     def look(manifest: Manifest, architecture: str) -> Here:
-        """This machine; only the flavours that the bundle has engines of are imported."""
+        """This machine; only the flavors that the bundle has engines of are imported."""
         named = {engine.flavour for engine in manifest.engines}
-        found = {flavour.name: flavour.version() for flavour in FLAVOURS.values() if flavour.name in named}
+        found = {flavor.name: flavor.version() for flavor in FLAVORS.values() if flavor.name in named}
         return Here(
             {name: version for name, version in found.items() if version},
             architecture,
@@ -47,7 +47,7 @@ class Here:
 def choose_engines(
     manifest: Manifest, here: Here, precision: Precision | None = None
 ) -> dict[GraphName, Engine]:
-    """An engine for every graph of the bundle, all of one flavour, the fastest precision first.
+    """An engine for every graph of the bundle, all of one flavor, the fastest precision first.
 
     With `precision`, none is faster; `fp16` takes float32 for graphs that have nothing else, but not for all.
     `Unusable` where an engine is missing.
@@ -55,32 +55,32 @@ def choose_engines(
     if precision and all(engine.precision != precision for engine in manifest.engines):
         raise Unusable(f"the bundle has no {precision} engine: fg-export --engine {precision}")
     reasons: dict[str, str] = {}
-    for flavour in FLAVOURS:
+    for flavor in FLAVORS:
         try:
             return {
-                graph: _choose(manifest, flavour, graph, here, precision) for graph in graph_names(manifest)
+                graph: _choose(manifest, flavor, graph, here, precision) for graph in graph_names(manifest)
             }
         except Unusable as error:
-            reasons[flavour] = str(error)
-    # What is wrong with a flavour that the bundle has engines of says more than that it has none of another.
-    named = [flavour for flavour in FLAVOURS if any(each.flavour == flavour for each in manifest.engines)]
-    installed = [flavour for flavour in named if flavour in here.versions]
-    raise Unusable(next((reasons[flavour] for flavour in (*installed, *named)), "; ".join(reasons.values())))
+            reasons[flavor] = str(error)
+    # What is wrong with a flavor that the bundle has engines of says more than that it has none of another.
+    named = [flavor for flavor in FLAVORS if any(each.flavour == flavor for each in manifest.engines)]
+    installed = [flavor for flavor in named if flavor in here.versions]
+    raise Unusable(next((reasons[flavor] for flavor in (*installed, *named)), "; ".join(reasons.values())))
 
 
 def _choose(
-    manifest: Manifest, flavour: str, graph: GraphName, here: Here, precision: Precision | None
+    manifest: Manifest, flavor: str, graph: GraphName, here: Here, precision: Precision | None
 ) -> Engine:
     allowed = FASTEST_FIRST[FASTEST_FIRST.index(precision or "fp16") :]
     engines = [
         engine
         for name in allowed
         for engine in manifest.engines
-        if (engine.graph, engine.flavour, engine.precision) == (graph, flavour, name)
+        if (engine.graph, engine.flavour, engine.precision) == (graph, flavor, name)
     ]
     if not engines:
         raise Unusable(
-            f"the bundle has no {FLAVOURS[flavour].title} engine of its {graph} graph: export it again"
+            f"the bundle has no {FLAVORS[flavor].title} engine of its {graph} graph: export it again"
         )
     problems = [problem(engine, here) for engine in engines]
     for engine, found in zip(engines, problems, strict=True):
@@ -91,10 +91,10 @@ def _choose(
 
 def problem(engine: Engine, here: Here) -> str | None:
     """Why an engine cannot run here, and the fix; None where it can."""
-    flavour = FLAVOURS[engine.flavour]
-    built_by = f"built by {flavour.title} {engine.version}, which alone can run it"
-    fix = f"{flavour.install}=={engine.version}, or export again here"
-    version = here.versions.get(flavour.name)
+    flavor = FLAVORS[engine.flavour]
+    built_by = f"built by {flavor.title} {engine.version}, which alone can run it"
+    fix = f"{flavor.install}=={engine.version}, or export again here"
+    version = here.versions.get(flavor.name)
     if version is None:
         return f"{built_by} and is not installed: {fix}"
     if version != engine.version:

@@ -1,4 +1,4 @@
-// Takes a TensorRT plugin through its life, as TensorRT would: created of attributes, cloned, serialised, created of
+// Takes a TensorRT plugin through its life, as TensorRT would: created of attributes, cloned, serialized, created of
 // that, attached to a context, run.
 #pragma once
 
@@ -71,7 +71,7 @@ inline void run(const char* name, std::vector<PluginField> fields, DataType type
 
   auto* written = static_cast<IPluginV3OneRuntime*>(copy->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
   IPluginV3* read = creator(name).createPlugin("node", written->getFieldsToSerialize(), TensorRTPhase::kRUNTIME);
-  require(read, "the creator refused the serialised fields");
+  require(read, "the creator refused the serialized fields");
   delete copy;
   auto* loaded = static_cast<IPluginV3OneRuntime*>(read->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
   IPluginV3* attached = loaded->attachToContext(nullptr);

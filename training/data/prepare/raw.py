@@ -68,7 +68,7 @@ _IMAGES_NOT_READ = {
     *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raw", ".eft", ".ebts", ".an2", ".nist", ".nst", ".fir"),
 }
 LONGEST_NAME = 200  # bytes without extension: file systems take 255, files that are being written need more
-_COLOURLESS = 16  # levels that the channels of a grey image may differ by, as JPEG makes them
+_COLORLESS = 16  # levels that the channels of a gray image may differ by, as JPEG makes them
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class PrepareOptions:
     ppi: int | None
     ignore_file_ppi: bool
     resample: bool
-    colour: str  # "grey" or "refuse"
+    color: str  # "gray" or "refuse"
     invert: bool
     background: str  # "white" or "keep"
     extractor: str
@@ -108,7 +108,7 @@ class Raw:
     file_hash: str
     pixel_hash: str
     ppi: tuple[float, float]
-    colour: bool
+    color: bool
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,12 @@ def check(options: PrepareOptions, path: Path) -> Raw | str:
         ppi = _resolution(scan, options)
     except ValueError as error:
         return str(error)
-    colour = _is_coloured(scan.image)
-    if colour and options.colour == "refuse":
-        return "in colour; --colour grey converts it"
+    color = _is_color(scan.image)
+    if color and options.color == "refuse":
+        return "in color; --color gray converts it"
     image = scan.image
     pixels = hashlib.blake2b(f"{image.mode}{image.size}".encode() + image.tobytes(), digest_size=16)
-    return Raw(hashlib.sha256(content).hexdigest(), pixels.hexdigest(), ppi, colour)
+    return Raw(hashlib.sha256(content).hexdigest(), pixels.hexdigest(), ppi, color)
 
 
 def plan(
@@ -278,11 +278,11 @@ def _resolution(scan: Scan, options: PrepareOptions) -> tuple[float, float]:
     return told
 
 
-def _is_coloured(image: Image.Image) -> bool:
+def _is_color(image: Image.Image) -> bool:
     if image.mode == "L":
         return False
     pixels = np.asarray(image)
-    return bool(np.percentile(np.ptp(pixels, axis=2), 99) > _COLOURLESS)
+    return bool(np.percentile(np.ptp(pixels, axis=2), 99) > _COLORLESS)
 
 
 def _joined(groups: Iterable[set[str]]) -> dict[str, str]:
@@ -313,7 +313,7 @@ def _findings(
     nameless = [key for path in checked if rule.finger(key := key_of(path, folder)) is None]
     return {
         "ppi": dict(sorted(resolutions.items())),
-        "coloured": sum(raw.colour for raw in usable),
+        "color": sum(raw.color for raw in usable),
         "same_image": groups,
         "same_image_under_different_fingers": sum(len(group["fingers"]) > 1 for group in groups),
         "names_that_tell_no_finger": len(nameless),

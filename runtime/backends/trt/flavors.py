@@ -1,4 +1,4 @@
-"""The two flavours of TensorRT, and what is installed of them."""
+"""The two flavors of TensorRT, and what is installed of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Flavour:
+class Flavor:
     """`modules`: import names of the bindings, the first that is installed serves; `libraries`: the package
     with the shared libraries, absent where they come with the system; `package`: pip's; `target_by_gpu`: it
     builds on a GPU, for that GPU.
@@ -47,10 +47,10 @@ class Flavour:
             return None
 
 
-FLAVOURS: Mapping[str, Flavour] = {
-    flavour.name: flavour
-    for flavour in (
-        Flavour(
+FLAVORS: Mapping[str, Flavor] = {
+    flavor.name: flavor
+    for flavor in (
+        Flavor(
             name="tensorrt",
             title="TensorRT",
             modules=("tensorrt", "tensorrt_bindings"),
@@ -58,7 +58,7 @@ FLAVOURS: Mapping[str, Flavour] = {
             package="tensorrt",
             target_by_gpu=True,
         ),
-        Flavour(
+        Flavor(
             name="tensorrt-rtx",
             title="TensorRT-RTX",
             modules=("tensorrt_rtx", "tensorrt_rtx_bindings"),
