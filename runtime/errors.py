@@ -33,6 +33,25 @@ class BadInput(FingerGenError):
     exit_code = 2
 
 
+class BadOption(BadInput):
+    """A bad value of an option; a configuration file that gave it can then be named instead.
+
+    Args:
+        option: The option's name without leading dashes, such as `map-size`.
+        value: What was given; None: the message does without it.
+        problem: What is wrong and what to give instead.
+    """
+
+    def __init__(self, option: str, value: object, problem: str) -> None:
+        self.option = option
+        self.detail = f": {problem}" if value is None else f" {value}: {problem}"
+        self._given = option, value, problem
+        super().__init__(f"--{option}{self.detail}")
+
+    def __reduce__(self) -> tuple[type[BadOption], tuple[str, object, str]]:
+        return type(self), self._given  # worker processes raise it too
+
+
 class Incomplete(FingerGenError):
     """A bulk run that made all but what its message and the lines before it name; exit code 3."""
 

@@ -5,17 +5,16 @@ converted and checked by the options themselves, so there is no second list of f
 """
 
 import difflib
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import yaml
 from click.core import ParameterSource
 
-from fingergen.runtime.errors import BadInput, say
+from fingergen.runtime.errors import BadInput, BadOption, say
 from fingergen.runtime.files import write_atomically
 
 _FILE = "fingergen.configuration"  # key of the file's path in a context's meta
@@ -39,12 +38,15 @@ class ConfigurableCommand(click.Command):
         """Run the command.
 
         Raises:
-            BadInput: As the command raises it; an option that the file gave is named by file and key.
+            BadInput: As the command raises it; a bad option that the file gave is named by file and key.
         """
         try:
             return super().invoke(ctx)
-        except BadInput as error:
-            _name_the_file(ctx, error)
+        except BadOption as error:
+            key = _key_in_file(ctx, error.option)
+            if key is None:
+                raise
+            raise BadInput(f"{ctx.meta[_FILE]}: {key}{error.detail}") from error
 
 
 def _file_option(name: str, use: Callable[..., None], help: str) -> click.Option:
@@ -165,16 +167,12 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-def _name_the_file(context: click.Context, error: BadInput) -> NoReturn:
-    """Raise `error` again; if it is about an option that the file gave, naming file and key."""
-    match = re.match(r"--([a-z0-9-]+)", str(error))
-    option = _options(context.command).get(match[1].replace("-", "_")) if match else None
-    if match and option:
-        source = context.get_parameter_source(option.name or "")
-        if source is ParameterSource.DEFAULT_MAP:
-            key, rest = _key(option), str(error)[match.end() :]
-            raise BadInput(f"{context.meta[_FILE]}: {key}{rest}") from error
-    raise error
+def _key_in_file(context: click.Context, name: str) -> str | None:
+    """The key of the option `name` in the configuration file; None if the file did not give it."""
+    option = _options(context.command).get(_as_key(name))
+    if option and context.get_parameter_source(option.name or "") is ParameterSource.DEFAULT_MAP:
+        return _key(option)
+    return None
 
 
 def _write_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:

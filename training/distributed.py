@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, distributed, nn
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 
 PATIENCE = timedelta(hours=4)  # that processes wait for the main one while it takes samples and measures
 
@@ -34,12 +34,12 @@ def join(device: str) -> torch.device:
     `device`: `auto` gives every process a GPU of its machine where there are any; or `cpu`, `cuda`.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise BadInput(f"--device {device}: several processes choose for themselves; give auto, cpu or cuda")
+        raise BadOption("device", device, "several processes choose for themselves; give auto, cpu or cuda")
     gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     cpu = device == "cpu" or not (gpus or device == "cuda")
     if not cpu and here > gpus:
-        raise BadInput(
-            f"--device {device}: {here} processes on a machine of {gpus} GPUs; start a process a GPU"
+        raise BadOption(
+            "device", device, f"{here} processes on a machine of {gpus} GPUs; start a process a GPU"
         )
     from accelerate import PartialState  # here, because one process has no need of it
 

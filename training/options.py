@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 
 LARGEST_BATCH = 1 << 16
 
@@ -40,36 +40,36 @@ def config_options(config: type) -> Callable[[Command], Command]:
 
 
 def check_numbers(config: Any, signed: Collection[str] = ()) -> None:
-    """BadInput if a fraction, rate or weight of the dataclass `config` is not finite or, but for those in
+    """BadOption if a fraction, rate or weight of the dataclass `config` is not finite or, but for those in
     `signed`, below 0; or if its seed is no unsigned number of 64 bits."""
     for each in fields(config):
         value = getattr(config, each.name)
-        option = f"--{each.name.replace('_', '-')} {value}"
+        option = each.name.replace("_", "-")
         if isinstance(value, float) and not math.isfinite(value):
-            raise BadInput(f"{option}: must be a finite number")
+            raise BadOption(option, value, "must be a finite number")
         if isinstance(value, float) and value < 0 and each.name not in signed:
-            raise BadInput(f"{option}: must be 0 or more")
+            raise BadOption(option, value, "must be 0 or more")
         if each.name == "seed" and not 0 <= value < 2**64:
-            raise BadInput(f"{option}: must be 0 or more, less than 2^64")
+            raise BadOption(option, value, "must be 0 or more, less than 2^64")
 
 
 def check_sizes(config: Any, names: Iterable[str], most: int | None = None) -> None:
-    """BadInput if one of the fields `names` of the dataclass `config` is less than 1 or more than `most`."""
+    """BadOption if one of the fields `names` of the dataclass `config` is less than 1 or more than `most`."""
     for name in names:
         value = getattr(config, name)
         if value < 1 or (most is not None and value > most):
             bounds = "1 or more" if most is None else f"1 to {most}"
-            raise BadInput(f"--{name.replace('_', '-')} {value}: must be {bounds}")
+            raise BadOption(name.replace("_", "-"), value, f"must be {bounds}")
 
 
 def refuse_idle(names: Collection[str], needed: str) -> None:
-    """BadInput if one of the options `names` of the command that runs is not as by default; without `needed`
+    """BadOption if one of the options `names` of the command that runs is not as by default; without `needed`
     it has no effect. (A file of `--write-config` gives all defaults: these are no mistake.)"""
     context = click.get_current_context()
     for option in context.command.params:
         value = context.params.get(option.name or "")
         if option.name in names and value != option.to_info_dict()["default"]:
-            raise BadInput(f"{option.opts[0]} {value}: has no effect without {needed}; remove it")
+            raise BadOption(option.opts[0].lstrip("-"), value, f"has no effect without {needed}; remove it")
 
 
 def take(config: type[Config], options: dict[str, Any]) -> Config:

@@ -1,5 +1,6 @@
 """A command line's errors: one line on stderr and the right exit code, whatever happens."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from fingergen.runtime.errors import BadInput, FingerGenError, command_line_errors
+from fingergen.runtime.errors import BadInput, BadOption, FingerGenError, command_line_errors
 
 RAISED = {
     "bad-input": BadInput("a.pt: key 'g': missing;\n  give a generator"),
@@ -96,3 +97,9 @@ def test_programs_beside_a_runtime_installed_alone(tmp_path: Path, part: str, ab
     install = f"pip install 'fingergen[{extra}]'"
     line = f"fg-{extra}: error: needs {absent}, which is not installed: {install}"
     assert (done.returncode, done.stderr.strip()) == (1, line)
+
+
+@pytest.mark.parametrize(("value", "text"), [(7, "--map-size 7: too small"), (None, "--map-size: too small")])
+def test_a_bad_option_passes_between_processes(value: object, text: str):
+    error = pickle.loads(pickle.dumps(BadOption("map-size", value, "too small")))  # noqa: S301
+    assert str(error) == text and (error.option, error.exit_code) == ("map-size", 2)

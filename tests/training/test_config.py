@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from fingergen.runtime.cli.kit import RenamedOption
-from fingergen.runtime.errors import BadInput, command_line_errors
+from fingergen.runtime.errors import BadInput, BadOption, command_line_errors
 from fingergen.training.cli import main as fg_train
 from fingergen.training.config import ConfigurableCommand
 from fingergen.training.options import config_options, setting
@@ -30,7 +30,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.resolution & (self.resolution - 1):
-            raise BadInput(f"--resolution {self.resolution}: must be a power of two")
+            raise BadOption("resolution", self.resolution, "must be a power of two")
 
 
 def run(*words: object) -> tuple[Result, dict[str, Any]]:

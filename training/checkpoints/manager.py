@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from fingergen.runtime.errors import BadInput, visible
+from fingergen.runtime.errors import BadInput, BadOption, visible
 from fingergen.runtime.files import remove_partial, replacing, write_atomically
 
 from .. import distributed
@@ -34,7 +34,7 @@ class CheckpointsConfig:
 
     def __post_init__(self) -> None:
         if self.keep < 1:
-            raise BadInput(f"--keep {self.keep}: must be 1 or more")
+            raise BadOption("keep", self.keep, "must be 1 or more")
 
 
 class Savable(Protocol):

@@ -9,7 +9,7 @@ import click
 from tqdm import tqdm
 
 from fingergen.runtime.cli.kit import RenamedOption
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 
 from .. import distributed
 from ..checkpoints import load_generator, published_ppi
@@ -162,8 +162,8 @@ def _train_fields(
 ) -> None:
     """Train the field network, the encoder of generators with ridge noise."""
     if data is not None or fingers is None:
-        raise BadInput(
-            "--data: without --generator give --fingers N, procedural fingers, whose fields are known"
+        raise BadOption(
+            "data", None, "without --generator give --fingers N, procedural fingers, whose fields are known"
         )
     published = {each.name for each in dataclasses.fields(EncoderConfig)} - _OPTIONS_OF_FIELDS
     refuse_idle([*published, "minutiae_net", "minutiae_images", "start_from", "trunk"], "--generator")

@@ -7,7 +7,7 @@ import click
 from tqdm import tqdm
 
 from fingergen.runtime.cli.kit import RenamedOption
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 
 from .. import distributed
 from ..checkpoints import PUBLISHED_PPI
@@ -92,9 +92,9 @@ def generator(
     config = take(GeneratorConfig, options)
     ridges = config.noise == "ridges"
     if ridges and config.channels != 1:
-        raise BadInput("--noise ridges: needs --channels 1")
+        raise BadOption("noise", "ridges", "needs --channels 1")
     if config.paired_images and data:
-        raise BadInput("--paired-images: needs images whose looks are known: --fingers, not --data")
+        raise BadOption("paired-images", None, "needs images whose looks are known: --fingers, not --data")
     keeping, measuring = take(CheckpointsConfig, options), take(MetricsConfig, options)
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images"}
@@ -117,7 +117,7 @@ def generator(
             kind = ProceduralRidges if ridges else ProceduralFingers
             dataset = kind(masters or out / "masters", fingers, window, config.resolution, bar.update)
     if ridges and measuring.metrics_every:
-        raise BadInput("--metrics-every: not with --noise ridges so far")
+        raise BadOption("metrics-every", None, "not with --noise ridges so far")
     trainer = GeneratorTrainer(config, dataset, provenance, chosen)
     if start_from:
         trainer.start_from(start_from)

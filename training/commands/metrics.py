@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 
 from .. import distributed
 from ..checkpoints.manager import STATE
@@ -91,8 +91,8 @@ def read_minutiae_net(path: Path, ppi: float) -> MinutiaeNet:
     network, config = load_minutiae_net(path / STATE if path.is_dir() else path)
     trained = config["resolution"] * PPI / config["window"]
     if abs(trained - ppi) > 0.02 * ppi:
-        raise BadInput(
-            f"--minutiae-net {path}: sees images of {trained:g} ppi, these have {ppi:g}; give another or none"
+        raise BadOption(
+            "minutiae-net", path, f"sees images of {trained:g} ppi, these have {ppi:g}; give another or none"
         )
     return network
 

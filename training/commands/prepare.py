@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.cli.kit import Number, RenamedOption
-from fingergen.runtime.errors import BadInput, say
+from fingergen.runtime.errors import BadInput, BadOption, say
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.minutiae import WRITABLE
 
@@ -107,7 +107,7 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
     _refuse_bad(raw, out)
     load_extractor(options.extractor)
     if options.ignore_file_ppi and options.ppi is None:
-        raise BadInput("--ignore-file-ppi: give the resolution of the files with --ppi")
+        raise BadOption("ignore-file-ppi", None, "give the resolution of the files with --ppi")
     found, unread, others = other_files(raw)
     paths = sorted([*find_images(raw, unread), *found])
     if not paths:
@@ -164,7 +164,7 @@ def _refuse_bad(raw: Path, out: Path) -> None:
         found = "is no folder" if raw.exists() else "no such folder"
         raise BadInput(f"{raw}: {found}; give a folder of scans")
     if out.resolve().is_relative_to(raw.resolve()):
-        raise BadInput(f"--out {out}: lies in {raw}, whose images are read; choose another --out")
+        raise BadOption("out", out, f"lies in {raw}, whose images are read; choose another --out")
 
 
 def _refuse_strangers(tasks: Sequence[Task], options: PrepareOptions) -> None:

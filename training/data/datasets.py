@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 from fingergen.runtime.fingers import impressions
 
 from .image_io import read_square
@@ -106,7 +106,7 @@ class ProceduralFingers:
         `resolution`.
         """
         if window % resolution:
-            raise BadInput(f"--window {window}: must be a multiple of --resolution {resolution}")
+            raise BadOption("window", window, f"must be a multiple of --resolution {resolution}")
         self._fingers = read_masters(masters, range(fingers), (window, window), on_progress)
         self._reduction = window // resolution
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.fingers import Finger, Minutiae, PatternClass, make_finger
 from fingergen.runtime.fingers.master import LEVELS
@@ -86,7 +86,7 @@ def write_masters(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--masters {folder}: cannot be made ({error.strerror}); choose another") from error
+        raise BadOption("masters", folder, f"cannot be made ({error.strerror}); choose another") from error
     for start in range(seeds.start, seeds.stop, shard_size):
         chunk = range(start, min(start + shard_size, seeds.stop))
         path = folder / f"fingers_{window[0]}x{window[1]}_{chunk.start:08d}_{len(chunk):04d}.npz"

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 from fingergen.runtime.fingers import Finger, Impression, take_impression
 from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
 
@@ -93,7 +93,7 @@ class ProceduralRidges:
             BadInput: If the window is no multiple of the resolution.
         """
         if window % resolution:
-            raise BadInput(f"--window {window}: must be a multiple of --resolution {resolution}")
+            raise BadOption("window", window, f"must be a multiple of --resolution {resolution}")
         self._reduction = window // resolution
         self._fingers, self._held_out = read_split_masters(masters, fingers, (window, window), on_progress)
 

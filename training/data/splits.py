@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 
 Item = TypeVar("Item")
 
@@ -51,7 +51,7 @@ class FingerRule:
         try:
             re.compile(self.pattern or "")
         except re.error as error:
-            raise BadInput(f"--finger-pattern {self.pattern}: not a regular expression ({error})") from None
+            raise BadOption("finger-pattern", self.pattern, f"not a regular expression ({error})") from None
 
     def finger(self, key: str) -> str | None:
         """The finger that a key states, or None if it states none."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 
 from ..networks.minutiae_net import layers_distance
 
@@ -61,13 +61,14 @@ def _keras() -> Any:
     try:
         keras = importlib.import_module("keras")
     except ImportError as error:
-        raise BadInput(
-            "--feature-network leader: needs pyfing and Keras; pip install 'fingergen[leader]'"
-            f" ({str(error).splitlines()[0]})"
+        raise BadOption(
+            "feature-network",
+            "leader",
+            f"needs pyfing and Keras; pip install 'fingergen[leader]' ({str(error).splitlines()[0]})",
         ) from error
     if keras.backend.backend() != "torch":
-        raise BadInput(
-            f"--feature-network leader: Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=torch"
+        raise BadOption(
+            "feature-network", "leader", f"Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=torch"
         )
     return keras
 
@@ -76,7 +77,8 @@ def _leader() -> Any:
     try:
         return importlib.import_module("pyfing.minutiae_end_to_end").Leader().model
     except ImportError as error:
-        raise BadInput(
-            "--feature-network leader: needs pyfing 0.7 or newer; pip install 'fingergen[leader]'"
-            f" ({str(error).splitlines()[0]})"
+        raise BadOption(
+            "feature-network",
+            "leader",
+            f"needs pyfing 0.7 or newer; pip install 'fingergen[leader]' ({str(error).splitlines()[0]})",
         ) from error

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 
 from ..checkpoints.files import read
 from ..checkpoints.shapes import StateDict
@@ -34,9 +34,11 @@ class PerceptualDistance:
         try:
             from lpips import LPIPS
         except (ImportError, RuntimeError) as error:  # the latter: torchvision is of another PyTorch
-            raise BadInput(
-                "--lpips-weight: needs lpips and the torchvision of this PyTorch;"
-                f" pip install 'fingergen[lpips]' ({str(error).splitlines()[0]})"
+            raise BadOption(
+                "lpips-weight",
+                None,
+                f"needs lpips and the torchvision of this PyTorch;"
+                f" pip install 'fingergen[lpips]' ({str(error).splitlines()[0]})",
             ) from error
         state = StateDict(f"--lpips-backbone {backbone}", read(backbone))
         shape = state.tensors[FIRST].shape if FIRST in state.tensors else None

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 
 from ..checkpoints.files import read
 from ..networks.minutiae_net import MinutiaeNet
@@ -52,9 +52,11 @@ class InceptionFeatures:
         try:
             from torchvision.models import inception_v3
         except (ImportError, RuntimeError) as error:  # the latter: built for another PyTorch
-            raise BadInput(
-                f"--inception: needs the torchvision of PyTorch {torch.__version__}; install that "
-                f"({str(error).splitlines()[0]})"
+            raise BadOption(
+                "inception",
+                None,
+                f"needs the torchvision of PyTorch {torch.__version__}; install that "
+                f"({str(error).splitlines()[0]})",
             ) from error
         state = read(weights)
         network = inception_v3(weights=None, aux_logits=True, transform_input=False, init_weights=False)

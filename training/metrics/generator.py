@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fingergen.runtime import seeds
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.images import resize
 
@@ -52,13 +52,13 @@ class MetricsConfig:
         known = DISTANCES + QUALITY
         for name in self.names:
             if name not in known:
-                raise BadInput(f"--metrics {self.metrics}: '{name}' is none of {', '.join(known)}")
+                raise BadOption("metrics", self.metrics, f"'{name}' is none of {', '.join(known)}")
         for field, least in (("metrics_every", 0), ("metrics_images", 2), ("quality_images", 1)):
             if getattr(self, field) < least:
-                raise BadInput(f"--{field.replace('_', '-')} {getattr(self, field)}: must be {least} or more")
+                raise BadOption(field.replace("_", "-"), getattr(self, field), f"must be {least} or more")
         both = self.needs_features and set(QUALITY) & set(self.names)
         if both and self.quality_images > self.metrics_images:
-            raise BadInput(f"--quality-images {self.quality_images}: must not be more than --metrics-images")
+            raise BadOption("quality-images", self.quality_images, "must not be more than --metrics-images")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -106,9 +106,11 @@ class GeneratorMetrics:
             try:
                 from .fingerprints import NOTHING, Unreadable, measure
             except ImportError as error:
-                raise BadInput(
-                    f"--metrics {config.metrics}: {' and '.join(self.quality)} need the extra 'eval'; "
-                    "install it with pip install 'fingergen[eval]'"
+                raise BadOption(
+                    "metrics",
+                    config.metrics,
+                    f"{' and '.join(self.quality)} need the extra 'eval'; "
+                    "install it with pip install 'fingergen[eval]'",
                 ) from error
 
             def rate(image: np.ndarray) -> tuple[float, float]:
@@ -133,9 +135,10 @@ class GeneratorMetrics:
         for prefix in self.extractors:
             found, wanted = made[prefix + "features"], real[prefix + "features"]
             if len(wanted) < 2:
-                raise BadInput(
-                    f"--metrics {self.config.metrics}: the data set has {len(wanted)} image; "
-                    "give 2 or more, or --metrics quality,minutiae"
+                raise BadOption(
+                    "metrics",
+                    self.config.metrics,
+                    f"the data set has {len(wanted)} image; give 2 or more, or --metrics quality,minutiae",
                 )
             if "fid" in self.distances:
                 metrics[prefix + "fid"] = frechet_distance(Gaussian.of(found), Gaussian.of(wanted))

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 
 from .. import distributed
 from ..checkpoints import load_reconstruction, save_reconstruction
@@ -74,15 +74,19 @@ class EncoderTrainer:
         self.batch_size, self.images_seen = config.batch, 0
         processes = distributed.count()
         if config.adversarial_weight and config.batch % (processes * min(config.batch, GROUP)):
-            raise BadInput(
-                f"--batch {config.batch}: must be a multiple of {processes * GROUP}, so that each of the"
-                f" {processes} processes holds whole groups of {GROUP} images (minibatch statistics)"
+            raise BadOption(
+                "batch",
+                config.batch,
+                f"must be a multiple of {processes * GROUP}, so that each of the"
+                f" {processes} processes holds whole groups of {GROUP} images (minibatch statistics)",
             )
         self.sampled = min(round(config.sampled * config.batch), config.batch - 1)
         if self.sampled % processes:
-            raise BadInput(
-                f"--sampled {config.sampled}: gives {self.sampled} of {config.batch} images a step;"
-                f" must be a multiple of the {processes} processes"
+            raise BadOption(
+                "sampled",
+                config.sampled,
+                f"gives {self.sampled} of {config.batch} images a step;"
+                f" must be a multiple of the {processes} processes",
             )
         self.network, self.reader, self.window = network, MapReader(window).to(device), window
         seed_torch(config.seed, 0)
@@ -147,11 +151,12 @@ class EncoderTrainer:
         found, wanted = checkpoint.encoder.architecture(), self.current.encoder.architecture()
         for key, value in wanted.items():
             if found[key] != value:
-                raise BadInput(f"--start-from {path}: its encoder has {key} {found[key]}, not {value}")
+                raise BadOption("start-from", path, f"its encoder has {key} {found[key]}, not {value}")
         if (checkpoint.latent_avg is not None) != self.config.start_from_latent_avg:
-            raise BadInput(
-                f"--start-from {path}: was trained with start_from_latent_avg "
-                f"{not self.config.start_from_latent_avg}"
+            raise BadOption(
+                "start-from",
+                path,
+                f"was trained with start_from_latent_avg {not self.config.start_from_latent_avg}",
             )
         levels = levels_between(path, checkpoint.decoder, self.current.decoder)
         for each in (self.current, self.reconstructor):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 
 from ..networks.encoder import DEPTHS
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
@@ -83,37 +83,41 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if self.depth not in DEPTHS:
-            raise BadInput(f"--depth {self.depth}: must be one of {', '.join(DEPTHS)}")
+            raise BadOption("depth", self.depth, f"must be one of {', '.join(DEPTHS)}")
         if self.optimizer not in OPTIMIZERS:
-            raise BadInput(f"--optimizer {self.optimizer}: must be one of {', '.join(OPTIMIZERS)}")
+            raise BadOption("optimizer", self.optimizer, f"must be one of {', '.join(OPTIMIZERS)}")
         if self.precision not in PRECISIONS:
-            raise BadInput(f"--precision {self.precision}: must be one of {', '.join(PRECISIONS)}")
+            raise BadOption("precision", self.precision, f"must be one of {', '.join(PRECISIONS)}")
         if self.feature_network not in FEATURE_NETWORKS and not Path(self.feature_network).exists():
-            raise BadInput(
-                f"--feature-network {self.feature_network}: is neither {' nor '.join(FEATURE_NETWORKS)} nor"
-                " an existing file"
+            raise BadOption(
+                "feature-network",
+                self.feature_network,
+                f"is neither {' nor '.join(FEATURE_NETWORKS)} nor an existing file",
             )
         if self.lpips_weight and not self.lpips_backbone:
-            raise BadInput(
-                f"--lpips-weight {self.lpips_weight}: needs --lpips-backbone FILE: download"
+            raise BadOption(
+                "lpips-weight",
+                self.lpips_weight,
+                "needs --lpips-backbone FILE: download"
                 " https://download.pytorch.org/models/alexnet-owt-7be5be79.pth or, there too,"
-                " vgg16-397923af.pth"
+                " vgg16-397923af.pth",
             )
         check_numbers(self)
         check_sizes(self, ["batch"], most=LARGEST_BATCH)
         if self.adversarial_weight and self.batch > GROUP and self.batch % GROUP:
-            raise BadInput(
-                f"--batch {self.batch}: with --adversarial-weight must be 1 to {GROUP} or a multiple of it"
-                " (minibatch statistics)"
+            raise BadOption(
+                "batch",
+                self.batch,
+                f"with --adversarial-weight must be 1 to {GROUP} or a multiple of it (minibatch statistics)",
             )
         check_sizes(self, ["ema_half_life"])
         check_sizes(self, ["width"], most=1024)
         if not 16 <= self.map_size <= LARGEST_MAP:
-            raise BadInput(f"--map-size {self.map_size}: must be 16 to {LARGEST_MAP}")
+            raise BadOption("map-size", self.map_size, f"must be 16 to {LARGEST_MAP}")
         if not 0 <= self.sampled <= 1:
-            raise BadInput(f"--sampled {self.sampled}: is a fraction, 0 to 1")
+            raise BadOption("sampled", self.sampled, "is a fraction, 0 to 1")
         if self.noise_maps and (self.map_size < 128 or self.map_size & (self.map_size - 1)):
-            raise BadInput(f"--map-size {self.map_size}: with --noise-maps a power of two, 128 or more")
+            raise BadOption("map-size", self.map_size, "with --noise-maps a power of two, 128 or more")
 
     def noise_levels(self, resolution: int) -> int:
         """Resolutions of the generator, from a sixteenth of the map's up, whose noise is predicted."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fingergen.runtime import seeds
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 
 from .. import distributed
 from ..augmentation.adaptive_strength import AdaptiveStrength
@@ -65,10 +65,12 @@ class GeneratorTrainer:
         """
         processes = distributed.count()
         if config.batch % (processes * config.accumulate * min(config.batch, GROUP)):
-            raise BadInput(
-                f"--batch {config.batch}: must be a multiple of {processes * config.accumulate * GROUP}, so"
+            raise BadOption(
+                "batch",
+                config.batch,
+                f"must be a multiple of {processes * config.accumulate * GROUP}, so"
                 f" that each of the {processes} processes, times --accumulate {config.accumulate}, holds"
-                f" whole groups of {GROUP} images (minibatch statistics)"
+                f" whole groups of {GROUP} images (minibatch statistics)",
             )
         self.config, self.dataset, self.device = config, dataset, device
         self.noise: NoiseInputs = RandomNoise()
@@ -374,8 +376,8 @@ class GeneratorTrainer:
                 grown = grow_discriminator(self.discriminator.state_dict(), checkpoint.d)
                 self.discriminator.load_state_dict(grown)
             except RuntimeError as error:
-                raise BadInput(
-                    f"--start-from {path}: its discriminator has other sizes than its generator"
+                raise BadOption(
+                    "start-from", path, "its discriminator has other sizes than its generator"
                 ) from error
 
     def load(self, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 
 from ..networks.precision import DTYPES
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
@@ -80,11 +80,11 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         check_numbers(self, signed=["ada_target"])
         if not 8 <= self.resolution <= LARGEST or self.resolution & (self.resolution - 1):
-            raise BadInput(f"--resolution {self.resolution}: must be a power of two, 8 to {LARGEST}")
+            raise BadOption("resolution", self.resolution, f"must be a power of two, 8 to {LARGEST}")
         if self.channels not in (1, 3):
-            raise BadInput(f"--channels {self.channels}: must be 1 (grayscale) or 3 (RGB)")
+            raise BadOption("channels", self.channels, "must be 1 (grayscale) or 3 (RGB)")
         if self.batch < 1 or (self.batch > GROUP and self.batch % GROUP):
-            raise BadInput(f"--batch {self.batch}: must be 1 to 4 or a multiple of 4 (minibatch statistics)")
+            raise BadOption("batch", self.batch, "must be 1 to 4 or a multiple of 4 (minibatch statistics)")
         check_sizes(self, ["batch"], most=LARGEST_BATCH)
         check_sizes(self, ("style_dim", "channel_max"), most=LARGEST)
         check_sizes(self, ["n_mlp"], most=DEEPEST)
@@ -93,31 +93,32 @@ class GeneratorConfig:
             "ada_interval", "num_fp16_res",
         ))  # fmt: skip
         if self.channel_base < self.resolution:
-            raise BadInput(
-                f"--channel-base {self.channel_base}: must not be less than --resolution {self.resolution},"
-                " whose layers would have no channel"
+            raise BadOption(
+                "channel-base",
+                self.channel_base,
+                f"must not be less than --resolution {self.resolution}, whose layers would have no channel",
             )
         for field in ("mixing", "augment_p"):
             if not 0 <= getattr(self, field) <= 1:
-                raise BadInput(
-                    f"--{field.replace('_', '-')} {getattr(self, field)}: is a probability, 0 to 1"
-                )
+                raise BadOption(field.replace("_", "-"), getattr(self, field), "is a probability, 0 to 1")
         if self.augment_p and not self.augment:
-            raise BadInput(f"--augment-p {self.augment_p}: has no effect without --augment; give both")
+            raise BadOption("augment-p", self.augment_p, "has no effect without --augment; give both")
         if not -1 <= self.ada_target <= 1:
-            raise BadInput(f"--ada-target {self.ada_target}: is a mean of signs, -1 to 1")
+            raise BadOption("ada-target", self.ada_target, "is a mean of signs, -1 to 1")
         if self.noise not in NOISE_MODES:
-            raise BadInput(f"--noise {self.noise}: must be one of {', '.join(NOISE_MODES)}")
+            raise BadOption("noise", self.noise, f"must be one of {', '.join(NOISE_MODES)}")
         for field in ("l1_images", "paired_images"):
             if getattr(self, field) < 0:
-                raise BadInput(f"--{field.replace('_', '-')} {getattr(self, field)}: must be 0 or more")
+                raise BadOption(field.replace("_", "-"), getattr(self, field), "must be 0 or more")
         if self.paired_images and self.noise != "ridges":
-            raise BadInput(f"--paired-images {self.paired_images}: needs --noise ridges")
+            raise BadOption("paired-images", self.paired_images, "needs --noise ridges")
         if self.precision not in DTYPES:
-            raise BadInput(f"--precision {self.precision}: must be one of {', '.join(DTYPES)}")
+            raise BadOption("precision", self.precision, f"must be one of {', '.join(DTYPES)}")
         group = min(self.batch, GROUP)
         if self.batch % (group * self.accumulate):
-            raise BadInput(
-                f"--accumulate {self.accumulate}: a part must hold a multiple of {group} images "
-                f"(minibatch statistics), which --batch {self.batch} does not give"
+            raise BadOption(
+                "accumulate",
+                self.accumulate,
+                f"a part must hold a multiple of {group} images "
+                f"(minibatch statistics), which --batch {self.batch} does not give",
             )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fingergen.runtime.bundle.ridge_noise import NoiseLayer, noise_images, ridge_noise_layers
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 
 from ..data.ridge_maps import RidgeImages
 from ..losses.ridges import ridge_loss
@@ -111,7 +111,7 @@ class RidgeNoise:
             BadInput: If z has no room for a look.
         """
         if config.style_dim < look:
-            raise BadInput(f"--style-dim {config.style_dim}: must be at least {look}, the numbers of a look")
+            raise BadOption("style-dim", config.style_dim, f"must be at least {look}, the numbers of a look")
         self.config, self.look, self.ppi, self.names = config, look, ppi, names
         self.seen = MAPS + look
         self.layers: tuple[NoiseLayer, ...] = ridge_noise_layers(config.resolution, ppi)

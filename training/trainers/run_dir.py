@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 from fingergen.runtime.files import write_atomically
 
 from .. import distributed
@@ -122,8 +122,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise BadInput(
-            f"--device {name}: not usable here ({str(error).splitlines()[0]}); try --device cpu"
+        raise BadOption(
+            "device", name, f"not usable here ({str(error).splitlines()[0]}); try --device cpu"
         ) from error
     return device
 

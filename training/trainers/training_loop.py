@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fingergen.runtime.errors import BadInput, FingerGenError
+from fingergen.runtime.errors import BadInput, BadOption, FingerGenError
 from fingergen.runtime.seeds import Purpose, stream
 
 from .. import distributed
@@ -190,8 +190,8 @@ def train(
         FingerGenError: If a loss is not finite.
     """
     if trainer.batch_size % distributed.count():
-        raise BadInput(
-            f"--batch {trainer.batch_size}: must be a multiple of the {distributed.count()} processes"
+        raise BadOption(
+            "batch", trainer.batch_size, f"must be a multiple of the {distributed.count()} processes"
         )
 
     # Resume.
@@ -220,7 +220,7 @@ def train(
         manager.save(trainer, figures.get(best_by) if best_by else None)
         if best_by and best_by not in {*figures, *(metrics.names if metrics else ())}:
             known = ", ".join(sorted(figures))
-            raise BadInput(f"--best-by {best_by}: no such figure; there are {known}")
+            raise BadOption("best-by", best_by, f"no such figure; there are {known}")
 
     starts = range(trainer.images_seen, images, trainer.batch_size)
     with closing(prefetch(trainer.load_batch, starts, workers)) as batches:

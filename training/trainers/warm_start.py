@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 
 from ..networks import Generator
 
@@ -41,7 +41,7 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
     for key, wanted in large.architecture().items():
         if found[key] != wanted:
             grown = f", grown to {large.resolution}," if levels else ""
-            raise BadInput(f"--start-from {path}: its generator{grown} has {key} {found[key]}, not {wanted}")
+            raise BadOption("start-from", path, f"its generator{grown} has {key} {found[key]}, not {wanted}")
     return levels
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.images import MAX_PIXELS, encode_image, read_provenance
 from fingergen.runtime.minutiae import FORMATS, Minutia, Point, Template, minutiae_map
@@ -128,7 +128,7 @@ def _extracted(window: NDArray[np.uint8], options: PrepareOptions) -> Template:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise Unusable(f"its minutiae could not be extracted ({reason})") from None
     if not isinstance(template, Template) or (template.width, template.height) != options.size:
-        raise BadInput(f"--extractor {options.extractor}: must return a Template of the image's size")
+        raise BadOption("extractor", options.extractor, "must return a Template of the image's size")
     return template
 
 

