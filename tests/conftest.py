@@ -1,7 +1,11 @@
 """Every test sees the same random numbers, whichever tests ran before it; the package as tools see it."""
 
+import os
 import signal
 from pathlib import Path
+
+# Networks of tests are tiny: PyTorch's threads would wait for each other. Set before PyTorch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

@@ -10,7 +10,6 @@ from fingergen.training.augmentation.adaptive_strength import MOST, AdaptiveStre
 from fingergen.training.augmentation.augment import Transforms, augment, draw_transforms
 from fingergen.training.augmentation.resampling import SYM6, transform
 
-torch.set_num_threads(1)
 CPU = torch.device("cpu")
 MANY = 40_000  # draws of which statistics are taken
 

@@ -24,7 +24,6 @@ from fingergen.training.data.pairs import PairFolder
 from fingergen.training.data.splits import FingerRule, fingers_that_share_images, held_out
 from fingergen.training.data.storage import find_images, find_samples, write_shards
 
-torch.set_num_threads(1)
 GRAY = np.arange(48 * 64, dtype=np.uint8).reshape(48, 64)
 
 

@@ -40,7 +40,6 @@ TINY = GeneratorConfig(
     r1_interval=2,
     path_interval=2,
 )
-torch.set_num_threads(1)
 
 
 def together(work: Callable[..., object], *arguments: object, number: int = 2) -> None:
@@ -62,7 +61,6 @@ def together(work: Callable[..., object], *arguments: object, number: int = 2) -
 
 
 def as_process(rank: int, number: int, port: int, work: Callable[..., object], *arguments: object) -> None:
-    torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(number), OMP_NUM_THREADS="1")
     os.environ.update(LOCAL_WORLD_SIZE=str(number), MASTER_ADDR="localhost", MASTER_PORT=str(port))
     assert choose_device("cpu").type == "cpu"

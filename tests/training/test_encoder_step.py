@@ -24,7 +24,6 @@ from fingergen.training.trainers.encoder import EncoderTrainer
 from fingergen.training.trainers.encoder_config import EncoderConfig
 from fingergen.training.trainers.minutiae import MinutiaeTrainer, pairs_to_floats, resize_maps
 
-torch.set_num_threads(1)
 CPU = torch.device("cpu")
 RESOLUTION, WINDOW, MAP, BATCH = 16, 32, 32, 8
 

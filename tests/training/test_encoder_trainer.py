@@ -1,133 +1,29 @@
-"""Training of the minutiae-to-vec encoder and its parts: maps read back, pairs, minutiae features."""
+"""Training of the minutiae-to-vec encoder, and the pairs that it learns from."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from click.testing import CliRunner
 from PIL import Image
 
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map, write_template
-from fingergen.runtime.minutiae.agreement import Agreement, agreement
-from fingergen.training.checkpoints import load_reconstruction, save_generator
+from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map, write_template
+from fingergen.training.checkpoints import load_reconstruction
 from fingergen.training.checkpoints.files import read, write
 from fingergen.training.checkpoints.manager import STATE
-from fingergen.training.commands.encoder import encoder as encoder_command
-from fingergen.training.data.minutiae_maps import MapReader, draw_maps
-from fingergen.training.data.pairs import PairFolder, Pairs, ProceduralPairs
+from fingergen.training.data.minutiae_maps import draw_maps
+from fingergen.training.data.pairs import PairFolder, ProceduralPairs
 from fingergen.training.losses.ridge_flow import flow_distance
-from fingergen.training.metrics.minutiae_matching import agreement_figures
-from fingergen.training.networks import Encoder, Generator
-from fingergen.training.networks.minutiae_net import MinutiaeNet, feature_distance
+from fingergen.training.networks import Generator
+from fingergen.training.networks.minutiae_net import MinutiaeNet
 from fingergen.training.trainers.adversary import Adversary
 from fingergen.training.trainers.encoder import EncoderTrainer
 from fingergen.training.trainers.encoder_config import EncoderConfig
-from fingergen.training.trainers.minutiae import MinutiaeTrainer, pairs_to_floats
 from fingergen.training.trainers.run_dir import Interruption
 from fingergen.training.trainers.training_loop import train
 
-RESOLUTION, WINDOW, MAP = 32, 64, 32
-CPU = torch.device("cpu")
-TINY = {"depth": "ir_se_10", "width": 4, "map_size": MAP, "batch": 4}
-
-
-def spread_template(seed: int, side: int = 256) -> Template:
-    """Minutiae of both types on a jittered grid, 42 pixels apart, and a core."""
-    rng = np.random.default_rng(seed)
-    kinds = (MinutiaType.ENDING, MinutiaType.BIFURCATION)
-    minutiae = tuple(
-        Minutia(x + rng.uniform(-4, 4), y + rng.uniform(-4, 4), rng.uniform(0, 360), kinds[rng.integers(2)])
-        for x in range(24, side - 16, 50)
-        for y in range(24, side - 16, 50)
-    )
-    return Template(side, side, 500, minutiae, cores=(Point(110.0, 90.0),))
-
-
-# -- maps ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [256, 128])
-def test_maps_are_read_back(size):
-    templates = [spread_template(seed) for seed in range(4)]
-    read = MapReader(256)(draw_maps(templates, 256, size).float() / 255)
-    for found, true in zip(read, templates, strict=True):
-        result = agreement(found, true, distance=4, degrees=20)
-        assert result.matched == result.found == result.true == len(true.minutiae)
-        assert len(found.cores) == 1
-        assert abs(found.cores[0].x - 110) <= 2 and abs(found.cores[0].y - 90) <= 2
-        kinds = [sum(m.type is MinutiaType.BIFURCATION for m in t.minutiae) for t in (found, true)]
-        assert kinds[0] == kinds[1]
-
-
-def test_an_empty_map_has_no_minutiae():
-    assert MapReader(64)(torch.zeros(2, 3, 32, 32)) == [Template(64, 64, 500)] * 2
-
-
-def test_agreement_counts_each_minutia_once():
-    true = Template(99, 99, 500, (Minutia(10, 10, 0), Minutia(50, 50, 355), Minutia(80, 20, 90)))
-    found = Template(
-        99, 99, 500, (Minutia(12, 12, 5), Minutia(8, 8, 5), Minutia(50, 57, 10), Minutia(80, 20, 180))
-    )
-    result = agreement(found, true)  # the second has no partner left, the last is turned
-    assert result == Agreement(matched=2, found=4, true=3)
-    assert (result.precision, result.recall) == (2 / 4, 2 / 3)
-    assert agreement(Template(9, 9), Template(9, 9)) == Agreement(0, 0, 0)
-    figures = agreement_figures([true, Template(99, 99)], [true, found])
-    assert figures == {"precision": 1.0, "recall": 3 / 7, "chance_recall": 2 / 7}
-
-
-# -- minutiae network ---------------------------------------------------------------------------------------
-
-
-def test_feature_distance():
-    torch.manual_seed(0)
-    network = MinutiaeNet(width=4).eval().requires_grad_(False)
-    images = torch.rand(2, 1, 32, 32, requires_grad=True)
-    targets = torch.rand(2, 1, 32, 32, requires_grad=True)
-    assert network(images).shape == (2, 3, 32, 32)
-    assert feature_distance(network, images, images) == 0
-    distance = feature_distance(network, images, targets)
-    distance.backward()
-    assert distance > 0
-    assert images.grad is not None and images.grad.any()
-    assert targets.grad is None
-
-
-def test_minutiae_network_learns_its_pairs():
-    """After one batch, seen again and again, it tells the map better than the best constant does."""
-    dataset = Repeated(draw_maps([spread_template(seed, 128) for seed in range(4)], 128, 64))
-    trainer = MinutiaeTrainer(dataset, 64, 128, 4, 0, CPU)
-    for _ in range(30):
-        trainer.step(dataset.held_out(4))
-    images, maps = pairs_to_floats(dataset.held_out(4), CPU)
-    loss = F.binary_cross_entropy_with_logits(trainer.network(images), maps)
-    assert loss < 0.8 * torch.distributions.Bernoulli(maps.mean(dim=(0, 2, 3))).entropy().mean()
-
-
-class Repeated:
-    """Always the same pairs; an image is the negative of its map, so that it can be learnt quickly."""
-
-    def __init__(self, maps: torch.Tensor):
-        self.maps = maps
-
-    def batch(self, rng: np.random.Generator, count: int) -> Pairs:
-        return self.held_out(count)
-
-    def held_out(self, count: int) -> Pairs:
-        maps = self.maps[:count]
-        return Pairs(255 - maps.amax(dim=1, keepdim=True), maps)
-
-
-# -- pairs --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def masters(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("masters")
+from .tiny_encoder import CPU, MAP, RESOLUTION, TINY, WINDOW
 
 
 @pytest.fixture(scope="module")
@@ -464,85 +360,3 @@ def test_what_is_saved_is_the_average_of_the_encoder(tmp_path, generator, proced
     for name in ("linear.weight", "input_layer.0.weight", "input_layer.1.running_mean"):
         torch.testing.assert_close(saved[name], 0.25 * first[name] + 0.75 * trained[name])
     assert not torch.equal(first["linear.weight"], trained["linear.weight"])
-
-
-# -- command ------------------------------------------------------------------------------------------------
-
-
-def run_command(*arguments: object, **options: object):
-    named = {f"--{name.replace('_', '-')}": value for name, value in {**TINY, **options}.items()}
-    words = [f"{name}={value}" if value != "" else name for name, value in named.items()]
-    return CliRunner().invoke(encoder_command, [*map(str, arguments), *words])
-
-
-def test_command(tmp_path, generator, masters):
-    save_generator(tmp_path / "g.pt", g_ema=generator, config={"ppi": 250})
-    files = {"generator": tmp_path / "g.pt", "masters": masters, "out": tmp_path / "run"}
-    small = {"fingers": 4, "images": 8, "minutiae_images": 8, "checkpoint_every": 8}
-    result = run_command(**files, **small, trunk=tmp_path / "g.pt")
-    assert isinstance(result.exception, BadInput) and "g.pt" in str(result.exception)
-    write(tmp_path / "trunk.pt", Encoder("ir_se_10", 4, style_dim=4).state_dict())
-    assert run_command(**files, **small, trunk=tmp_path / "trunk.pt").exit_code == 0
-    assert run_command(**files, **{**small, "images": 12}).exit_code == 0
-    checkpoint = load_reconstruction(tmp_path / "run" / STATE)
-    assert checkpoint.images_seen == 12
-    assert (checkpoint.config["map_size"], checkpoint.config["ppi"]) == (MAP, 250)
-    assert checkpoint.latent_avg is not None
-    names = sorted(path.name for path in (tmp_path / "run/samples").iterdir())
-    assert names == [f"{kind}_{images:09d}.png" for kind in ("held_out", "sampled") for images in (8, 12)]
-    assert list((tmp_path / "run/tensorboard").iterdir())
-    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert {"held_out/recall", "held_out/precision", "held_out/chance_recall"} <= set().union(*rows)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({}, "either --data FOLDER or --fingers N"),
-        ({"fingers": 4, "data": "x"}, "either --data FOLDER or --fingers N"),
-        ({"fingers": 4, "depth": "resnet"}, "--depth resnet: must be one of"),
-        ({"fingers": 4, "sampled": 1.5}, "--sampled 1.5"),
-        ({"fingers": 4, "noise_maps": "", "map_size": 96}, "--map-size 96: with --noise-maps a power of two"),
-        ({"fingers": 4, "device": "warp"}, "--device warp"),
-        ({"data": "/nowhere"}, "/nowhere: no such folder"),
-    ],
-)
-def test_command_refuses(tmp_path, generator, options, words):
-    save_generator(tmp_path / "g.pt", g_ema=generator)
-    result = run_command(generator=tmp_path / "g.pt", out=tmp_path / "run", **options)
-    assert isinstance(result.exception, BadInput)
-    assert words in str(result.exception)
-    assert not (tmp_path / "run").exists()
-
-
-def test_command_refuses_a_minutiae_network_of_other_images(tmp_path, generator, masters):
-    save_generator(tmp_path / "g.pt", g_ema=generator, config={"ppi": 250})
-    other = MinutiaeTrainer(Repeated(torch.zeros(4, 3, 16, 16, dtype=torch.uint8)), 16, 16, 4, 0, CPU)
-    (tmp_path / "net").mkdir()
-    other.save(tmp_path / "net" / STATE)
-    result = run_command(
-        generator=tmp_path / "g.pt",
-        fingers=4,
-        masters=masters,
-        out=tmp_path / "run",
-        minutiae_net=tmp_path / "net",
-    )
-    assert isinstance(result.exception, BadInput)
-    assert "is of a minutiae network for" in str(result.exception)
-
-
-def test_a_minutiae_network_of_another_field_is_used(tmp_path, generator, masters):
-    """It is convolutional throughout: images of the same pixels per inch are enough."""
-    save_generator(tmp_path / "g.pt", g_ema=generator, config={"ppi": 250})
-    smaller = MinutiaeTrainer(Repeated(torch.zeros(4, 3, 16, 16, dtype=torch.uint8)), 16, 32, 4, 0, CPU)
-    smaller.images_seen = 8
-    (tmp_path / "net").mkdir()
-    smaller.save(tmp_path / "net" / STATE)
-    before = (tmp_path / "net" / STATE).read_bytes()
-    result = run_command(
-        generator=tmp_path / "g.pt", fingers=4, masters=masters, out=tmp_path / "run", images=4,
-        minutiae_net=tmp_path / "net", minutiae_images=8, workers=1,
-    )  # fmt: skip
-    assert result.exit_code == 0, result.output
-    assert (tmp_path / "net" / STATE).read_bytes() == before
-    assert load_reconstruction(tmp_path / "run" / STATE).images_seen == 4

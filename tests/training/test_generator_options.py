@@ -14,7 +14,6 @@ from fingergen.training import distributed
 from fingergen.training.checkpoints import files, load_generator, save_generator
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
 
-torch.set_num_threads(1)  # tiny layers: threads would only wait for each other
 CPU = torch.device("cpu")
 TINY = GeneratorConfig(
     resolution=8,

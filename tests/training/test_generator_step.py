@@ -20,7 +20,6 @@ from fingergen.training.losses.adversarial import path_lengths
 from fingergen.training.networks import Discriminator, Generator
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
 
-torch.set_num_threads(1)
 CPU = torch.device("cpu")
 TINY = GeneratorConfig(
     resolution=16, style_dim=8, n_mlp=2, channel_base=64, channel_max=8, batch=8, learning_rate=0.01

@@ -31,7 +31,6 @@ TINY = GeneratorConfig(
     r1_weight=0.1,
     ema_half_life=200,
 )
-torch.set_num_threads(1)  # tiny layers: threads would only wait for each other
 TINY_OPTIONS = [
     "--resolution=16",
     "--style-dim=16",

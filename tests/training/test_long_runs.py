@@ -36,7 +36,6 @@ TINY = GeneratorConfig(
 )
 EVERY, UNTIL = 80, 480  # 5 steps of 4 images between rows of 16 steps and states: neither divides the other
 CPU = torch.device("cpu")
-torch.set_num_threads(1)
 
 
 class Stripes:
@@ -61,7 +60,6 @@ class Pulse:
 
 
 def run(out: Path, until: int = UNTIL, measured: bool = True, **options: Any) -> GeneratorTrainer:
-    torch.set_num_threads(1)
     trainer = GeneratorTrainer(TINY, Stripes(), {"ppi": 250}, CPU)
     if measured:
         options |= {"metrics": Pulse(trainer), "best_by": "pulse"}

@@ -9,7 +9,6 @@ from fingergen.training.networks import Discriminator, Generator
 from fingergen.training.networks.layers import ModulatedConv
 from fingergen.training.networks.precision import CLAMP, MixedPrecision
 
-torch.set_num_threads(1)
 HALF = [(torch.bfloat16, 0.1), (torch.float16, 0.015)]  # and the error allowed, of the values' deviation
 
 

@@ -21,7 +21,6 @@ from fingergen.training.losses.ridges import ridge_loss
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
 from fingergen.training.trainers.noise import RidgeNoise
 
-torch.set_num_threads(1)  # tiny layers: threads would only wait for each other
 CPU = torch.device("cpu")
 TINY = GeneratorConfig(
     resolution=16,
