@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .errors import BadInput
 
 Floats = NDArray[np.float32]
+AnyFloats = NDArray[np.floating]  # float32 or float64
 
 
 def check_finite(name: str, value: Any) -> None:

@@ -16,10 +16,10 @@ from .bundle import Bundle, open_bundle
 from .bundle.encoded import Encoded, with_predicted
 from .bundle.manifest import NoiseMode
 from .errors import BadInput, FingerGenError
-from .fingers import PPI, Finger, FingerPosition, PatternClass, make_fingers
+from .fingers import Finger, FingerPosition, PatternClass, make_fingers
 from .fingers.noise import FingerNoise
 from .images import Pixels, resize, to_picture
-from .minutiae import Template
+from .minutiae import PPI, Template
 from .minutiae.raster import rasterize
 from .pipeline.reconstruction import Map, ReconstructionInput, encoder_maps, list_templates, to_encoder_input
 from .pipeline.request import MOST_IN_A_BATCH, Pair, SynthesisRequest, check_noise, check_size

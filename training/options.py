@@ -4,10 +4,12 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import field, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadOption
 
 LARGEST_BATCH = 1 << 16
@@ -34,6 +36,29 @@ def config_options(config: type) -> Callable[[Command], Command]:
                 if each.type is not bool:
                     kind = {"type": each.type, "show_default": True}
                 command = click.option(names, default=each.default, **{**kind, **each.metadata})(command)
+        return command
+
+    return decorate
+
+
+def run_options(images: int, checkpoint_every: int) -> Callable[[Command], Command]:
+    """The options that every training has; `images` and `checkpoint_every`: their defaults."""
+    options = (
+        click.option("--out", type=click.Path(path_type=Path), required=True,
+                     help="run directory; resumes the run in it"),
+        click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
+                     type=click.IntRange(min=0), default=0, show_default=True,
+                     help="processes that load batches, for a GPU faster than one thread; 0: a thread"),
+        click.option("--images", type=click.IntRange(min=1), default=images, show_default=True,
+                     help="train until the network has seen this many images"),
+        click.option("--checkpoint-every", type=click.IntRange(min=1), default=checkpoint_every,
+                     show_default=True, help="images between checkpoints"),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …"),
+    )  # fmt: skip
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
         return command
 
     return decorate

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from fingergen.runtime import Model
+from fingergen.runtime.datasets.nist import LIKELY_MATCH
 from fingergen.runtime.images import Pixels
-from fingergen.training.metrics.fingerprints import LIKELY_MATCH, bozorth3
+from fingergen.training.metrics.fingerprints import bozorth3
 
 from .reconstruction import Images, at_500_ppi, measure_all
 from .ridge_patterns import ridge_period

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
-from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
+from fingergen.runtime.minutiae import PPI, Minutia, MinutiaType, Template
 from fingergen.training.data.image_io import decode
 from fingergen.training.metrics import fingerprints
-from fingergen.training.metrics.fingerprints import PPI, Print
+from fingergen.training.metrics.fingerprints import Print
 
 from .ridge_patterns import coherence, contact, pattern_class, ridge_period
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingergen.runtime import Model
+from fingergen.runtime.datasets.nist import LIKELY_MATCH
 from fingergen.runtime.fingers import impressions
 from fingergen.runtime.images import resize
-from fingergen.runtime.minutiae import Minutia, Template
+from fingergen.runtime.minutiae import PPI, Minutia, Template
 from fingergen.runtime.minutiae.agreement import Agreement, agreement
-from fingergen.training.metrics.fingerprints import LIKELY_MATCH, PPI, Print, bozorth3
+from fingergen.training.metrics.fingerprints import Print, bozorth3
 
 from .error_rates import LEAST_PAIRS, curve
 from .evaluation import describe

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import BadInput
-from ..minutiae import Minutia, Template
+from ..minutiae import PPI, Minutia, Template
 from ..minutiae.agreement import agreement
 from .impressions import Made
-from .nist import PPI, Nist
+from .nist import Nist
 from .table import Row
 
 LIMITS: Mapping[str, tuple[float, float]] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import Floats
 from ..backends import Backend
 from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
@@ -20,8 +21,6 @@ from ..images import Pixels
 from ..model import Model
 from ..seeds import edits as draw_edits
 from ..seeds import look
-
-Floats = NDArray[np.float32]
 
 FIRST, FURTHER = "easy", "medium"  # presets of impressions with ridge noise
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..errors import BadInput
 from ..images import Pixels
+from ..minutiae import PPI
 
-PPI = 500.0  # that MINDTCT and NFIQ 2 are defined at
 LIKELY_MATCH = 40  # Bozorth3 score that NIST calls a likely match of two prints
 
 
@@ -43,6 +43,10 @@ class Nist:
                 f"MINDTCT cannot read an image of {picture.width} x {picture.height}: {error}"
             ) from None
 
+    def load(self, record: bytes) -> Any:
+        """What nbis-py reads of the minutiae in an ISO/IEC 19794-2:2005 record."""
+        return self._extractor.load_iso_19794_2_2005(record)
+
     def bozorth3(self, one: Pixels, other: Pixels, ppi: float) -> int:
         """The score of two images' minutiae; `LIKELY_MATCH` or more is usually a match.
 
@@ -60,7 +64,7 @@ class Nist:
                 get_center=False,
                 check_fingerprint=False,
                 compute_nfiq2=self._with_quality,
-                ppi=PPI,
+                ppi=float(PPI),
             )
             self._local.extractor = nbis.new_nbis_extractor(settings)
         return self._local.extractor

@@ -5,6 +5,7 @@ taken = finger.impression(0, "easy", rotation=20) # taken.pixels, taken.template
 taken.ridges, taken.contact                       # what a generator with ridge noise takes
 """
 
+from ..minutiae import PPI
 from .capture.presets import LIMITS, MOISTURE, PRESETS, Effects, Preset
 from .finger import Finger, impressions, make_finger, make_fingers, take_impression
 from .identity.minutiae import Minutiae
@@ -17,7 +18,7 @@ from .identity.patterns import (
     sample_pattern,
 )
 from .impression import Impression
-from .master import FULL_PRINT, LARGEST, PPI, SMALL_SENSOR, SMALLEST, Master
+from .master import FULL_PRINT, LARGEST, SMALL_SENSOR, SMALLEST, Master
 
 __all__ = [
     "FREQUENCIES_BY_POSITION",

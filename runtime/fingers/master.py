@@ -15,7 +15,6 @@ from .identity.growth import grow
 from .identity.minutiae import Minutiae, read_minutiae
 from .identity.patterns import FingerPosition, Pattern, PatternClass, sample_pattern
 
-PPI = 500
 FULL_PRINT, SMALL_SENSOR = (512, 512), (256, 256)  # windows, in pixels
 SMALLEST, LARGEST = 64, 576  # side of a window
 LEVELS = 127  # ridge maps are multiples of 1 / LEVELS, so that a byte per pixel keeps them exactly

@@ -8,23 +8,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arguments import Floats
 from ..backends.cores import usable_cores
 from ..bundle.manifest import Manifest
 from ..bundle.ridge_noise import noise_images
 from ..errors import BadInput
-from ..minutiae import Template
+from ..minutiae import PPI, Template
 from ..seeds import impression_noise
 from ..seeds import noise as draw_noise
 from .capture.presets import Effects
 from .finger import Finger, make_finger, take_impression
 from .identity.patterns import FingerPosition, PatternClass
 from .impression import Impression
-from .master import PPI
 from .reconstruction.ridges import reconstruct_ridges
-
-Floats = NDArray[np.float32]
 
 FINGERS = 32  # masters that are kept, of about a megabyte each: impressions of a finger share its growth
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..minutiae import Minutia, MinutiaType, Point, Template
+from ..minutiae import PPI, Minutia, MinutiaType, Point, Template
 from .capture.contact import contact_depth, line_depth
 from .capture.parameters import Capture
 from .capture.placement import place
 from .capture.sensor import unevenness_at
 from .identity.minutiae import BIFURCATION, ENDING
-from .master import PPI, Master
+from .master import Master
 
 _TYPES = {ENDING: MinutiaType.ENDING, BIFURCATION: MinutiaType.BIFURCATION}
 _CLEAR = 6.0  # pixels inside the edge of contact at which a minutia can be seen

@@ -10,10 +10,11 @@ from .io import (
     write_template,
 )
 from .maps import minutiae_map
-from .template import Minutia, MinutiaType, Point, Template
+from .template import PPI, Minutia, MinutiaType, Point, Template
 
 __all__ = [
     "FORMATS",
+    "PPI",
     "WRITABLE",
     "Minutia",
     "MinutiaType",

@@ -8,8 +8,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadInput, BadOption
+from fingergen.runtime.minutiae import PPI
 
 from .. import distributed
 from ..checkpoints import load_generator, published_ppi
@@ -18,10 +18,9 @@ from ..config import ConfigurableCommand
 from ..data.fields import FieldExamples
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
-from ..data.minutiae_maps import PPI
 from ..data.pairs import PairDataset, PairFolder, ProceduralPairs
 from ..data.storage import find_samples
-from ..options import config_options, refuse_idle, take
+from ..options import config_options, refuse_idle, run_options, take
 from ..trainers.encoder import EncoderTrainer
 from ..trainers.encoder_config import EncoderConfig
 from ..trainers.fields import FieldTrainer
@@ -49,16 +48,7 @@ _OPTIONS_OF_FIELDS = {"batch", "learning_rate", "seed"}  # of the encoder's, tho
                    "less: growing, the same ridges in a larger field")  # fmt: skip
 @click.option("--trunk", type=click.Path(path_type=Path),
               help="IR-SE weights, such as ArcFace's, from which the trunk of a new run starts")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True,
-              help="run directory; resumes the run in it")  # fmt: skip
-@click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
-              type=click.IntRange(min=0), default=0, show_default=True,
-              help="processes that load batches, for a GPU faster than one thread; 0: a thread")  # fmt: skip
-@click.option("--images", type=click.IntRange(min=1), default=500_000, show_default=True,
-              help="train until the network has seen this many images")  # fmt: skip
-@click.option("--checkpoint-every", type=click.IntRange(min=1), default=5_000, show_default=True,
-              help="images between checkpoints")  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@run_options(images=500_000, checkpoint_every=5_000)
 @config_options(EncoderConfig)
 @config_options(CheckpointsConfig)
 def encoder(

@@ -6,8 +6,8 @@ from typing import Any, cast
 import click
 from tqdm import tqdm
 
-from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadInput, BadOption
+from fingergen.runtime.minutiae import PPI
 
 from .. import distributed
 from ..checkpoints import PUBLISHED_PPI
@@ -16,11 +16,10 @@ from ..config import ConfigurableCommand
 from ..data.datasets import EnumerableDataset, ImageFolder, ProceduralFingers
 from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
-from ..data.minutiae_maps import PPI
 from ..data.ridge_maps import ProceduralRidges, RidgeImageDataset, ScannedRidges
 from ..data.storage import find_samples
 from ..metrics.generator import MetricsConfig
-from ..options import config_options, refuse_idle, take
+from ..options import config_options, refuse_idle, run_options, take
 from ..trainers.generator import GeneratorConfig, GeneratorTrainer
 from ..trainers.run_dir import choose_device, interruption
 from .metrics import pairs_of, prepare_metrics
@@ -41,16 +40,7 @@ from .progress import train_with_bar
 @click.option("--start-from", type=click.Path(path_type=Path),
               help="checkpoint whose networks a new run starts from: fine-tuning; if of half the "
                    "resolution or less: growing, the same ridges in a larger field")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True,
-              help="run directory; resumes the run in it")  # fmt: skip
-@click.option("--loader-processes", "--workers", "workers", cls=RenamedOption,
-              type=click.IntRange(min=0), default=0, show_default=True,
-              help="processes that load batches, for a GPU faster than one thread; 0: a thread")  # fmt: skip
-@click.option("--images", type=click.IntRange(min=1), default=5_000_000, show_default=True,
-              help="train until the network has seen this many images")  # fmt: skip
-@click.option("--checkpoint-every", type=click.IntRange(min=1), default=10_000, show_default=True,
-              help="images between checkpoints")  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@run_options(images=5_000_000, checkpoint_every=10_000)
 @click.option("--minutiae-net", type=click.Path(path_type=Path),
               help="run directory or checkpoint of the network whose features fid, kid and diversity use"
                    "  [default: OUT/minutiae_net, trained first]")  # fmt: skip

@@ -6,11 +6,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fingergen.runtime.errors import BadInput, BadOption
+from fingergen.runtime.minutiae import PPI
 
 from .. import distributed
 from ..checkpoints.manager import STATE
 from ..data.datasets import EnumerableDataset
-from ..data.minutiae_maps import PPI
 from ..data.pairs import PairDataset, PairFolder, ProceduralPairs
 from ..metrics.features import Extractor, FingerprintFeatures, InceptionFeatures
 from ..metrics.generator import GeneratorMetrics, MetricsConfig

@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fingergen.runtime.bundle.manifest import ImageSize
-from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
+from fingergen.runtime.minutiae import PPI, Minutia, MinutiaType, Point, Template
 from fingergen.runtime.pipeline.reconstruction import encoder_maps
 
 Detections = list[tuple[float, float, float]]  # x, y in pixels from the top left, degrees counter-clockwise
 TYPES = (MinutiaType.ENDING, MinutiaType.BIFURCATION)  # of the map's channels
 
-PPI = 500  # of the field of view that a map shows
 DIRECTIONS = 24
 REACH = 20  # pixels around a minutia that its drawing covers
 SEARCH = 4  # pixels from a bright spot at which its minutia may lie

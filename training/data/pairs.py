@@ -15,12 +15,12 @@ from torch import Tensor
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import Finger, impressions
-from fingergen.runtime.minutiae import decode_template
+from fingergen.runtime.minutiae import PPI, decode_template
 
 from .image_io import decode, pad_to_square, square_offset, to_square
 from .masters import HELD_OUT, read_split_masters
 from .metadata import INDEX, stated_fingers
-from .minutiae_maps import PPI, draw_maps
+from .minutiae_maps import draw_maps
 from .splits import FingerRule, divide
 from .storage import IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, Sample, StoredFile, find_samples
 

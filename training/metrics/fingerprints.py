@@ -7,7 +7,6 @@ training run both call it here.
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,13 +15,12 @@ from typing import Any
 import nbis
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from fingergen.runtime.datasets.nist import Nist
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.minutiae import PPI
 
-PPI = 500  # that NFIQ 2 and MINDTCT are defined at
 LEAST_SIDE = 64  # pixels: MINDTCT and NFIQ 2 read no smaller image
-LIKELY_MATCH = 40  # Bozorth3 score that NIST calls a likely match of two prints
 
 
 class Unreadable(BadInput):
@@ -66,12 +64,10 @@ def measure(image: NDArray[np.uint8], name: str = "image") -> Print:
     height, width = image.shape
     if min(image.shape) < LEAST_SIDE:
         raise BadInput(f"{name}: {width}x{height} pixels; give an image of {LEAST_SIDE} or more a side")
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG", dpi=(PPI, PPI), compress_level=1)
     try:
-        found = _extractor(True).extract_minutiae(stream.getvalue())
+        found = _nist(True).extract(image, PPI)
         score = found.quality().score
-    except nbis.NbisError as error:
+    except (BadInput, nbis.NbisError) as error:
         raise Unreadable(f"{name}: NFIQ 2 and MINDTCT cannot read it ({error})") from None
     minutiae = [
         [float(m.x()), float(m.y()), float(m.angle()), _kind(m.kind()), round(100 * m.reliability(), 1)]
@@ -92,7 +88,7 @@ def bozorth3(
     Returns:
         Scores (N,); `LIKELY_MATCH` or more is usually a match.
     """
-    templates = [_extractor(False).load_iso_19794_2_2005(base64.b64decode(record)) for record in records]
+    templates = [_nist(False).load(base64.b64decode(record)) for record in records]
     return np.array([templates[one].compare(templates[other]) for one, other in pairs], np.float64)
 
 
@@ -101,13 +97,5 @@ def _kind(kind: Any) -> float:
 
 
 @cache
-def _extractor(with_quality: bool) -> Any:
-    return nbis.new_nbis_extractor(
-        nbis.NbisExtractorSettings(
-            min_quality=0.0,
-            get_center=False,
-            check_fingerprint=False,
-            compute_nfiq2=with_quality,
-            ppi=float(PPI),
-        )
-    )
+def _nist(with_quality: bool) -> Nist:
+    return Nist(with_quality)

@@ -22,9 +22,9 @@ from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadOption
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.images import resize
+from fingergen.runtime.minutiae import PPI
 
 from ..data.datasets import EnumerableDataset, to_floats, to_levels
-from ..data.minutiae_maps import PPI
 from ..networks import Generator
 from ..options import setting
 from .distances import Features, Gaussian, diversity, frechet_distance, kernel_distance

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -18,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fingergen.runtime.errors import BadInput, BadOption
 from fingergen.runtime.files import write_atomically
+from fingergen.runtime.images import contact_sheet, to_picture
 
 from .. import distributed
 from ..data.datasets import to_levels
@@ -94,21 +94,16 @@ class RunDirectory:
 
     def sheet(self, images_seen: int, images: torch.Tensor, columns: int, name: str = "samples") -> None:
         """Save float images (N, C, H, W) in [-1, 1] as a contact sheet."""
-        pixels = contact_sheet(images, columns)
+        tiles = [to_picture(levels) for levels in to_levels(images).numpy()]
+        pixels = contact_sheet(tiles, columns, padding=0)
         file = io.BytesIO()
-        Image.fromarray(pixels.squeeze()).save(file, "PNG")
+        Image.fromarray(pixels).save(file, "PNG")
         write_atomically(self.folder / "samples" / f"{name}_{images_seen:09d}.png", file.getvalue())
-        self._tensorboard.add_image(name, pixels, images_seen, dataformats="HWC")
+        shown = "HW" if pixels.ndim == 2 else "HWC"
+        self._tensorboard.add_image(name, pixels, images_seen, dataformats=shown)
 
     def close(self) -> None:
         self._tensorboard.close()
-
-
-def contact_sheet(images: torch.Tensor, columns: int) -> np.ndarray:
-    """Float images (N, C, H, W) in [-1, 1] → uint8 (rows·H, columns·W, C); N must fill the rows."""
-    n, channels, height, width = images.shape
-    tiles = to_levels(images).reshape(n // columns, columns, channels, height, width).permute(0, 3, 1, 4, 2)
-    return tiles.reshape(n // columns * height, columns * width, channels).numpy()
 
 
 def choose_device(name: str) -> torch.device:

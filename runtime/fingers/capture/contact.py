@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from ...arguments import AnyFloats as Floats
 
 _OUTLINE = 2.4  # exponent of the outline of contact: between an ellipse (2) and a rectangle
 

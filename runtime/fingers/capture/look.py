@@ -11,12 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ...arguments import Floats
 from .parameters import Capture
-
-Floats = NDArray[np.float32]
 
 LOOK = 16
 """Numbers of a look; those after the ones that `EFFECTS` names have no effect so far."""

@@ -11,13 +11,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from ...arguments import AnyFloats as Floats
 from ...seeds import Purpose, stream
 from ..master import Master
 from .presets import Effects, Preset, Range
-
-Floats = NDArray[np.floating]
 
 _CELLS = (12, 45)  # cell size in pixels of the smooth noise fields: blotches, uneven pressure
 _FINE_CELLS = 8  # of stains

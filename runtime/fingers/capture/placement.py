@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arguments import AnyFloats as Floats
 from .parameters import Capture
-
-Floats = NDArray[np.floating]
 
 
 def place(capture: Capture, points: Floats) -> Floats:

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import AnyFloats as Floats
 from ..master import Master
 from .contact import contact_depth, line_depth
 from .parameters import Capture
 from .placement import skin_points
-
-Floats = NDArray[np.floating]
 
 _STEP = 4  # pixels within which the unevenness of pressure hardly changes
 

@@ -11,11 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arguments import AnyFloats as Floats
 from .patterns import Pattern, PatternClass, Points, Wave
-
-Floats = NDArray[np.floating]
 
 
 def orientation(pattern: Pattern, x: Floats, y: Floats) -> Floats:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from fingergen import cpp_ops
 
+from ...arguments import AnyFloats as Floats
+
 if TYPE_CHECKING:
     from ...backends.ort.library import onnxruntime
 
-Floats = NDArray[np.floating]
 
 GRAPH = Path(__file__).with_name("growth.onnx")
 RADIUS = 6  # of the kernels, in samples of the growth grid (250 ppi)

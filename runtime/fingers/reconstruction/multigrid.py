@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from ...arguments import AnyFloats as Floats
 
 _COARSEST = 8  # pixels a side of the grid that is solved directly
 _OVERCORRECTION = (

@@ -17,9 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import AnyFloats as Floats
 from .multigrid import solve
-
-Floats = NDArray[np.floating]
 
 _SINGULAR = 12  # plaquettes of orientation that are cores or deltas, at most: more are noise of the field
 _SEEN = 0.3  # weight from which on a singular plaquette counts

@@ -8,12 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...minutiae import MinutiaType, Template
+from ...arguments import AnyFloats as Floats
+from ...minutiae import PPI, MinutiaType, Template
 from ...minutiae.raster import LOG_SCALE, PERIOD
-from ..master import PPI
 from .phase import phase
-
-Floats = NDArray[np.floating]
 
 _UNTOUCHED = 0.03  # weight of the fields where there is no contact, beside 1 where there is
 _SHARPNESS = 4  # of the edge of contact

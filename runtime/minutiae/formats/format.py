@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ...errors import BadInput
-from ..template import Minutia, Point, Template
+from ..template import PPI, Minutia, Point, Template
 
-DEFAULT_SIZE, DEFAULT_PPI = 512, 500.0  # of a SynFing impression
+DEFAULT_SIZE, DEFAULT_PPI = 512, float(PPI)  # of a SynFing impression
 SIZE_FIX = "give it with --template-size WIDTH HEIGHT (in Python: width=, height=)"
 PPI_FIX = "give it with --template-ppi PPI (in Python: ppi=)"
 _SAME_RESOLUTION = 0.01  # x and y resolutions that differ by less are roundings of one

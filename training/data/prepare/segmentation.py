@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-PPI = 500  # that the lengths below are pixels of
+from fingergen.runtime.minutiae import PPI
+
+# Lengths in pixels are at 500 ppi.
 _SMOOTHING = 1.0  # of the image, before gradients are taken
 _WINDOW = 8.0  # of the structure tensor: about a ridge period
 _STRIDE = 4  # pixels of the mask that are decided together
