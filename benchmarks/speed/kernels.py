@@ -236,6 +236,7 @@ def sources(repository: Path, plugins: bool) -> list[Path]:
         for op in ("fused_leaky_relu", "ridge_growth", "upfirdn2d")
         for kind in ("cpp", "cu")
     ]
+    kernels += [ops / "ridge_growth" / f"steps_{each}.cpp" for each in ("avx2", "avx512", "portable")]
     plugin = [ops / "tensorrt" / "plugins.cpp"] if plugins else []
     return [*kernels, *plugin, repository / HARNESS / "main.cpp"]
 
@@ -298,7 +299,8 @@ def _upfirdn2d_cases(dtype: type[np.floating]) -> list[Case]:
 
 
 def _ridge_growth_cases() -> list[Case]:
-    """Widths around those of vectors and blocks, the smallest images, no round and the full number."""
+    """Widths around those of vectors and blocks, the smallest images, no round and the full number,
+    blocks of rows that threads take."""
     rng = np.random.default_rng(2)
     shapes = [
         ((1, 7, 7), 0, 6),
@@ -309,5 +311,6 @@ def _ridge_growth_cases() -> list[Case]:
         ((0, 9, 9), 1, 2),
         ((1, 17, 65), 2, 16),
         ((1, 40, 70), 30, 6),
+        ((1, 197, 33), 4, 6),  # in two blocks of rows
     ]
     return [Call.ridge_growth(*shape).case(rng) for shape in shapes]

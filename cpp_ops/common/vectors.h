@@ -13,10 +13,12 @@
 #define FINGERGEN_FUSE(sum, a, b) asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b))
 #define FINGERGEN_BROADCAST(vector, place) asm("vbroadcastss %1, %0" : "=v"(vector) : "m"(*(place)))
 #define FINGERGEN_OPAQUE(vector) asm("" : "+v"(vector))
+#define FINGERGEN_WIDEN(vector, shorts) asm("vpmovsxwd %1, %0\n\tvcvtdq2ps %0, %0" : "=v"(vector) : "m"(*(shorts)))
 #elif defined(__aarch64__)
 #define FINGERGEN_FUSE(sum, a, b) asm("fmla %0.4s, %1.4s, %2.4s" : "+w"(sum) : "w"(a), "w"(b))
 #define FINGERGEN_BROADCAST(vector, place) asm("ld1r {%0.4s}, %1" : "=w"(vector) : "Q"(*(place)))
 #define FINGERGEN_OPAQUE(vector) asm("" : "+w"(vector))
+#define FINGERGEN_WIDEN(vector, shorts) vector = __builtin_convertvector(static_cast<Shorts>(*(shorts)), V)
 #endif
 
 namespace fingergen {
@@ -27,6 +29,7 @@ struct Vectors {
   static constexpr int64_t kLanes = Lanes;
   typedef float V __attribute__((vector_size(Lanes * sizeof(float))));
   typedef uint32_t Bits __attribute__((vector_size(Lanes * sizeof(float))));
+  typedef int32_t Whole __attribute__((vector_size(Lanes * sizeof(float))));
   typedef double Wide __attribute__((vector_size(Lanes * sizeof(double))));
   typedef int16_t Shorts __attribute__((vector_size(Lanes * sizeof(int16_t))));
   typedef V InMemory __attribute__((aligned(alignof(float)), may_alias));
@@ -40,7 +43,7 @@ struct Vectors {
   }
   static FINGERGEN_INLINE void store(float* place, V value) { *reinterpret_cast<InMemory*>(place) = value; }
   static FINGERGEN_INLINE void store(int16_t* place, V whole) {
-    *reinterpret_cast<ShortsInMemory*>(place) = convert<Shorts>(whole);
+    *reinterpret_cast<ShortsInMemory*>(place) = convert<Shorts>(convert<Whole>(whole));  // in one go, GCC takes it apart
   }
   template <typename To, typename From>
   static FINGERGEN_INLINE To convert(From value) {
@@ -86,6 +89,12 @@ struct Fused : Vectors<Lanes> {
   static FINGERGEN_INLINE V broadcast(const float* place) {
     V vector;
     FINGERGEN_BROADCAST(vector, place);
+    return vector;
+  }
+  using Vectors<Lanes>::load;
+  static FINGERGEN_INLINE V load(const int16_t* place) {
+    V vector;  // which GCC would convert in halves
+    FINGERGEN_WIDEN(vector, reinterpret_cast<const typename Vectors<Lanes>::ShortsInMemory*>(place));
     return vector;
   }
   static FINGERGEN_INLINE V madd(V a, V b, V c) {

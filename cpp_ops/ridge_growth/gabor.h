@@ -88,7 +88,9 @@ struct Gabor {
 template <typename M>
 struct Normalization {
   using V = typename M::V;
-  V total = M::all(1.0f), waves = M::all(1.0f), squares = M::all(1.0f);  // of the middle
+  V total, waves, squares;
+
+  FINGERGEN_EITHER Normalization() : total(M::all(1.0f)), waves(total), squares(total) {}  // of the middle
 
   FINGERGEN_EITHER void add_pair(V envelope, V wave) {
     const V both = envelope + envelope, product = M::mul(both, wave);

@@ -1,0 +1,7 @@
+#include "ridge_growth/steps.h"
+
+namespace fingergen::ridge_growth {
+
+Steps portable_steps() { return steps<Widened<4>>(); }
+
+}  // namespace fingergen::ridge_growth
