@@ -34,7 +34,7 @@ class Impression:
         It is the finger's ridge map, warped as the skin is, with its creases and cuts as valleys, times
         `contact`: what a generator with ridge noise takes.
         """
-        return _ridge_map(self._touch)
+        return _ridge_map(self._touch, self.contact)
 
     @cached_property
     def contact(self) -> NDArray[np.float32]:
@@ -69,13 +69,14 @@ class Impression:
             `ridges` and `contact`, float32 (H / step, W / step) each.
         """
         skin = touch(self.finger, self.capture, step)
-        return _ridge_map(skin), skin.contact
+        contact = skin.contact
+        return _ridge_map(skin, contact), contact
 
     @cached_property
     def _touch(self) -> Touch:
         return touch(self.finger, self.capture)
 
 
-def _ridge_map(skin: Touch) -> NDArray[np.float32]:
+def _ridge_map(skin: Touch, contact: NDArray[np.float32]) -> NDArray[np.float32]:
     ridges = skin.ridges * (1.0 - skin.lines) - skin.lines
-    return (ridges * skin.contact).astype(np.float32, copy=False)
+    return (ridges * contact).astype(np.float32, copy=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.random import Generator
@@ -12,7 +14,7 @@ from ..errors import BadInput
 from ..seeds import Purpose, check_seed, stream
 from .identity.fields import orientation, ridge_period
 from .identity.growth import grow
-from .identity.minutiae import Minutiae, read_minutiae
+from .identity.minutiae import Minutiae, read_minutiae, thinned
 from .identity.patterns import FingerPosition, Pattern, PatternClass, sample_pattern
 
 FULL_PRINT, SMALL_SENSOR = (512, 512), (256, 256)  # windows, in pixels
@@ -33,7 +35,7 @@ class Master:
         window: (width, height) in pixels of the impressions that it has room for.
         ridges: float32 (H, W), the ridge map: -1 in a valley, 1 on a ridge; pores are dips. Larger than the
             window, so that impressions can be placed.
-        minutiae: All minutiae of the ridge map.
+        find_minutiae: Reads the minutiae off the ridge map.
         cores: float32 (K, 2).
         deltas: float32 (K, 2).
         creases: float32 (K, 5), lines without ridges: x, y, angle in radians, half length, half width.
@@ -44,11 +46,16 @@ class Master:
     kind: PatternClass
     window: tuple[int, int]
     ridges: NDArray[np.float32]
-    minutiae: Minutiae
+    find_minutiae: Callable[[], Minutiae]
     cores: NDArray[np.float32]
     deltas: NDArray[np.float32]
     creases: NDArray[np.float32]
     origin: tuple[float, float]
+
+    @cached_property
+    def minutiae(self) -> Minutiae:
+        """All minutiae of the ridge map, read when they are first asked for: images do not need them."""
+        return self.find_minutiae()
 
 
 def make_master(
@@ -62,7 +69,7 @@ def make_master(
     skin = stream(seed, Purpose.SKIN)
     x0, y0 = corner = _corner(pattern, skin, size)
     ridges = _grow(seed, pattern, corner, size)
-    minutiae, thin = read_minutiae(ridges > 0.0, lambda x, y: orientation(pattern, x + x0, y + y0))
+    thin = thinned(ridges > 0.0)
     # Before the pores: those take as many numbers as the window has ridge.
     creases = _creases(skin) - np.array([x0, y0, 0, 0, 0], np.float32)
     relief = np.clip(ridges - _pores(skin, thin), -1.0, 1.0)
@@ -71,7 +78,7 @@ def make_master(
         kind=pattern.kind,
         window=window,
         ridges=np.round(LEVELS * relief) / np.float32(LEVELS),
-        minutiae=minutiae,
+        find_minutiae=partial(_minutiae, pattern, corner, thin),
         cores=np.array(pattern.cores, np.float32).reshape(-1, 2) - np.array(corner, np.float32),
         deltas=np.array(pattern.deltas, np.float32).reshape(-1, 2) - np.array(corner, np.float32),
         creases=creases,
@@ -102,27 +109,32 @@ def _grow(
     left, top = (round((start + _FIELD / 2 - _EDGE) / 2) for start in corner)
     noise = stream(seed, Purpose.GROWTH).standard_normal((_FIELD // 2, _FIELD // 2), dtype=np.float32)
     # A pixel of the growth grid covers two by two of the master's.
-    x = corner[0] - _EDGE + 0.5 + 2.0 * np.arange(columns, dtype=np.float32)
-    y = corner[1] - _EDGE + 0.5 + 2.0 * np.arange(rows, dtype=np.float32)
-    xs, ys = np.meshgrid(x, y)
+    x = corner[0] - _EDGE + 0.5 + 2.0 * np.arange(columns, dtype=np.float32)[None, :]
+    y = corner[1] - _EDGE + 0.5 + 2.0 * np.arange(rows, dtype=np.float32)[:, None]
     ridges = grow(
         noise[top : top + rows, left : left + columns],
-        orientation(pattern, xs, ys),
-        ridge_period(pattern, xs, ys) / 2,
+        orientation(pattern, x, y),
+        ridge_period(pattern, x, y) / 2,
     )
     return ridges[_EDGE:-_EDGE, _EDGE:-_EDGE]
 
 
+def _minutiae(pattern: Pattern, corner: tuple[float, float], thin: NDArray[np.bool_]) -> Minutiae:
+    x0, y0 = corner
+    return read_minutiae(thin, lambda x, y: orientation(pattern, x + x0, y + y0))
+
+
 def _pores(rng: Generator, thin: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Dips (H, W) on the middle of ridges, one every dozen pixels or so; they show when the skin is dry."""
-    ys, xs = np.nonzero(thin)
-    chosen = rng.random(len(ys)) < 1 / 12
-    ys, xs = ys[chosen], xs[chosen]
-    depth = rng.uniform(0.1, 0.7, len(ys)).astype(np.float32)
-    padded = np.zeros((thin.shape[0] + 2, thin.shape[1] + 2), np.float32)
+    height, width = thin.shape
+    places = np.flatnonzero(thin)
+    places = places[rng.random(len(places)) < 1 / 12]
+    depth = rng.uniform(0.1, 0.7, len(places)).astype(np.float32)
+    padded = np.zeros((height + 2, width + 2), np.float32)
+    flat, middle = padded.ravel(), places + 2 * (places // width) + width + 3
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
-            np.maximum.at(padded, (ys + 1 + dy, xs + 1 + dx), depth * 0.5 ** (dx * dx + dy * dy))
+            np.maximum.at(flat, middle + (dy * (width + 2) + dx), depth * 0.5 ** (dx * dx + dy * dy))
     return padded[1:-1, 1:-1]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from threading import Semaphore
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class FingerNoise:
 
     Attributes:
         manifest: Of the bundle.
-        workers: Fingers of a batch that are grown at a time; None: one per core.
+        workers: Fingers that are grown at a time, whoever asks for them; None: one per core.
     """
 
     manifest: Manifest
@@ -122,7 +123,16 @@ class FingerNoise:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
         # A finger is grown on one thread, so that its bits never change; several are grown side by side.
         with ThreadPoolExecutor(max(1, min(len(seeds), self.workers or usable_cores()))) as pool:
-            return self.of_impressions(list(pool.map(self.impression, seeds)))
+            return self.of_impressions(list(pool.map(self._first_impression, seeds)))
+
+    def _first_impression(self, seed: int) -> Impression:
+        with self._growing:
+            return self.impression(seed)
+
+    @cached_property
+    def _growing(self) -> Semaphore:
+        """Held while a finger is grown: callers on several threads are not to grow `workers` each."""
+        return Semaphore(self.workers or usable_cores())
 
 
 @lru_cache(maxsize=FINGERS)

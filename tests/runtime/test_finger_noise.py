@@ -3,6 +3,9 @@
 import csv
 import dataclasses
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,8 @@ from fingergen.runtime.cli import main as fg_run
 from fingergen.runtime.datasets.mated import MatedSynthesis, mates
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import Effects, FingerPosition
+from fingergen.runtime.fingers import noise as noise_module
+from fingergen.runtime.fingers.noise import FingerNoise
 from fingergen.runtime.minutiae import read_template
 from fingergen.runtime.model import Model, load
 from tests.tiny_bundle import write_tiny_bundle
@@ -158,3 +163,25 @@ def test_a_data_set_has_the_true_template_of_every_image(ridges: Path, model: Mo
     assert truth.ppi == pytest.approx(500 * scale) and len(truth.minutiae) == len(taken.template.minutiae) > 0
     for found, true in zip(truth.minutiae, taken.template.minutiae, strict=True):
         assert found.x == pytest.approx((true.x + 0.5) * scale - 0.5, abs=0.51 * (true.x < 0.5) + 0.01)
+
+
+def test_callers_on_several_threads_grow_as_many_fingers_as_one(ridges: Path, monkeypatch):
+    with load(ridges, backend="onnxruntime") as model:
+        noise = FingerNoise(model.bundle.manifest, workers=2)
+    growing, most, lock = 0, 0, threading.Lock()
+
+    def slow(*arguments):
+        nonlocal growing, most
+        with lock:
+            growing += 1
+            most = max(most, growing)
+        time.sleep(0.02)
+        with lock:
+            growing -= 1
+        return finger
+
+    finger = noise.impression(1).finger
+    monkeypatch.setattr(noise_module, "_finger", slow)
+    with ThreadPoolExecutor(3) as callers:
+        list(callers.map(noise.of_seeds, [range(4)] * 3))
+    assert most == 2

@@ -160,7 +160,7 @@ def test_minutiae_of_a_drawn_ridge():
         rise = (x - 80) // 3
         ridges[29 - rise : 32 - rise, x] = ridges[29 + rise : 32 + rise, x] = True
     ridges[89:92, :70] = True
-    minutiae, _ = read_minutiae(ridges, lambda x, y: np.zeros_like(x))
+    minutiae = read_minutiae(thinned(ridges), lambda x, y: np.zeros_like(x))
     found = {int(kind): (xy, math.degrees(angle)) for xy, angle, kind in zip(*minutiae, strict=True)}
     assert set(found) == {ENDING, BIFURCATION} and len(minutiae.xy) == 2
     assert np.abs(found[BIFURCATION][0] - (82, 30)).max() <= 4
@@ -180,7 +180,7 @@ def test_a_fork_points_into_its_valley_at_any_angle(half_opening):
             along = (x - 70) * math.cos(angle) - (y - 70) * math.sin(angle)
             across = (x - 70) * math.sin(angle) + (y - 70) * math.cos(angle)
             ridges |= (np.abs(across) <= 2.5) & (along >= 0) & (along < 100)
-        minutiae, _ = read_minutiae(ridges, lambda x, y, a=degrees: np.full_like(x, math.radians(a)))
+        minutiae = read_minutiae(thinned(ridges), lambda x, y, a=degrees: np.full_like(x, math.radians(a)))
         forks = minutiae.angle[minutiae.kind == BIFURCATION]
         assert len(forks) == 1, degrees
         assert math.cos(forks[0] - math.radians(degrees)) > 0.999, degrees

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fingergen.runtime.fingers import make_finger, take_impression
-from fingergen.runtime.fingers.identity.minutiae import read_minutiae
+from fingergen.runtime.fingers.identity.minutiae import read_minutiae, thinned
 from fingergen.runtime.fingers.reconstruction import multigrid
 from fingergen.runtime.fingers.reconstruction.phase import phase
 from fingergen.runtime.fingers.reconstruction.ridges import enlarge, reconstruct_ridges
@@ -95,7 +95,8 @@ def test_the_one_minutia_is_there_and_no_other(degrees: int, ending: bool):
     middle = along_line(0.75 * 5.0)[200]
     assert (middle > 0.5) if ending else (middle < -0.5)  # the ridge that ends, or the valley of the fork
     fine = enlarge(wave, 2 * SIZE)
-    found, _ = read_minutiae(fine > 0, lambda x, y: np.full(x.shape, direction, np.float32), margin=16)
+    level = np.float32(direction)
+    found = read_minutiae(thinned(fine > 0), lambda x, y: np.full(x.shape, level), margin=16)
     assert len(found.xy) == 1
     assert np.hypot(*(found.xy[0] - (63.1, 61.7))) < 8
 
@@ -132,7 +133,7 @@ def test_reconstruction_has_the_minutiae_of_its_template():
         assert np.abs(result.ridges).max() <= 1 and 0 <= result.contact.min() <= result.contact.max() <= 1
         fine, contact = enlarge(result.ridges, 512), enlarge(result.contact, 512)
         direction = 0.5 * np.arctan2(enlarge(behind[1], 512), enlarge(behind[0], 512))
-        read, _ = read_minutiae(fine > 0, lambda x, y, d=direction: d[y.astype(int), x.astype(int)])
+        read = read_minutiae(thinned(fine > 0), lambda x, y, d=direction: d[y.astype(int), x.astype(int)])
         inside = contact[read.xy[:, 1].astype(int), read.xy[:, 0].astype(int)] > 0.9
         xy = np.array([(m.x, m.y) for m in template.minutiae])
         angle = np.radians([m.angle for m in template.minutiae])

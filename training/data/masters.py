@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ def read_shard(path: Path) -> list[Finger]:
                 kind=_KINDS[int(arrays["kinds"][i])],
                 window=(int(arrays["windows"][i, 0]), int(arrays["windows"][i, 1])),
                 ridges=arrays["ridges"][i] / np.float32(LEVELS),
-                minutiae=Minutiae(columns["xy"][i], columns["angle"][i], columns["kind"][i]),
+                find_minutiae=partial(Minutiae, columns["xy"][i], columns["angle"][i], columns["kind"][i]),
                 cores=columns["cores"][i],
                 deltas=columns["deltas"][i],
                 creases=columns["creases"][i],

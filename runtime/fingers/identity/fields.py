@@ -22,10 +22,10 @@ def orientation(pattern: Pattern, x: Floats, y: Floats) -> Floats:
     Args:
         pattern: The pattern.
         x: float32, x of the points in finger coordinates, any shape.
-        y: Their y, of the same shape.
+        y: Their y, of a shape that broadcasts with it: of a grid, a row and a column.
 
     Returns:
-        float32 of that shape, radians counter-clockwise, defined modulo π.
+        float32 of the shape of both, radians counter-clockwise, defined modulo π.
     """
     angle = _background(pattern, x, y) + _half_turns(pattern.cores, pattern.deltas, x, y)
     if len(pattern.cores) == 1:
@@ -41,10 +41,10 @@ def ridge_period(pattern: Pattern, x: Floats, y: Floats) -> Floats:
     Args:
         pattern: The pattern.
         x: float32, x of the points in finger coordinates, any shape.
-        y: Their y, of the same shape.
+        y: Their y, of a shape that broadcasts with it: of a grid, a row and a column.
 
     Returns:
-        float32 of that shape, pixels at 500 ppi.
+        float32 of the shape of both, pixels at 500 ppi.
     """
     below = _sigmoid((y - 110.0) / 40.0)
     above = _sigmoid((-90.0 - y) / 40.0)
@@ -65,7 +65,7 @@ def _background(pattern: Pattern, x: Floats, y: Floats) -> Floats:
 
 def _half_turns(zeros: Points, poles: Points, x: Floats, y: Floats) -> Floats:
     """Half the direction from each zero, less half that from each pole: modulo π, so one arctangent does."""
-    real, imaginary = np.ones_like(x), np.zeros_like(x)
+    real, imaginary = np.ones(1, x.dtype), np.zeros(1, x.dtype)
     for points, sign in ((zeros, 1.0), (poles, -1.0)):
         for px, py in points:
             u, v = x - px, sign * (py - y)
@@ -110,7 +110,11 @@ def _sigmoid(x: Floats) -> Floats:
 
 
 def _waves(waves: tuple[Wave, ...], x: Floats, y: Floats) -> Floats:
-    total = np.zeros_like(x)
+    total = np.zeros(np.broadcast_shapes(x.shape, y.shape), x.dtype)
     for wave in waves:
-        total += wave.amplitude * np.sin(wave.kx * x + wave.ky * y + wave.phase)
+        term = wave.kx * x + wave.ky * y
+        term += wave.phase
+        np.sin(term, out=term)
+        term *= wave.amplitude
+        total += term
     return total

@@ -35,26 +35,22 @@ class Minutiae(NamedTuple):
     kind: NDArray[np.uint8]  # (M,), ENDING or BIFURCATION
 
 
-def read_minutiae(
-    ridges: NDArray[np.bool_], orientation: Orientation, margin: int = 8
-) -> tuple[Minutiae, NDArray[np.bool_]]:
+def read_minutiae(thin: NDArray[np.bool_], orientation: Orientation, margin: int = 8) -> Minutiae:
     """Minutiae of a ridge map.
 
     Args:
-        ridges: bool (H, W), true on ridges.
+        thin: bool (H, W), the ridges as `thinned` leaves them.
         orientation: The field that the ridges follow: float32 x and y (M,), in pixels of the ridge map, to
             radians (M,), y up. It gives a direction up to its sign; the ridge gives the sign.
         margin: Minutiae nearer than this to the border are left out; pixels.
 
     Returns:
-        The minutiae, and the thinned ridges: bool (H, W).
+        The minutiae.
     """
-    thin = thinned(ridges)
-    crossing = _crossing_numbers(thin)
-    height, width = ridges.shape
-    yx = np.argwhere(crossing % 2)  # of 0 to 4, the numbers of an ending and of a fork
-    yx = yx[np.minimum(yx, (height - 1, width - 1) - yx).min(axis=1) >= margin]
-    numbers = crossing[yx[:, 0], yx[:, 1]]
+    height, width = thin.shape
+    yx, numbers = _ends_and_forks(thin)
+    inside = np.minimum(yx, (height - 1, width - 1) - yx).min(axis=1) >= margin
+    yx, numbers = yx[inside], numbers[inside]
     # Trace on a padded copy: no bounds to check.
     skeleton = _Skeleton(np.pad(thin, 1).tobytes(), width + 2)
     found = []
@@ -73,7 +69,7 @@ def read_minutiae(
         angles[i] = along if sense >= 0.0 else along + math.pi
     kinds = np.array([kind for _, _, kind, _ in found], np.uint8)[alone]
     xy = xy[alone]
-    return Minutiae(xy, np.mod(angles, np.float32(2 * math.pi)), kinds), thin
+    return Minutiae(xy, np.mod(angles, np.float32(2 * math.pi)), kinds)
 
 
 def thinned(ridges: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -85,60 +81,79 @@ def thinned(ridges: NDArray[np.bool_]) -> NDArray[np.bool_]:
     Returns:
         bool (H, W), a part of `ridges`.
     """
-    height, width = ridges.shape
-    # A bit per pixel, 64 in a word: logic takes whole words. One row of padding above and below.
-    words = (width + 63) // 64
-    padded = np.zeros((height + 2, words * 64), bool)
-    padded[1:-1, :width] = ridges
-    rows = np.packbits(padded, axis=1, bitorder="little").view("<u8")
+    rows = _packed(ridges)
     while True:
         before = rows.copy()
         for first in (True, False):
             rows[1:-1] &= ~_removable(rows, first)
         if np.array_equal(rows, before):
             break
-    bits = np.unpackbits(rows[1:-1].view(np.uint8), axis=1, count=width, bitorder="little")
-    return bits.astype(bool)
+    return _unpacked(rows[1:-1], ridges.shape[1])
+
+
+def _packed(pixels: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """A bit per pixel, 64 in a word, so that logic takes whole words; a row of padding above and below."""
+    height, width = pixels.shape
+    words = (width + 63) // 64
+    padded = np.zeros((height + 2, words * 64), bool)
+    padded[1:-1, :width] = pixels
+    return np.packbits(padded, axis=1, bitorder="little").view("<u8")
+
+
+def _unpacked(rows: NDArray[np.uint64], width: int) -> NDArray[np.bool_]:
+    bits = np.unpackbits(rows.view(np.uint8), axis=1, count=width, bitorder="little")
+    return bits.view(bool)
+
+
+def _ring(rows: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
+    """The 8 neighbors of all pixels, each in the pixel's own place; `rows` has padding at each end."""
+    one, last = np.uint64(1), np.uint64(63)
+    west_of, east_of = rows << one, rows >> one
+    west_of[:, 1:] |= rows[:, :-1] >> last
+    east_of[:, :-1] |= rows[:, 1:] << last
+    columns = {-1: west_of, 0: rows, 1: east_of}
+    return [columns[dx][1 + dy : len(rows) - 1 + dy] for dy, dx in _RING]
 
 
 def _removable(rows: NDArray[np.uint64], first: bool) -> NDArray[np.uint64]:
     """The pixels that one of Zhang and Suen's passes takes away; `rows` has one of padding at each end."""
-    one, last = np.uint64(1), np.uint64(63)
-    west_of, east_of = rows << one, rows >> one  # each pixel's neighbor, in its own place
-    west_of[:, 1:] |= rows[:, :-1] >> last
-    east_of[:, :-1] |= rows[:, 1:] << last
-    columns = {-1: west_of, 0: rows, 1: east_of}
-    ring = [columns[dx][1 + dy : len(rows) - 1 + dy] for dy, dx in _RING]
-    some, two, steps, more_steps, gaps, two_gaps = np.zeros((6, *ring[0].shape), np.uint64)
+    ring = _ring(rows)
+    # Around the pixel: a step from absent to present, more than one, two present or two absent in a row.
+    step, more, present = np.zeros((3, *ring[0].shape), np.uint64)
+    covered = np.full_like(step, ~np.uint64(0))
+    both, either = np.empty_like(step), np.empty_like(step)
     for here, onward in zip(ring, (*ring[1:], ring[0]), strict=True):
-        absent = ~here
-        step = absent & onward
-        more_steps |= steps & step
-        steps |= step
-        two |= some & here
-        some |= here
-        two_gaps |= gaps & absent
-        gaps |= absent
+        np.bitwise_and(here, onward, out=both)
+        np.bitwise_or(here, onward, out=either)
+        present |= both
+        covered &= either
+        np.bitwise_xor(onward, both, out=both)  # onward and not here
+        np.bitwise_and(step, both, out=either)
+        more |= either
+        step |= both
     north, east, south, west = ring[::2]
     kept = east & south & (north | west) if first else north & west & (east | south)
-    # Two to six neighbors, in one run.
-    return two & two_gaps & steps & ~more_steps & ~kept
+    # Of one run, two to six are present if some two in a row are and some two are not.
+    step &= present
+    more |= covered
+    more |= kept
+    step &= ~more
+    return step
 
 
-# Rutovitz's number of each of the 256 neighborhoods.
-_CROSSINGS = np.abs(np.diff((np.arange(256)[:, None] >> (np.arange(9) % 8)) & 1, axis=1)).sum(axis=1) // 2
-
-
-def _crossing_numbers(thin: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(H, W); 0 away from the ridges."""
-    ys, xs = np.nonzero(thin)
-    padded = np.pad(thin, 1)
-    code = np.zeros(len(ys), np.intp)
-    for bit, (dy, dx) in enumerate(_RING):
-        code |= padded[ys + 1 + dy, xs + 1 + dx].astype(np.intp) << bit
-    result = np.zeros(thin.shape, np.uint8)
-    result[ys, xs] = _CROSSINGS[code]
-    return result
+def _ends_and_forks(thin: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Pixels (N, 2), y and x, of an ending's or a fork's crossing number (Rutovitz), and that number."""
+    rows = _packed(thin)
+    ring = _ring(rows)
+    units, twos = np.zeros((2, *ring[0].shape), np.uint64)  # a count of steps, 0 to 4, in binary
+    for here, onward in zip(ring, (*ring[1:], ring[0]), strict=True):
+        carry = ~here & onward
+        units, carry = units ^ carry, units & carry
+        twos ^= carry
+    width = thin.shape[1]
+    places = np.flatnonzero(_unpacked(rows[1:-1] & units, width))
+    threes = _unpacked(twos, width).ravel()[places]
+    return np.stack(np.divmod(places, width), axis=1), np.where(threes, BIFURCATION, ENDING).astype(np.uint8)
 
 
 def _forks(yx: NDArray[np.intp]) -> NDArray[np.intp]:
