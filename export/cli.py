@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -219,7 +220,7 @@ def _export(
 
     from .exporter import Options, export_bundle  # here: it imports PyTorch, which --help need not wait for
 
-    return export_bundle(checkpoints, out, Options(**options), overwrite, show_progress)
+    return export_bundle(checkpoints, out, Options(**options), overwrite, Progress())
 
 
 def _write_repository(bundle: Path, triton: Path, overwrite: bool) -> None:
@@ -230,7 +231,7 @@ def _write_repository(bundle: Path, triton: Path, overwrite: bool) -> None:
 def _add_engines(bundle: Path, out: Path, options: EngineOptions, overwrite: bool) -> Manifest:
     from .engines import add_engines
 
-    return add_engines(bundle, out, options, overwrite, show_progress)
+    return add_engines(bundle, out, options, overwrite, Progress())
 
 
 def _named(options: Mapping[str, Any]) -> str:
@@ -263,10 +264,24 @@ def _engine_options(
     )
 
 
-def show_progress(step: str, done: int = 0, total: int = 0) -> None:
-    """A line a step on stderr, which counts up on a terminal."""
-    if total == 0 or not sys.stderr.isatty():
+class Progress:
+    """A line per step on stderr; on a terminal a bar that says how long the step will yet take."""
+
+    WIDTH = 24
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def __call__(self, step: str, done: int = 0, total: int = 0) -> None:
         if done == 0:
-            say(f"{step} …", err=True)
-        return
-    click.echo(f"\r{visible(step)}: {done} of {total}", nl=done == total, err=True)
+            self._began = time.monotonic()
+        if total == 0 or not sys.stderr.isatty():
+            if done == 0:
+                say(f"{step} …", err=True)
+            return
+        elapsed = time.monotonic() - self._began
+        bar = "#" * (self.WIDTH * done // total)
+        left = f", {elapsed / done * (total - done):.0f} s left" if done else ""
+        end = f", {elapsed:.0f} s" if done == total else left
+        line = f"\r\033[K{visible(step)} [{bar:{self.WIDTH}}] {done} of {total}{end}"
+        click.echo(line, nl=done == total, err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import click
 from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.cli.kit import Number
+from fingergen.runtime.errors import FingerGenError
+from fingergen.runtime.files import write_atomically
 
 from ..options import Listed
 from .executors import DEFAULT, NAMES, PRECISIONS, choose
 from .machine import describe_machine
 from .measure import Plan, measure
 from .plot import check_plot, write_plot
+from .regression import changes, read_run, slower
 from .report import Report
 from .workload import TASKS, Task, Workload
 
@@ -29,6 +33,7 @@ Examples:
   fg-bench speed finger --checkpoint generator.pt --backend onnxruntime,pytorch --json
   fg-bench speed finger --backend openvino --precision fp32,bf16
   fg-bench speed finger --task reconstruction --rounds 200
+  fg-bench speed --json > before.json; fg-bench speed --against before.json
 """
 
 
@@ -76,6 +81,23 @@ Examples:
     help="What the bundle was exported from, for PyTorch.  [default: random weights of the same sizes]",
 )
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG to write.")
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Markdown file to write: the table, the machine and the command.",
+)
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What --json printed in an earlier run: fail where a backend is slower now, relative to baselines.",
+)
+@click.option(
+    "--tolerance",
+    type=Number(0, 0.99),
+    default=0.1,
+    show_default=True,
+    help="Share by which it may be slower than --against.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def speed(
     bundle: Path | None,
@@ -85,6 +107,9 @@ def speed(
     threads: list[int] | None,
     precisions: list[str],
     plot: Path | None,
+    markdown: Path | None,
+    against: Path | None,
+    tolerance: float,
     as_json: bool,
     **plan: Any,
 ) -> None:
@@ -96,6 +121,7 @@ def speed(
     """
     if plot is not None:
         check_plot(plot)
+    stored = None if against is None else read_run(against)
     workload = Workload(open_bundle(bundle), task, checkpoint)
     entries, left_out = choose(workload, names or DEFAULT, precisions, required=bool(names))
     chosen = Plan(threads=threads or [usable_cores()], **plan)
@@ -113,5 +139,12 @@ def speed(
         left_out=left_out,
     )
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else report.table())
-    if plot is not None:  # last: whatever becomes of it, the figures are there
+    if plot is not None:  # now: whatever becomes of it, the figures are there
         write_plot(plot, report)
+    if markdown is not None:
+        write_atomically(markdown, report.markdown(shlex.join(["fg-bench", *sys.argv[1:]])).encode())
+    if stored is not None:
+        found = changes(report, stored)
+        click.echo("\n".join(change.line() for change in found), err=as_json)
+        if names_slower := slower(found, tolerance):
+            raise FingerGenError(f"slower than in {against}: {'; '.join(names_slower)}")

@@ -10,15 +10,15 @@ from fingergen.runtime import backends
 from fingergen.runtime.backends import AUTO, BACKENDS
 from fingergen.runtime.errors import BadInput
 
-from .baselines import BASELINES
+from .baselines import BASELINES, PyTorchCompiled
 from .workload import Runner, Workload
 
 CPU = "onnxruntime"
 """Our backend on the CPU, which runs everywhere: the reference of all others."""
 
 NAMES = (CPU, *(name for name in BACKENDS if name != CPU), *BASELINES)
-DEFAULT = tuple(name for name in NAMES if name in (*AUTO, *BASELINES))
-"""Those that run unless others are asked for."""
+DEFAULT = tuple(name for name in NAMES if name in (*AUTO, *BASELINES) and name != PyTorchCompiled.name)
+"""Those that run unless others are asked for; not what takes minutes to begin."""
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,8 @@ from .timing import Latency, Seconds, interleave, relative_speed
 from .workload import Floats, Runner, Workload
 
 PEAK = 2.0  # of images in [-1, 1]
+LARGEST_ERROR = 1e-3 * PEAK  # of float32
+LEAST_PSNR = 50.0  # of lower precisions, in dB: what fg-export asks of its float16 graphs
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """`relative_speed`: times as fast as the first setting of the same batch, by the median of the rounds.
+    """`relative_speed`: times as fast as the first setting of the same batch, by the median of the rounds;
+    None for images that are wrong, however soon they come.
 
     `max_abs_error` and `psnr_db`, whose peak is 2: the images, nominally in [-1, 1], against those of the
     first setting of the same batch that has the bundle's weights. None for one that has not; equal images
@@ -42,9 +45,16 @@ class Result:
     description: str
     latency_ms: Latency
     images_per_second: float
-    relative_speed: float
+    relative_speed: float | None
     max_abs_error: float | None
     psnr_db: float | None
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the images differ by more than their precision may."""
+        if self.setting.precision == "fp32":
+            return self.max_abs_error is not None and self.max_abs_error > LARGEST_ERROR
+        return self.psnr_db is not None and self.psnr_db < LEAST_PSNR
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ def _result(
     if difference is not None:
         error = float(np.abs(difference).max())
         power = float(np.square(difference, dtype=np.float64).mean())
-    return Result(
+    result = Result(
         setting,
         runner.description,
         Latency.of(seconds),
@@ -118,3 +128,4 @@ def _result(
         max_abs_error=error,
         psnr_db=10 * math.log10(PEAK**2 / power) if power else None,
     )
+    return replace(result, relative_speed=None) if result.wrong else result

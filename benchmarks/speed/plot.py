@@ -42,12 +42,14 @@ def write_plot(path: Path, report: Report) -> None:
         rows.sort(key=lambda row: row.setting.batch)
         batches = [row.setting.batch for row in rows]
         threads = "" if variant[2] is None else f", {variant[2]} thread{'s' if variant[2] > 1 else ''}"
-        label = f"{variant[0]} {variant[1]}{threads}"
-        speed.plot(batches, [row.images_per_second for row in rows], marker="o", label=label)
+        wrong = any(row.wrong for row in rows)
+        label = f"{variant[0]} {variant[1]}{threads}{' (wrong images)' if wrong else ''}"
+        line = ":" if wrong else "-"
+        speed.plot(batches, [row.images_per_second for row in rows], line, marker="o", label=label)
         p50 = [row.latency_ms.p50 for row in rows]
         above = [row.latency_ms.p99 - row.latency_ms.p50 for row in rows]
         below = [0.0] * len(rows)
-        latency.errorbar(batches, p50, yerr=(below, above), marker="o", capsize=3, label=label)
+        latency.errorbar(batches, p50, yerr=(below, above), fmt=line, marker="o", capsize=3)
     all_batches = sorted({result.setting.batch for result in report.results})
     for axes in (speed, latency):
         axes.set_xscale("log", base=2)

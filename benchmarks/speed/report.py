@@ -9,7 +9,7 @@ from typing import Any
 from fingergen.runtime.pipeline.tables import align
 
 from .machine import Machine
-from .measure import Result
+from .measure import LARGEST_ERROR, LEAST_PSNR, Result
 
 FEW_ROUNDS = 100
 COLUMNS = (
@@ -18,6 +18,7 @@ COLUMNS = (
     *("images/s", "speed", "max error"),
 )
 LEFT = 2  # columns of text; the others are numbers
+_RULE = (*["---"] * LEFT, *["---:"] * (len(COLUMNS) - LEFT))
 
 
 @dataclass(frozen=True)
@@ -35,32 +36,46 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `json.dumps`."""
-        return asdict(self)
+        content = asdict(self)
+        for row, result in zip(content["results"], self.results, strict=True):
+            row["wrong"] = result.wrong
+        return content
 
     def table(self) -> str:
         """Text for a terminal: the machine, a row a setting, and what the figures mean."""
         rows = [COLUMNS, *(_row(result) for result in self.results)]
-        described = dict.fromkeys(
-            f"{result.setting.executor}: {result.description}" for result in self.results
-        )
         return "\n".join(
-            [
-                f"{self.task}, bundle {self.bundle}, {self.rounds} rounds after {self.warm_up} of warm-up",
-                *self.machine.lines(),
-                "",
-                *align(rows, LEFT),
-                "",
-                *described,
-                *(f"{name}: not timed: {reason}" for name, reason in self.left_out.items()),
-                *self._notes(),
-            ]
+            [self._title, *self.machine.lines(), "", *align(rows, LEFT), "", *self._described, *self._notes]
         )
 
+    def markdown(self, command: str) -> str:
+        """The same as a section of a Markdown document, with the `command` that made it."""
+        rows = [COLUMNS, _RULE, *(_row(result) for result in self.results)]
+        table = ["| " + " | ".join(row) + " |" for row in rows]
+        notes = [f"- {line}" for line in [*self.machine.lines(), *self._described, *self._notes]]
+        return "\n".join([f"### {self._title}", "", f"`{command}`", "", *table, "", *notes, ""])
+
+    @property
+    def _title(self) -> str:
+        return f"{self.task}, bundle {self.bundle}, {self.rounds} rounds after {self.warm_up} of warm-up"
+
+    @property
+    def _described(self) -> list[str]:
+        timed = (f"{result.setting.executor}: {result.description}" for result in self.results)
+        left_out = (f"{name}: not timed: {reason}" for name, reason in self.left_out.items())
+        return [*dict.fromkeys(timed), *left_out]
+
+    @property
     def _notes(self) -> list[str]:
         notes = [
             "speed: times as fast as the first row of the same batch, median of the rounds' ratios",
             "max error: largest difference from that row's images, nominally in [-1, 1]",
         ]
+        if any(result.wrong for result in self.results):
+            notes.append(
+                f"wrong: an error above {LARGEST_ERROR:g} (fp32) or a PSNR below {LEAST_PSNR:g} dB: no speed"
+                " to compare"
+            )
         if self.rounds < FEW_ROUNDS:
             notes.append(f"p99 of {self.rounds} rounds is little else than the slowest")
         return notes
@@ -76,6 +91,6 @@ def _row(result: Result) -> tuple[str, ...]:
         str(setting.batch),
         *(f"{value:.1f}" for value in astuple(result.latency_ms)),
         f"{result.images_per_second:.1f}",
-        f"{result.relative_speed:.2f}",
+        "wrong" if result.relative_speed is None else f"{result.relative_speed:.2f}",
         error,
     )

@@ -22,7 +22,7 @@ TASKS: tuple[Task, ...] = get_args(Task)
 
 @dataclass(frozen=True)
 class Workload:
-    """What is timed, with the stored noise.
+    """What is timed, with the stored noise: networks alone, also of a bundle whose noise carries fingers.
 
     Attributes:
         bundle: to run.
@@ -92,7 +92,9 @@ class Runner:
         """With what runs the bundle's graphs."""
         model = Model(workload.bundle, backend)
         if workload.task == "synthesis":
-            return Runner(lambda z: model.generate(model.map(z)), backend.description, close=model.close)
+            return Runner(
+                lambda z: model.generate(model.map(z), noise="const"), backend.description, close=model.close
+            )
         return Runner(
             lambda maps: model.generate(backend.encode(maps)), backend.description, close=model.close
         )

@@ -1,5 +1,7 @@
 """`fg-bench`: what is timed, in what order, and what is reported."""
 
+import copy
+import dataclasses
 import json
 import socket
 import time
@@ -15,6 +17,8 @@ from fingergen.benchmarks.cli import main
 from fingergen.benchmarks.speed import executors, machine
 from fingergen.benchmarks.speed.baselines.published import PerSampleConv, as_published
 from fingergen.benchmarks.speed.measure import Plan, measure
+from fingergen.benchmarks.speed.plot import write_plot
+from fingergen.benchmarks.speed.report import Report
 from fingergen.benchmarks.speed.timing import Latency, interleave, relative_speed
 from fingergen.benchmarks.speed.workload import Runner, Workload
 from fingergen.runtime.bundle import read_bundle
@@ -200,6 +204,67 @@ def test_images_that_are_not_finite_are_a_failure(bundle: Path) -> None:
         measure(Workload(read_bundle(bundle)), [executors.Entry(Broken(), "fp32")], plan)
 
 
+class Disturbed(executors.OurBackend):
+    """A backend whose images are off by a hundredth of their range."""
+
+    def __init__(self) -> None:
+        super().__init__("onnxruntime")
+        self.name = "disturbed"
+
+    def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
+        runner = executors.OurBackend("onnxruntime").open_runner(workload, precision, threads)
+        return dataclasses.replace(runner, run=lambda x: runner.run(x) + np.float32(0.02))
+
+
+def test_wrong_images_have_no_speed(bundle: Path, tmp_path: Path) -> None:
+    plan = Plan(batches=[1], threads=[1], rounds=2, seconds=1, warm_up=1)
+    entries = [
+        executors.Entry(executors.executor("onnxruntime"), "fp32"),
+        executors.Entry(Disturbed(), "fp32"),
+    ]
+    results, rounds = measure(Workload(read_bundle(bundle)), entries, plan)
+    right, wrong = results
+    assert not right.wrong and right.relative_speed == 1.0
+    assert wrong.wrong and wrong.relative_speed is None
+    report = Report("tiny", "0", "synthesis", machine.describe_machine(), rounds, 1, results, {})
+    assert [row["wrong"] for row in report.to_json()["results"]] == [False, True]
+    for text in (report.table(), report.markdown("fg-bench speed")):
+        assert "wrong: an error above 0.002 (fp32)" in text
+    write_plot(tmp_path / "plot.png", report)
+
+
+def test_markdown(bundle: Path, tmp_path: Path) -> None:
+    done = run(bundle, "--rounds", 2, "--backend", "onnxruntime", "--markdown", tmp_path / "speed.md")
+    assert done.exit_code == 0, done.stderr
+    lines = (tmp_path / "speed.md").read_text().splitlines()
+    assert lines[0].startswith("### synthesis, bundle") and lines[2].startswith("`fg-bench")
+    rows = [line for line in lines if line.startswith("| ")]
+    assert len({line.count("|") for line in rows}) == 1 and len(rows) == 4  # head, rule, batches 1 and 8
+
+
+def test_a_run_is_held_against_a_stored_one(bundle: Path, tmp_path: Path) -> None:
+    words = (bundle, "--rounds", 3, "--backend", "onnxruntime,onnxruntime-plain", "--batch", "1")
+    stored = json.loads(run(*words, "--json").stdout)
+    before = tmp_path / "before.json"
+
+    def held(factor: float) -> Result:
+        """Against a run in which the baseline was `factor` times as fast."""
+        changed = copy.deepcopy(stored)
+        changed["results"][1]["relative_speed"] *= factor
+        before.write_text(json.dumps(changed))
+        return run(*words, "--against", before)
+
+    done = held(100.0)
+    assert done.exit_code == 0 and "times as fast as onnxruntime-plain fp32" in done.stdout
+    done = held(0.01)
+    assert done.exit_code == 1 and "slower than in" in done.stderr.splitlines()[-1]
+    done = run(*words[:3], "--backend", "onnxruntime", "--batch", "1", "--against", before)
+    assert done.exit_code == 2 and "no backend and baseline of both runs" in done.stderr
+    before.write_text("[]")
+    done = run(*words, "--against", before)
+    assert done.exit_code == 2 and "give what fg-bench speed --json printed" in done.stderr
+
+
 def test_threads_of_a_gpu_do_not_matter(bundle: Path) -> None:
     """It runs once, whatever the numbers of threads."""
     ours = executors.executor("onnxruntime")
@@ -284,3 +349,8 @@ def test_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytes
 def test_every_executor_has_its_module() -> None:
     for name in executors.NAMES:
         assert "fp32" in executors.executor(name).precisions
+
+
+def test_the_demo_bundle_whose_noise_carries_fingers() -> None:
+    rows = results("--backend", "onnxruntime", "--batch", "1", "--precision", "fp32")
+    assert [row["setting"]["batch"] for row in rows] == [1] and not rows[0]["wrong"]

@@ -2,11 +2,12 @@
 
 from .onnxruntime_plain import OnnxRuntimePlain
 from .openvino import OpenVino
-from .pytorch import PyTorch, PyTorchCuda
+from .pytorch import PyTorch, PyTorchCompiled, PyTorchCuda
 
 BASELINES = {
-    baseline.name: baseline for baseline in (OnnxRuntimePlain(), OpenVino(), PyTorch(), PyTorchCuda())
+    baseline.name: baseline
+    for baseline in (OnnxRuntimePlain(), OpenVino(), PyTorch(), PyTorchCompiled(), PyTorchCuda())
 }
 """Name → baseline, an `executors.Executor`."""
 
-__all__ = ["BASELINES", "OnnxRuntimePlain", "OpenVino", "PyTorch", "PyTorchCuda"]
+__all__ = ["BASELINES", "OnnxRuntimePlain", "OpenVino", "PyTorch", "PyTorchCompiled", "PyTorchCuda"]

@@ -1,7 +1,8 @@
-"""PyTorch, eager, in the published form: grouped convolutions with a weight for every sample."""
+"""PyTorch, eager or compiled, in the published form: grouped convolutions with a weight for every sample."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -39,6 +40,20 @@ class PyTorch:
         return _open(workload, precision, threads, "cpu")
 
 
+class PyTorchCompiled(PyTorch):
+    """The same through `torch.compile`, which needs a C++ compiler and minutes before the first call."""
+
+    name = "pytorch-compiled"
+
+    def unavailable(self, workload: Workload, precision: str) -> str | None:
+        if shutil.which("c++") is None:
+            return "torch.compile needs a C++ compiler: none is on PATH"
+        return super().unavailable(workload, precision)
+
+    def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
+        return _open(workload, precision, threads, "cpu", compiled=True)
+
+
 class PyTorchCuda(PyTorch):
     """PyTorch on the first GPU."""
 
@@ -59,12 +74,13 @@ class PyTorchCuda(PyTorch):
         return _open(workload, precision, threads, "cuda")
 
 
-def _open(workload: Workload, precision: str, threads: int, device: str) -> Runner:
+def _open(workload: Workload, precision: str, threads: int, device: str, compiled: bool = False) -> Runner:
     import torch
 
     from .published import as_published
 
     network = as_published(_network(workload)).to(device).eval().requires_grad_(False)
+    forward = torch.compile(network, dynamic=False) if compiled else network
 
     def autocast() -> AbstractContextManager[Any]:
         if precision == "fp32":
@@ -75,15 +91,16 @@ def _open(workload: Workload, precision: str, threads: int, device: str) -> Runn
         if device == "cpu" and torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         with torch.inference_mode(), autocast():
-            return network(torch.from_numpy(x).to(device)).float().cpu().numpy()
+            return forward(torch.from_numpy(x).to(device)).float().cpu().numpy()
 
     where = "CPU"
     if device == "cuda":
         where = torch.cuda.get_device_name() + (
             ", TF32 convolutions" if torch.backends.cudnn.allow_tf32 else ""
         )
+    mode = "compiled" if compiled else "eager"
     weights = "" if workload.checkpoint else ", random weights"
-    description = f"PyTorch {torch.__version__}, eager, published form, {where}{weights}"
+    description = f"PyTorch {torch.__version__}, {mode}, published form, {where}{weights}"
     return Runner(run, description, comparable=workload.checkpoint is not None)
 
 
