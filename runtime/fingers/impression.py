@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..minutiae import Template
 from .capture.parameters import Capture
 from .capture.sensor import Touch, render, touch
+from .identity.fields import STEP
 from .master import Master
 from .truth import visible_minutiae, visible_truth
 
@@ -34,7 +35,7 @@ class Impression:
         It is the finger's ridge map, warped as the skin is, with its creases and cuts as valleys, times
         `contact`: what a generator with ridge noise takes.
         """
-        return _ridge_map(self._touch, self.contact)
+        return _ridge_map(self._touch, self.contact).astype(np.float32, copy=False)
 
     @cached_property
     def contact(self) -> NDArray[np.float32]:
@@ -66,17 +67,19 @@ class Impression:
             step: Pixels at 500 ppi of a pixel's side; it divides the window's sides.
 
         Returns:
-            `ridges` and `contact`, float32 (H / step, W / step) each.
+            `ridges` and `contact`, float32 (H / step, W / step) each, rounded to multiples of STEP: so they
+            do not depend on how a math library rounds.
         """
-        skin = touch(self.finger, self.capture, step)
+        skin = touch(self.finger, self.capture, step, np.float64)
         contact = skin.contact
-        return _ridge_map(skin, contact), contact
+        ridges, contact = (np.round(each / STEP) * STEP for each in (_ridge_map(skin, contact), contact))
+        return ridges.astype(np.float32), contact.astype(np.float32)
 
     @cached_property
     def _touch(self) -> Touch:
         return touch(self.finger, self.capture)
 
 
-def _ridge_map(skin: Touch, contact: NDArray[np.float32]) -> NDArray[np.float32]:
+def _ridge_map(skin: Touch, contact: NDArray[np.floating]) -> NDArray[np.floating]:
     ridges = skin.ridges * (1.0 - skin.lines) - skin.lines
-    return (ridges * contact).astype(np.float32, copy=False)
+    return ridges * contact

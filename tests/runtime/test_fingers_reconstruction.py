@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from fingergen.cpp_ops import kernels
 from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.runtime.fingers.identity.minutiae import read_minutiae, thinned
 from fingergen.runtime.fingers.reconstruction import multigrid
 from fingergen.runtime.fingers.reconstruction.phase import phase
-from fingergen.runtime.fingers.reconstruction.ridges import enlarge, reconstruct_ridges
+from fingergen.runtime.fingers.reconstruction.ridges import enlarge, reconstruct_ridges, reference_ridges
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template
 from fingergen.runtime.minutiae.raster import CELLS, CHANNELS, rasterize
 from fingergen.training.data.fields import fields
@@ -49,6 +50,20 @@ def test_few_iterations_whatever_the_size(monkeypatch: pytest.MonkeyPatch):
     found = multigrid.solve(right, below, sides)
     level = multigrid._Level(right, below, multigrid._diagonal(right, below))
     assert np.linalg.norm(sides - level.apply(found)) < 1e-3 * np.linalg.norm(sides)
+
+
+@pytest.mark.skipif(not kernels.has_ridge_map(), reason="libfingergen was not built with this install")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_kernel_agrees_with_numpy(seed: int):
+    taken = take_impression(make_finger(seed, (256, 256)), 0, "easy")
+    unknown = tuple(dataclasses.replace(m, type=MinutiaType.OTHER) for m in taken.template.minutiae[::3])
+    template = dataclasses.replace(taken.template, minutiae=(*taken.template.minutiae[1::3], *unknown))
+    seen = fields(taken.finger, taken.capture)
+    for size in (64, 256):
+        expected, found = (make(template, seen, size) for make in (reference_ridges, reconstruct_ridges))
+        assert found.ridges.dtype == np.float32 and found.contact == pytest.approx(expected.contact, abs=1e-6)
+        assert np.abs(found.ridges - expected.ridges).max() < 0.02
+        assert np.abs(found.ridges - expected.ridges).mean() < 0.0005
 
 
 # -- the phase ---------------------------------------------------------------------------------------------

@@ -1,5 +1,9 @@
 #include "bundle.h"
 
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -50,7 +54,7 @@ Array read_npy(const std::string &data) {
   for (const char *at = header.c_str() + start + std::strlen("'shape': ("); *at != ')' && *at != 0;) {
     char *end = nullptr;
     long long side = std::strtoll(at, &end, 10);
-    if (end == at || side < 1 || side > (1 << 24) || count > (size_t{1} << 30) / static_cast<size_t>(side)) {
+    if (end == at || side < 0 || side > (1 << 24) || count > (size_t{1} << 30) / std::max<size_t>(1, static_cast<size_t>(side))) {
       throw BadInput("an array of an impossible shape");
     }
     array.shape.push_back(side);
@@ -87,8 +91,8 @@ Noise noise_mode(const std::string &name) {
   if (name == "const") return Noise::constant;
   if (name == "random") return Noise::random;
   if (name == "none") return Noise::none;
-  throw BadInput("field recommended.noise is '" + name +
-                 "': libfingergen runs bundles with noise const, random or none; use the Python runtime for others");
+  if (name == "ridges") return Noise::ridges;
+  throw BadInput("field recommended.noise is '" + name + "': const, random, none and ridges are known");
 }
 
 }  // namespace
@@ -101,9 +105,6 @@ Bundle::Bundle(const std::string &folder) : path(folder) {
     manifest = Json::parse(content);
     if (manifest.text("format") != "fingergen-bundle") throw BadInput("field format is not fingergen-bundle");
     manifest.integer("format_version", 1, 1);
-    if (manifest.find("ridge_noise") != nullptr) {
-      throw BadInput("a bundle with ridge noise: libfingergen does not run it yet; use the Python runtime");
-    }
     const Json &architecture = manifest.at("architecture"), &image = manifest.at("image");
     channels = architecture.integer("channels", 1, 3);
     if (channels == 2) throw BadInput("field channels is 2: 1 and 3 are known");
@@ -112,8 +113,19 @@ Bundle::Bundle(const std::string &folder) : path(folder) {
     num_ws = architecture.integer("num_ws", 1, 64);
     output_size = image.integer("output_size", 1, kLargestSide);
     output_ppi = image.number("output_ppi");
+    ppi = image.number("ppi");
+    if (!(ppi >= 1 && ppi <= 100000 && output_ppi >= 1 && output_ppi <= 100000)) throw BadInput("field ppi is out of range");
     truncation = manifest.at("recommended").number("truncation");
     noise_mode = fingergen::noise_mode(manifest.at("recommended").text("noise"));
+    edit_from = manifest.at("recommended").integer("edit_from", 0, num_ws - 1);
+    if (manifest.find("ridge_noise") != nullptr) {
+      ridge_noise = RidgeNoise(manifest);
+      window = static_cast<int>(std::nearbyint(resolution * 500 / ppi));
+      if (ridge_noise->layers.size() != static_cast<size_t>(num_ws - 1)) throw BadInput("field ridge_noise.layers has not num_ws - 1 entries");
+      if (window % resolution != 0) throw BadInput("field image.ppi must be 500, which fingers have, or 500 divided by a whole number");
+    } else if (noise_mode == Noise::ridges) {
+      throw BadInput("field recommended.noise is ridges, and ridge_noise is missing");
+    }
     latents = manifest.text("latents");
   } catch (const BadInput &error) {
     throw BadInput(file + ": " + error.what());
@@ -131,9 +143,40 @@ Bundle::Bundle(const std::string &folder) : path(folder) {
       }
       noise.push_back(std::move(buffer));
     }
+    directions = rows(arrays, "sefa_directions");
+    if (ridge_noise && !ridge_noise->traits.empty()) looks = rows(arrays, "look_directions");
+    if (looks.size() != (ridge_noise ? ridge_noise->traits.size() : 0)) throw BadInput("look_directions has not a row for each look");
   } catch (const BadInput &error) {
     throw BadInput(path + "/" + latents + ": " + error.what());
   }
+}
+
+std::vector<std::vector<float>> Bundle::rows(std::map<std::string, Array> &arrays, const std::string &name) const {
+  const Array &array = arrays[name + ".npy"];
+  std::vector<std::vector<float>> found;
+  if (array.values.empty()) return found;
+  if (array.shape.size() != 2 || array.shape[1] != style_dim) throw BadInput(name + " is not of shape (K, style_dim)");
+  for (int64_t i = 0; i < array.shape[0]; ++i) {
+    const auto start = array.values.begin() + i * style_dim;
+    found.emplace_back(start, start + style_dim);
+  }
+  return found;
+}
+
+const std::vector<float> &Bundle::direction(const std::string &name) const {
+  if (ridge_noise) {
+    for (size_t i = 0; i < ridge_noise->traits.size(); ++i) {
+      if (ridge_noise->traits[i] == name) return looks[i];
+    }
+  }
+  char *end = nullptr;
+  const unsigned long long index = std::strtoull(name.c_str(), &end, 10);
+  if (!name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) && *end == 0 && index < directions.size()) return directions[index];
+  std::string known = std::to_string(directions.size()) + " numbered directions";
+  if (ridge_noise) {
+    for (const std::string &trait : ridge_noise->traits) known += ", " + trait;
+  }
+  throw BadInput("direction '" + name.substr(0, 40) + "': this bundle has " + known);
 }
 
 std::string Bundle::read(const std::string &name) const {

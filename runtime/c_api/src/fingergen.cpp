@@ -61,6 +61,44 @@ std::string custom_ops_library(const fingergen_options &options) {
   return access(beside.c_str(), R_OK) == 0 ? beside : "";
 }
 
+// A template of ours: the arrays that the face points to lie behind it.
+struct Made : fingergen_template {
+  static Made *make(fingergen::Template &&found) {
+    auto *made = new Made;
+    made->kept = std::move(found);
+    const fingergen::Template &kept = made->kept;
+    static_cast<fingergen_template &>(*made) = {kept.width,        kept.height,        kept.ppi,
+                                                kept.minutiae.data(), kept.minutiae.size(), kept.cores.data(),
+                                                kept.cores.size(), kept.deltas.data(), kept.deltas.size()};
+    return made;
+  }
+
+  fingergen::Template kept;
+};
+
+constexpr size_t kMostMinutiae = 1 << 16;
+
+template <typename Point>
+void take(const Point *points, size_t count, std::vector<Point> &into) {
+  if (count > kMostMinutiae || (count > 0 && points == nullptr)) throw fingergen::BadInput("template: an array is NULL, or too long");
+  into.assign(points, points + count);
+}
+
+void check(const fingergen_model *model, const uint8_t *pixels, size_t size) {
+  if (model == nullptr || pixels == nullptr) throw fingergen::BadInput("model and pixels: must not be NULL");
+  fingergen_image_info info;
+  fingergen_image_info_of(model, &info);
+  if (size < info.bytes) {
+    throw fingergen::BadInput("pixels: has " + std::to_string(size) + " bytes, an image needs " + std::to_string(info.bytes));
+  }
+}
+
+double psi(const fingergen_model *model, const double *truncation) {
+  return truncation == nullptr ? model->model.bundle().truncation : *truncation;
+}
+
+void put(const fingergen::Pixels &made, uint8_t *pixels) { std::memcpy(pixels, made.data(), made.size()); }
+
 }  // namespace
 
 extern "C" {
@@ -94,16 +132,55 @@ fingergen_status fingergen_image_info_of(const fingergen_model *model, fingergen
 fingergen_status fingergen_synthesize(const fingergen_model *model, uint64_t seed, const double *truncation,
                                       uint8_t *pixels, size_t size, char *error, size_t error_size) {
   return guarded(error, error_size, [&] {
-    if (model == nullptr || pixels == nullptr) throw fingergen::BadInput("model and pixels: must not be NULL");
-    fingergen_image_info info;
-    fingergen_image_info_of(model, &info);
-    if (size < info.bytes) {
-      throw fingergen::BadInput("pixels: has " + std::to_string(size) + " bytes, an image needs " + std::to_string(info.bytes));
-    }
-    const fingergen::Model &loaded = model->model;
-    const std::vector<uint8_t> made = loaded.synthesize(seed, truncation == nullptr ? loaded.bundle().truncation : *truncation);
-    std::memcpy(pixels, made.data(), made.size());
+    check(model, pixels, size);
+    put(model->model.synthesize(seed, psi(model, truncation)), pixels);
   });
 }
+
+fingergen_status fingergen_edit(const fingergen_model *model, uint64_t seed, const char *direction, double degree,
+                                const double *truncation, uint8_t *pixels, size_t size, char *error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    check(model, pixels, size);
+    if (direction == nullptr) throw fingergen::BadInput("direction: must not be NULL");
+    put(model->model.edit(seed, direction, degree, psi(model, truncation)), pixels);
+  });
+}
+
+fingergen_status fingergen_impression(const fingergen_model *model, uint64_t finger, uint32_t number, const char *preset,
+                                      const double *truncation, uint8_t *pixels, size_t size, fingergen_template **truth,
+                                      char *error, size_t error_size) {
+  if (truth != nullptr) *truth = nullptr;
+  return guarded(error, error_size, [&] {
+    check(model, pixels, size);
+    fingergen::Template found;
+    put(model->model.impression(finger, number, preset == nullptr ? "easy" : preset, psi(model, truncation), &found), pixels);
+    if (truth != nullptr) *truth = Made::make(std::move(found));
+  });
+}
+
+fingergen_status fingergen_reconstruct(const fingergen_model *model, const fingergen_template *given, uint64_t seed,
+                                       uint8_t *pixels, size_t size, char *error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    check(model, pixels, size);
+    if (given == nullptr) throw fingergen::BadInput("template: must not be NULL");
+    fingergen::Template copy;
+    copy.width = given->width, copy.height = given->height, copy.ppi = given->ppi;
+    take(given->minutiae, given->minutiae_count, copy.minutiae);
+    take(given->cores, given->cores_count, copy.cores);
+    take(given->deltas, given->deltas_count, copy.deltas);
+    put(model->model.reconstruct(copy, seed), pixels);
+  });
+}
+
+fingergen_status fingergen_template_read(const void *data, size_t size, fingergen_template **made, char *error,
+                                         size_t error_size) {
+  if (made != nullptr) *made = nullptr;
+  return guarded(error, error_size, [&] {
+    if (data == nullptr || made == nullptr) throw fingergen::BadInput("data and made: must not be NULL");
+    *made = Made::make(fingergen::read_template(static_cast<const uint8_t *>(data), size));
+  });
+}
+
+void fingergen_template_free(fingergen_template *made) { delete static_cast<Made *>(made); }
 
 }  // extern "C"

@@ -163,6 +163,17 @@ const std::string &Json::text(const std::string &name) const {
   return found.text_;
 }
 
+const std::string &Json::text() const {
+  if (kind_ != Kind::text) throw BadInput("a value that should be text is not");
+  return text_;
+}
+
+const std::vector<Json> &Json::items(const std::string &name) const {
+  const Json &found = at(name);
+  if (found.kind_ != Kind::array) throw BadInput("field " + name + " is not a list");
+  return found.items_;
+}
+
 double Json::number(const std::string &name) const {
   const Json &found = at(name);
   if (found.kind_ != Kind::number || !std::isfinite(found.number_)) throw BadInput("field " + name + " is not a number");

@@ -16,6 +16,8 @@ class Json {
   const Json *find(const std::string &name) const;  // nullptr: not there, or null
 
   const std::string &text(const std::string &name) const;  // `name` stands in messages
+  const std::string &text() const;                         // of the value itself
+  const std::vector<Json> &items(const std::string &name) const;  // of an array
   double number(const std::string &name) const;
   int integer(const std::string &name, int lowest, int highest) const;
 

@@ -1,12 +1,17 @@
-// A loaded bundle: what runtime/model.py does for a seed.
+// A loaded bundle: what runtime/model.py does, image by image.
 #pragma once
 
 #include <memory>
 
 #include "bundle.h"
+#include "fingers/capture.h"
 #include "onnxruntime.h"
+#include "seeds.h"
 
 namespace fingergen {
+
+using Pixels = std::vector<uint8_t>;              // (size, size) or (size, size, 3)
+using Buffers = std::vector<std::vector<float>>;  // noise inputs, one per layer
 
 class Model {
  public:
@@ -14,17 +19,25 @@ class Model {
 
   const Bundle &bundle() const { return bundle_; }
 
-  // Pixels of a seed's finger, (size, size) or (size, size, 3).
-  std::vector<uint8_t> synthesize(uint64_t seed, double truncation) const;
+  Pixels synthesize(uint64_t seed, double truncation) const;
+  Pixels edit(uint64_t seed, const std::string &direction, double degree, double truncation) const;
+  Pixels impression(uint64_t finger, uint32_t number, const std::string &preset, double truncation, Template *truth) const;
+  Pixels reconstruct(const Template &given, uint64_t seed) const;
 
  private:
   std::unique_ptr<Session> open(const char *graph, const std::string &custom_ops, int threads) const;
-  std::vector<std::vector<float>> noise(uint64_t seed) const;
-  std::vector<uint8_t> levels(const std::vector<float> &w, const std::vector<std::vector<float>> &noise) const;
+  void check_ridges() const;
+  std::vector<float> map(Stream latent) const;                                  // w (style_dim)
+  std::vector<float> truncated(std::vector<float> w, double truncation) const;  // whose length divides by style_dim
+  std::vector<float> styles(const std::vector<float> &w) const;                 // for every style input
+  Buffers white(Stream stream) const;
+  Buffers noise(uint64_t seed) const;  // in the mode that the bundle recommends
+  Buffers noise_of(const Skin &skin, Stream stream) const;
+  Pixels render(const Session &graph, const std::vector<float> &styles, const Buffers &noise) const;
 
   Bundle bundle_;
   std::shared_ptr<const OnnxRuntime> runtime_;
-  std::unique_ptr<Session> mapping_, synthesis_;
+  std::unique_ptr<Session> mapping_, synthesis_, decoder_, fields_, growth_;
 };
 
 }  // namespace fingergen

@@ -1,5 +1,8 @@
 #include "seeds.h"
 
+#include <algorithm>
+#include <numeric>
+
 // From NumPy's libnpyrandom, which its wheels ship for linking (numpy/random/bitgen.h, distributions.h).
 extern "C" {
 struct bitgen {
@@ -10,14 +13,19 @@ struct bitgen {
   uint64_t (*next_raw)(void *);
 };
 double random_standard_normal(bitgen *generator);
+void random_standard_normal_fill_f(bitgen *generator, std::ptrdiff_t count, float *out);
+double random_standard_gamma(bitgen *generator, double shape);
+void random_bounded_uint64_fill(bitgen *generator, uint64_t offset, uint64_t range, std::ptrdiff_t count, bool use_masked, uint64_t *out);
 }
 
 namespace fingergen {
 namespace {
 
 uint64_t next_uint64(void *stream) { return static_cast<Stream *>(stream)->next(); }
-uint32_t next_uint32(void *stream) { return static_cast<uint32_t>(next_uint64(stream)); }
-double next_double(void *stream) { return static_cast<double>(next_uint64(stream) >> 11) * 0x1p-53; }
+uint32_t next_uint32(void *stream) { return static_cast<Stream *>(stream)->next_half(); }
+double next_double(void *stream) { return static_cast<Stream *>(stream)->random(); }
+
+bitgen as_generator(Stream *stream) { return {stream, next_uint64, next_uint32, next_double, next_uint64}; }
 
 }  // namespace
 
@@ -42,10 +50,63 @@ uint64_t Stream::next() {
   return block_[0];
 }
 
+// A number gives two of half its size, the lower half first.
+uint32_t Stream::next_half() {
+  has_half_ = !has_half_;
+  if (!has_half_) return half_;
+  const uint64_t whole = next();
+  half_ = static_cast<uint32_t>(whole >> 32);
+  return static_cast<uint32_t>(whole);
+}
+
+double Stream::random() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+
+double Stream::normal(double mean, double deviation) {
+  bitgen generator = as_generator(this);
+  return mean + deviation * random_standard_normal(&generator);
+}
+
+double Stream::gamma(double shape, double scale) {
+  bitgen generator = as_generator(this);
+  return scale * random_standard_gamma(&generator, shape);
+}
+
+int64_t Stream::integer(int64_t below) {
+  bitgen generator = as_generator(this);
+  uint64_t drawn = 0;
+  random_bounded_uint64_fill(&generator, 0, static_cast<uint64_t>(below - 1), 1, false, &drawn);
+  return static_cast<int64_t>(drawn);
+}
+
+size_t Stream::choice(const std::vector<double> &probabilities) {
+  std::vector<double> up_to(probabilities.size());
+  std::partial_sum(probabilities.begin(), probabilities.end(), up_to.begin());
+  for (double &each : up_to) each /= up_to.back();
+  return static_cast<size_t>(std::upper_bound(up_to.begin(), up_to.end(), random()) - up_to.begin());
+}
+
+std::vector<double> Stream::uniforms(double low, double high, size_t count) {
+  std::vector<double> drawn(count);
+  for (double &value : drawn) value = uniform(low, high);
+  return drawn;
+}
+
+std::vector<double> Stream::normals(double mean, double deviation, size_t count) {
+  std::vector<double> drawn(count);
+  for (double &value : drawn) value = normal(mean, deviation);
+  return drawn;
+}
+
 std::vector<float> Stream::normal(size_t count) {
-  bitgen generator{this, next_uint64, next_uint32, next_double, next_uint64};
   std::vector<float> drawn(count);
-  for (float &value : drawn) value = static_cast<float>(random_standard_normal(&generator));
+  for (float &value : drawn) value = static_cast<float>(normal(0, 1));
+  return drawn;
+}
+
+std::vector<float> Stream::normalf(size_t count) {
+  bitgen generator = as_generator(this);
+  std::vector<float> drawn(count);
+  random_standard_normal_fill_f(&generator, static_cast<std::ptrdiff_t>(count), drawn.data());
   return drawn;
 }
 

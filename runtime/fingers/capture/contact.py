@@ -46,7 +46,7 @@ def line_depth(lines: Floats, x: Floats, y: Floats) -> Floats:
         float32 of that shape, 1 in the middle of a line and 0 away from it.
     """
     depth = np.zeros_like(x)
-    for cx, cy, angle, length, width in lines:
+    for cx, cy, angle, length, width in lines.astype(x.dtype):
         c, s = np.cos(angle), np.sin(angle)
         along = c * (x - cx) - s * (y - cy)
         across = s * (x - cx) + c * (y - cy) - along**2 / (20.0 * length)

@@ -27,22 +27,25 @@ def place(capture: Capture, points: Floats) -> Floats:
     return (turned + capture.shift + (np.array(capture.window) - 1.0) / 2).astype(np.float32)
 
 
-def skin_points(capture: Capture, step: int = 1) -> tuple[Floats, Floats]:
+def skin_points(
+    capture: Capture, step: int = 1, dtype: type[np.floating] = np.float32
+) -> tuple[Floats, Floats]:
     """The points of the master that the pixels of the window show.
 
     Args:
         capture: How the impression is taken.
         step: Side in pixels of the squares whose middles are taken; it divides the sides of the window.
+        dtype: To compute in.
 
     Returns:
-        x and y, float32 (H / step, W / step), pixels of the master.
+        x and y, (H / step, W / step) of that type, pixels of the master.
     """
     u, v = (
-        np.arange((step - side) / 2, side / 2, step, dtype=np.float32) - shift
+        np.arange((step - side) / 2, side / 2, step, dtype=dtype) - shift
         for side, shift in zip(capture.window, capture.shift, strict=True)
     )
     c, s = np.cos(np.radians(capture.rotation)), np.sin(np.radians(capture.rotation))
-    c, s = np.float32(c), np.float32(s)
+    c, s = dtype(c), dtype(s)
     qx = c * u[None, :] - s * v[:, None]
     qy = s * u[None, :] + c * v[:, None]
     x, y = qx + capture.middle[0], qy + capture.middle[1]

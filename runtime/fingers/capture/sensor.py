@@ -18,7 +18,7 @@ _STEP = 4  # pixels within which the unevenness of pressure hardly changes
 
 
 class Touch(NamedTuple):
-    """Skin on a sensor, pixel by pixel of the window; each float32 (H, W)."""
+    """Skin on a sensor, pixel by pixel of the window; each (H, W)."""
 
     ridges: Floats  # the ridge map as warped, -1 in a valley … 1 on a ridge; also where nothing touches
     depth: Floats  # pixels to the edge of contact, positive inside
@@ -27,22 +27,23 @@ class Touch(NamedTuple):
 
     @property
     def contact(self) -> Floats:
-        """float32 (H, W), 0 where nothing touches … 1 where the skin does."""
+        """(H, W), 0 where nothing touches … 1 where the skin does."""
         return _sigmoid(self.depth / 2.0)
 
 
-def touch(finger: Master, capture: Capture, step: int = 1) -> Touch:
+def touch(finger: Master, capture: Capture, step: int = 1, dtype: type[np.floating] = np.float32) -> Touch:
     """The finger as it lies on the sensor.
 
     Args:
         finger: The finger.
         capture: How the impression is taken.
         step: Sides in pixels of the squares in whose middles the skin is seen; it divides the window's sides.
+        dtype: To compute in, and of the maps.
 
     Returns:
         Maps of (H / step, W / step) points.
     """
-    x, y = skin_points(capture, step)
+    x, y = skin_points(capture, step, dtype)
     unevenness = _smooth(capture.uneven_cells, x.shape[::-1])
     depth = contact_depth(capture.contact, finger.ridges.shape, x, y, unevenness)  # type: ignore[arg-type]
     return Touch(_sample(finger.ridges, x, y), depth, line_depth(capture.lines, x, y), unevenness)

@@ -3,7 +3,8 @@
 The orientation is a zero-pole field (Sherlock and Monro, "A model for interpreting fingerprint topology",
 Pattern Recognition 26(7), 1993) over a smooth background that bends the ridges around the fingertip, as
 in the phase-portrait-plus-singularities models (Zhou and Gu, 2004); an arch is background alone.
-Coordinates and angles are those of `patterns`.
+Coordinates and angles are those of `patterns`. Values are rounded to multiples of STEP: ridge growth would
+spread the last bit of a sine, in which math libraries differ, over the whole finger.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 
 from ...arguments import AnyFloats as Floats
 from .patterns import Pattern, PatternClass, Points, Wave
+
+STEP = 2.0**-14
 
 
 def orientation(pattern: Pattern, x: Floats, y: Floats) -> Floats:
@@ -27,12 +30,13 @@ def orientation(pattern: Pattern, x: Floats, y: Floats) -> Floats:
     Returns:
         float32 of the shape of both, radians counter-clockwise, defined modulo π.
     """
+    x, y = x.astype(np.float64), y.astype(np.float64)
     angle = _background(pattern, x, y) + _half_turns(pattern.cores, pattern.deltas, x, y)
     if len(pattern.cores) == 1:
         angle -= _parallel_legs(pattern, x, y)
     elif len(pattern.cores) == 2:
         angle += _rings(pattern, x, y)
-    return angle
+    return _rounded(angle)
 
 
 def ridge_period(pattern: Pattern, x: Floats, y: Floats) -> Floats:
@@ -46,9 +50,14 @@ def ridge_period(pattern: Pattern, x: Floats, y: Floats) -> Floats:
     Returns:
         float32 of the shape of both, pixels at 500 ppi.
     """
+    x, y = x.astype(np.float64), y.astype(np.float64)
     below = _sigmoid((y - 110.0) / 40.0)
     above = _sigmoid((-90.0 - y) / 40.0)
-    return pattern.period * (1.0 + 0.10 * below - 0.05 * above + _waves(pattern.period_waves, x, y))
+    return _rounded(pattern.period * (1.0 + 0.10 * below - 0.05 * above + _waves(pattern.period_waves, x, y)))
+
+
+def _rounded(values: Floats) -> Floats:
+    return (np.round(values / STEP) * STEP).astype(np.float32)
 
 
 def _background(pattern: Pattern, x: Floats, y: Floats) -> Floats:
@@ -97,7 +106,7 @@ def _rings(pattern: Pattern, x: Floats, y: Floats) -> Floats:
 
 def _rest_at_focus(pattern: Pattern) -> float:
     """The field without its cores, in the middle of the pattern."""
-    x, y = (np.array([value], np.float32) for value in pattern.focus)
+    x, y = (np.array([value]) for value in pattern.focus)
     return float((_background(pattern, x, y) + _half_turns((), pattern.deltas, x, y))[0])
 
 

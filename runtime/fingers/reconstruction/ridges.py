@@ -1,4 +1,8 @@
-"""From a template, and the fields that a network reads off it, to a ridge map with these minutiae."""
+"""From a template, and the fields that a network reads off it, to a ridge map with these minutiae.
+
+The kernel `cpp_ops/ridge_map` does it where it was built, in about a third of the time; what is here, in `phase`
+and in `multigrid` is its reference, which it agrees with to a few thousandths.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fingergen.cpp_ops import kernels
+
 from ...arguments import AnyFloats as Floats
 from ...minutiae import PPI, MinutiaType, Template
 from ...minutiae.raster import LOG_SCALE, PERIOD
@@ -16,6 +22,9 @@ from .phase import phase
 _UNTOUCHED = 0.03  # weight of the fields where there is no contact, beside 1 where there is
 _SHARPNESS = 4  # of the edge of contact
 _STEEPNESS = 2.0  # of the profile of ridges, as grown ones have it
+
+
+_TYPES = {MinutiaType.OTHER: 0, MinutiaType.ENDING: 1, MinutiaType.BIFURCATION: 2}  # of the kernel
 
 
 class Reconstruction(NamedTuple):
@@ -36,6 +45,15 @@ def reconstruct_ridges(template: Template, fields: Floats, size: int) -> Reconst
     Returns:
         The ridge map and the mask of contact.
     """
+    if not kernels.has_ridge_map():
+        return reference_ridges(template, fields, size)
+    places = np.array([(m.x, m.y, m.angle) for m in template.minutiae], np.float64).reshape(-1, 3)
+    types = np.array([_TYPES[m.type] for m in template.minutiae], np.uint8)
+    return Reconstruction(*kernels.ridge_map(template.width, template.ppi, places, types, fields, size))
+
+
+def reference_ridges(template: Template, fields: Floats, size: int) -> Reconstruction:
+    """As `reconstruct_ridges`, in NumPy."""
     scale = size / template.width
     twice_cos, twice_sin, log_period, contact = (enlarge(field, size) for field in fields)
     # The network's mean over all outlines that there might be is softer than any of them.

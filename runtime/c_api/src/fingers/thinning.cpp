@@ -1,0 +1,217 @@
+#include "thinning.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <set>
+
+#include "master.h"
+
+namespace fingergen {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+constexpr int kMargin = 8;   // minutiae nearer than this to the border are left out
+constexpr int kTrace = 12;   // steps along a branch that give its direction
+constexpr int kSpur = 5;     // branches of fewer steps are spurs that thinning leaves
+constexpr int kCluster = 3;  // pixels within which pixels of crossing number 3 are one fork
+constexpr int kPair = 9;     // minutiae nearer than this to each other are none
+
+// The 8 neighbors in order around a pixel, as (dy, dx): from the north, clockwise.
+constexpr int kRing[8][2] = {{-1, 0}, {-1, 1}, {0, 1}, {1, 1}, {1, 0}, {1, -1}, {0, -1}, {-1, -1}};
+
+// Pixels within a border of one, so that neighbors need no bounds.
+struct Framed {
+  explicit Framed(int size) : width(size + 2), pixels(static_cast<size_t>(width) * width) {
+    for (int i = 0; i < 8; ++i) steps[i] = kRing[i][0] * width + kRing[i][1];
+  }
+  explicit Framed(const Bits &bits) : Framed(bits.size) {
+    for (int y = 0; y < bits.size; ++y) {
+      for (int x = 0; x < bits.size; ++x) pixels[place(y, x)] = bits.at(y, x);
+    }
+  }
+  int place(int y, int x) const { return (y + 1) * width + x + 1; }
+
+  // The neighbors, one bit each.
+  unsigned around(int at) const {
+    unsigned bits = 0;
+    for (int i = 0; i < 8; ++i) bits |= unsigned{pixels[at + steps[i]]} << i;
+    return bits;
+  }
+
+  int width, steps[8];
+  std::vector<uint8_t> pixels;
+};
+
+// How often the neighbors, seen one after the other, change from absent to present.
+int runs(unsigned around) {
+  int count = 0;
+  for (int i = 0; i < 8; ++i) count += !(around >> i & 1) && (around >> (i + 1) % 8 & 1);
+  return count;
+}
+
+// Whether one of Zhang and Suen's passes takes a pixel with these neighbors away.
+bool removable(unsigned around, bool first) {
+  const bool north = around & 1, east = around >> 2 & 1, south = around >> 4 & 1, west = around >> 6 & 1;
+  int neighbors = 0;
+  for (int i = 0; i < 8; ++i) neighbors += around >> i & 1;
+  const bool kept = first ? east && south && (north || west) : north && west && (east || south);
+  return neighbors >= 2 && neighbors <= 6 && runs(around) == 1 && !kept;
+}
+
+using Pixels = std::set<int>;
+
+Pixels onward(const Framed &thin, const Pixels &front, Pixels &seen) {
+  Pixels next;
+  for (int pixel : front) {
+    for (int step : thin.steps) {
+      if (thin.pixels[pixel + step] && seen.count(pixel + step) == 0) next.insert(pixel + step);
+    }
+  }
+  seen.insert(next.begin(), next.end());
+  return next;
+}
+
+// `front` in sets of pixels that touch.
+std::vector<Pixels> connected(const Framed &thin, Pixels front) {
+  std::vector<Pixels> parts;
+  while (!front.empty()) {
+    std::vector<int> part = {*front.begin()};
+    front.erase(front.begin());
+    for (size_t i = 0; i < part.size(); ++i) {
+      for (int step : thin.steps) {
+        if (front.erase(part[i] + step) > 0) part.push_back(part[i] + step);
+      }
+    }
+    parts.emplace_back(part.begin(), part.end());
+  }
+  return parts;
+}
+
+// Directions (radians, y up) of the thinned ridges that leave a pixel; spurs are none.
+std::vector<double> branches(const Framed &thin, int start) {
+  Pixels seen = {start}, front = {start};
+  for (int i = 0; i < kSpur; ++i) front = onward(thin, front, seen);
+  std::vector<double> directions;
+  for (Pixels &branch : connected(thin, front)) {
+    for (int i = kSpur; i < kTrace; ++i) {
+      Pixels next = onward(thin, branch, seen);
+      if (next.empty()) break;
+      branch = std::move(next);
+    }
+    int dy = 0, dx = 0;
+    for (int pixel : branch) dy += pixel / thin.width - start / thin.width, dx += pixel % thin.width - start % thin.width;
+    directions.push_back(std::atan2(-dy, dx));
+  }
+  return directions;
+}
+
+struct Spot {
+  int x, y;
+};
+
+// Forks of pixels of crossing number 3, of which thinning leaves up to five at a fork: of each cluster its middle.
+std::vector<Spot> forks(const std::vector<Spot> &pixels) {
+  std::vector<Spot> middles;
+  std::vector<bool> taken(pixels.size());
+  for (size_t first = 0; first < pixels.size(); ++first) {
+    if (taken[first]) continue;
+    std::vector<size_t> group = {first};
+    taken[first] = true;
+    for (size_t i = 0; i < group.size(); ++i) {
+      for (size_t other = 0; other < pixels.size(); ++other) {
+        const Spot &a = pixels[group[i]], &b = pixels[other];
+        if (!taken[other] && std::max(std::abs(a.x - b.x), std::abs(a.y - b.y)) <= kCluster) {
+          taken[other] = true;
+          group.push_back(other);
+        }
+      }
+    }
+    std::sort(group.begin(), group.end());
+    double x = 0, y = 0, nearest = HUGE_VAL;
+    for (size_t i : group) x += pixels[i].x, y += pixels[i].y;
+    x /= static_cast<double>(group.size()), y /= static_cast<double>(group.size());
+    Spot middle{};
+    for (size_t i : group) {
+      const double distance = std::hypot(pixels[i].y - y, pixels[i].x - x);
+      if (distance < nearest) nearest = distance, middle = pixels[i];
+    }
+    middles.push_back(middle);
+  }
+  return middles;
+}
+
+}  // namespace
+
+Bits thinned(const std::vector<float> &ridges, int size) {
+  bool first_pass[256], second_pass[256];
+  for (unsigned around = 0; around < 256; ++around) {
+    first_pass[around] = removable(around, true);
+    second_pass[around] = removable(around, false);
+  }
+  Framed framed(size);
+  for (int y = 0; y < size; ++y) {
+    for (int x = 0; x < size; ++x) framed.pixels[framed.place(y, x)] = ridges[static_cast<size_t>(y) * size + x] > 0;
+  }
+  std::vector<int> leaving;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const bool *removed : {first_pass, second_pass}) {
+      leaving.clear();
+      for (int y = 0; y < size; ++y) {
+        for (int at = framed.place(y, 0); at < framed.place(y, size); ++at) {
+          if (framed.pixels[at] && removed[framed.around(at)]) leaving.push_back(at);
+        }
+      }
+      for (int at : leaving) framed.pixels[at] = 0;
+      changed = changed || !leaving.empty();
+    }
+  }
+  Bits thin{size, {}};
+  for (int y = 0; y < size; ++y) {
+    const auto row = framed.pixels.begin() + framed.place(y, 0);
+    thin.pixels.insert(thin.pixels.end(), row, row + size);
+  }
+  return thin;
+}
+
+std::vector<FingerMinutia> read_minutiae(const Bits &thin, const std::function<double(int, int)> &orientation) {
+  struct Found {
+    Spot at;
+    bool ending;
+    std::vector<double> leave;
+  };
+  const Framed framed(thin);
+  std::vector<Spot> ends, forked;
+  for (int y = kMargin; y < thin.size - kMargin; ++y) {
+    for (int x = kMargin; x < thin.size - kMargin; ++x) {
+      if (!thin.at(y, x)) continue;
+      const int crossing = runs(framed.around(framed.place(y, x)));
+      if (crossing == 1) ends.push_back({x, y});
+      if (crossing == 3) forked.push_back({x, y});
+    }
+  }
+  std::vector<Found> found;
+  for (const bool ending : {true, false}) {
+    for (const Spot &spot : ending ? ends : forks(forked)) {
+      std::vector<double> leave = branches(framed, framed.place(spot.y, spot.x));
+      if (leave.size() == (ending ? 1 : 3)) found.push_back({spot, ending, std::move(leave)});
+    }
+  }
+  std::vector<FingerMinutia> minutiae;
+  for (const Found &each : found) {
+    const auto near = std::count_if(found.begin(), found.end(), [&](const Found &other) {
+      const int dx = each.at.x - other.at.x, dy = each.at.y - other.at.y;
+      return dx * dx + dy * dy < kPair * kPair;
+    });
+    if (near > 1) continue;  // breaks, spurs, bridges or dots
+    const double field = orientation(each.at.x, each.at.y);
+    double sense = 0;  // back along an ending's one branch; at a fork two branches outweigh the one across from them
+    for (double branch : each.leave) sense += std::cos(branch - field);
+    const double angle = sense >= 0 ? field : field + kPi;
+    minutiae.push_back({static_cast<double>(each.at.x), static_cast<double>(each.at.y), angle - 2 * kPi * std::floor(angle / (2 * kPi)), each.ending});
+  }
+  return minutiae;
+}
+
+}  // namespace fingergen
