@@ -89,9 +89,7 @@ def from_c(given: CTemplate) -> Template:
         given.width,
         given.height,
         given.ppi,
-        tuple(
-            Minutia(m.x, m.y, m.angle, TYPES[m.type], None if m.quality < 0 else m.quality) for m in minutiae
-        ),
+        tuple(Minutia(m.x, m.y, m.angle, TYPES[m.type], None if m.quality < 0 else m.quality) for m in found),
         tuple(Point(given.cores[i].x, given.cores[i].y) for i in range(given.cores_count)),
         tuple(Point(given.deltas[i].x, given.deltas[i].y) for i in range(given.deltas_count)),
     )

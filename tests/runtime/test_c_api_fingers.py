@@ -37,7 +37,7 @@ def loaded() -> Iterator[Loaded]:
 def python_impression(model: fgr.Model, seed: int, number: int, preset: str) -> tuple[np.ndarray, Template]:
     """As a mated set has it."""
     steps, mate = MatedSynthesis(model, preset=preset, taken={}), Mate(seed, 1, number=number)
-    (levels,) = steps.compute(steps.draw([mate]))
+    (levels,) = steps.compute(steps.prepare([mate]))
     assert steps.taken is not None
     return steps.finish(levels), steps.taken[mate].template
 
