@@ -1,7 +1,7 @@
 """From a template, and the fields that a network reads off it, to a ridge map with these minutiae.
 
-The kernel `cpp_ops/ridge_map` does it where it was built, in about a third of the time; what is here, in `phase`
-and in `multigrid` is its reference, which it agrees with to a few thousandths.
+The kernel `cpp_ops/ridge_map` does it where it was built, in about a third of the time; what is here, in
+`phase` and in `multigrid` is its reference, which it agrees with to a few thousandths.
 """
 
 from __future__ import annotations
