@@ -10,6 +10,7 @@ reader's tests.
 """
 
 import argparse
+import base64
 import io
 import json
 import sys
@@ -25,12 +26,14 @@ with atheris.instrument_imports(include=["fingergen"]):
     import numpy as np
     from PIL import Image
 
+    from fingergen.runtime import cbeff
     from fingergen.runtime.errors import BadInput
     from fingergen.runtime.images import decode_image
     from fingergen.runtime.minutiae import FORMATS, Template, decode_template
     from fingergen.runtime.records import FORMATS as RECORDS
     from fingergen.runtime.records import Content, Details, FingerImage, decode_record
     from fingergen.runtime.records.wsq import decode_wsq
+    from fingergen.runtime.studio.requests import parse_json, print_request
     from fingergen.training.data.metadata import INDEX, stated_fingers
     from fingergen.training.data.storage import find_samples
 
@@ -98,6 +101,13 @@ def any_record(data: bytes) -> None:
     check_content(decode_record(data, "file"))
 
 
+def studio(data: bytes) -> None:
+    """What the studio's page may send."""
+    request = print_request(parse_json(data))
+    for warning in request.source.warnings if request.source else ():
+        check_line(warning)
+
+
 def check_content(content: Content) -> None:
     assert content.images or content.templates
     assert all(image.pixels.size and image.ppi > 0 for image in content.images)
@@ -108,6 +118,7 @@ READERS: dict[str, Reader] = {
     "template": any_template,
     **{name: record(name) for name in RECORD_STANDARDS},
     "record": any_record,
+    "studio": studio,
     "image": image,
     "wsq": wsq,
     "shard": in_folder("0.tar", find_samples),
@@ -153,7 +164,22 @@ def corpus(reader: str) -> list[bytes]:
         case name if name in RECORD_STANDARDS:
             return list(records(name))
         case "record":
-            return [data for name in RECORD_STANDARDS for data in records(name)]
+            found = [(name, data) for name in RECORD_STANDARDS for data in records(name)]
+            when = datetime(2026, 1, 1)
+            wrapped = [
+                cbeff.wrap(data, name, False, when) for name, data in found if name in cbeff.IDENTIFIERS
+            ]
+            return [data for _, data in found] + wrapped
+        case "studio":
+            given = {
+                "name": "a.fmr",
+                "data": base64.b64encode(sample("iso19794-2-2005")).decode(),
+                "ppi": 500,
+            }
+            fields = {"seed": "7", "number": 1, "preset": "medium", "traits": {"moisture": 3.0, "1": -1}}
+            return [
+                json.dumps(fields | {"template": each, "truncation": 0.5}).encode() for each in (None, given)
+            ]
         case name:
             return [sample(name)]
 

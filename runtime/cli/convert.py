@@ -9,10 +9,12 @@ from pathlib import Path
 
 import click
 
+from .. import cbeff
 from ..errors import BadInput, say
+from ..files import write_atomically
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
-from ..minutiae import WRITABLE, Template, is_template_file, read_template, write_template
-from ..records import COMPRESSIONS, FORMATS, Content, Details, read_record, write_record
+from ..minutiae import WRITABLE, Template, encode_template, is_template_file, read_template
+from ..records import COMPRESSIONS, FORMATS, Content, Details, encode_record, read_record
 from ..records.image import POSITIONS
 from ..records.io import note_path
 from .kit import FILE, FOLDER, Number, TemplateReading, list_bad, template_reading, warn
@@ -27,6 +29,7 @@ class Target:
     name: str
     details: Details
     position: int | None
+    in_cbeff: bool
 
     @property
     def extension(self) -> str:
@@ -54,10 +57,25 @@ class Target:
 
     def write(self, path: Path, content: Content) -> None:
         """Write one file."""
+        try:
+            data, note = self._encoded(content)
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from None
+        if note is not None:
+            write_atomically(note_path(path), note)
+        write_atomically(path, data)
+
+    def _encoded(self, content: Content) -> tuple[bytes, bytes | None]:
+        """The bytes of a file and of the note beside it, if there is one."""
+        extended, note = False, None
         if self.name in FORMATS:
-            write_record(path, content, self.name, self.details)
+            data, note = encode_record(content, self.name, self.details)
         else:
-            write_template(path, content.templates[0], self.name)
+            (template,) = content.templates
+            data, extended = encode_template(template, self.name), bool(template.cores or template.deltas)
+        if self.in_cbeff:
+            data = cbeff.wrap(data, self.name, extended, self.details.captured)
+        return data, note
 
 
 @click.command()
@@ -103,6 +121,14 @@ class Target:
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
     help="Capture date in records, UTC.  [default: now]",
 )
+@click.option(
+    "--cbeff",
+    "in_cbeff",
+    is_flag=True,
+    help="Wrap records in CBEFF, the PIV patron format of NIST SP 800-76, not signed: of "
+    + ", ".join(cbeff.IDENTIFIERS)
+    + ".",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what exists.")
 @template_reading
 def convert(
@@ -116,26 +142,30 @@ def convert(
     position: int | None,
     record_type: str,
     date: datetime | None,
+    in_cbeff: bool,
     overwrite: bool,
     reading: TemplateReading,
 ) -> None:
     """Convert fingerprint images and templates between formats.
 
     Images: PNG, TIFF, BMP, PGM, raw, JPEG 2000, WSQ, ISO/IEC 19794-4 and 39794-4 records, ANSI/NIST-ITL
-    transactions. Templates: those that FingerGen writes. An ANSI/NIST-ITL transaction holds both: files of
-    one name, such as finger.png and finger.fmr, go into one, and can be extracted from it. A file with
-    several images becomes several files where the format holds one. Files that cannot be used are listed on
-    standard error, the others are done, and the exit code is 3.
+    transactions. Templates: those that FingerGen writes. Records in CBEFF are read too. An ANSI/NIST-ITL
+    transaction holds both: files of one name, such as finger.png and finger.fmr, go into one, and can be
+    extracted from it. A file with several images becomes several files where the format holds one. Files that
+    cannot be used are listed on standard error, the others are done, and the exit code is 3.
 
     \b
     Examples:
       fg-run convert prints/*.png --to wsq --out wsq
       fg-run convert finger.png finger.fmr --to ansi-nist --out transactions
       fg-run convert finger.an2 --to ansi378-2009 --out templates
+      fg-run convert finger.fmr --to ansi378-2004 --cbeff --out cards
       fg-run convert scan.raw --image-size 500 600 --image-ppi 500 --to iso19794-4-2011 --out records
     """
+    if in_cbeff and to not in cbeff.IDENTIFIERS:
+        raise click.UsageError(f"--cbeff: wraps {', '.join(cbeff.IDENTIFIERS)}, not {to}")
     when = datetime.now(UTC) if date is None else date
-    target = Target(to, Details(compression, when, int(record_type)), position)
+    target = Target(to, Details(compression, when, int(record_type)), position, in_cbeff)
 
     def read(path: Path) -> Content:
         if source in TEMPLATE_FORMATS or (source is None and is_template_file(path)):

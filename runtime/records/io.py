@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .. import cbeff
 from ..errors import BadInput
 from ..files import write_atomically
 from . import ansi_nist, image_files, iso19794_4_2005, iso19794_4_2011, iso39794_4
@@ -74,7 +75,7 @@ def decode_record(
     """The images, and templates where there are some, of a file's bytes.
 
     Args:
-        data: The bytes of a file.
+        data: The bytes of a file; of a CBEFF structure its content is read.
         name: Of the file: for messages and, of raw pixels, the format.
         format: A name in `FORMATS`; None: found by the first bytes.
         size: (width, height) in pixels of raw images.
@@ -87,6 +88,7 @@ def decode_record(
         BadInput: Names the file, for whatever is wrong with it.
     """
     try:
+        data = cbeff.unwrap(data)
         known = format_of(data, name) if format is None else _named(format)
         try:
             return known.decode(data, Reading(size, ppi))
