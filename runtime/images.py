@@ -11,14 +11,16 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, TiffImagePlugin
 
 from .errors import BadInput
 from .files import write_atomically
+
+if TYPE_CHECKING:  # Pillow is imported where it is used: most programs need little of it
+    from PIL import Image
 
 FORMATS = {"png": ".png", "tiff": ".tiff", "bmp": ".bmp"}
 """Image formats and the file extension each is written with."""
@@ -36,14 +38,14 @@ Provenance = Mapping[str, str]
 warnings.filterwarnings("ignore", module=r"PIL\.")  # a damaged file gets one line, and that is ours
 
 _FIRST_SIDEWAYS = 5  # EXIF orientations 5 to 8 exchange width and height
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_TURNS = {  # Pillow's names
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
 }
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC = 274, 258, 262  # EXIF and TIFF tags
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of more than 8 bits
@@ -82,6 +84,8 @@ def resize(image: Pixels, size: int) -> Pixels:
     """
     if image.shape[:2] == (size, size):
         return image
+    from PIL import Image
+
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
@@ -134,6 +138,8 @@ def open_picture(stream: BinaryIO) -> Image.Image:
     (PostScript) and ones that hold no scan. Raises whatever Pillow raises, and ValueError for an image of
     more than `MAX_PIXELS`.
     """
+    from PIL import Image
+
     picture = Image.open(stream, formats=READABLE)
     width, height = picture.size
     if width * height > MAX_PIXELS:
@@ -155,6 +161,8 @@ def decode_image(content: bytes, name: object) -> Scan:
     Raises:
         BadInput: Names the file, if it cannot be decoded.
     """
+    from PIL import Image
+
     try:
         if not content:
             raise ValueError("it is empty")
@@ -167,7 +175,7 @@ def decode_image(content: bytes, name: object) -> Scan:
             ppi = stated_ppi(picture)
             picture.load()
             if (turn := _TURNS.get(_orientation(picture))) is not None:  # Pillow turns TIFF files itself
-                upright = picture.transpose(turn)
+                upright = picture.transpose(Image.Transpose[turn])
             else:
                 upright = picture
             if ppi and stored >= _FIRST_SIDEWAYS:
@@ -221,6 +229,8 @@ def _text_of(picture: Image.Image) -> dict[str, str]:
 
 def encode_image(image: Pixels, suffix: str, ppi: float, provenance: Provenance) -> bytes:
     """The bytes of an image file with extension `suffix`; see `save_image`."""
+    from PIL import Image, PngImagePlugin, TiffImagePlugin
+
     stream = io.BytesIO()
     picture = Image.fromarray(image)
     software = {"Software": f"FingerGen {provenance['fingergen']}"} if "fingergen" in provenance else {}
@@ -257,6 +267,8 @@ def contact_sheet(
 
     columns: None makes the sheet about as wide as high. Returns uint8 (H, W) or (H, W, 3).
     """
+    from PIL import Image, ImageDraw, ImageFont
+
     if not images:
         raise BadInput("contact sheet: no images")
     height, width = images[0].shape[:2]
@@ -317,6 +329,8 @@ def _black_is_zero(content: bytes) -> tuple[bytes, bool]:
 
 def _to_8_bits(image: Image.Image, inverted: bool, transparent: bool) -> Image.Image:
     """As L or RGB, on white where it is transparent; `inverted`: zero is white."""
+    from PIL import Image
+
     if image.mode in _DEEP:
         levels = np.asarray(image).astype(np.int64)
         if levels.min() < 0 or levels.max() > 0xFFFF:
@@ -345,6 +359,8 @@ def _reason(text: str) -> str:
 
 def _font_size(labels: Sequence[str], size: int, width: int) -> int:
     """`size` pixels, or as much less as the longest label needs to be `width` wide."""
+    from PIL import ImageFont
+
     font = ImageFont.load_default(size)
     longest = max((font.getlength(label) for label in labels), default=0)
     return size if longest <= width else max(6, int(size * width / longest))

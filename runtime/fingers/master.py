@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ..errors import BadInput
@@ -16,6 +16,9 @@ from .identity.fields import orientation, ridge_period
 from .identity.growth import grow
 from .identity.minutiae import Minutiae, read_minutiae, thinned
 from .identity.patterns import FingerPosition, Pattern, PatternClass, sample_pattern
+
+if TYPE_CHECKING:  # NumPy imports it when it is first used
+    from numpy.random import Generator
 
 FULL_PRINT, SMALL_SENSOR = (512, 512), (256, 256)  # windows, in pixels
 SMALLEST, LARGEST = 64, 576  # side of a window

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..arguments import check_iterable
 from ..bundle.manifest import ImageSize
@@ -94,6 +93,8 @@ def _encoder_map(each_input: ReconstructionInput, image: ImageSize, input_size: 
             raise BadInput(f"minutiae map: {drawn.dtype} {drawn.shape}; must be uint8 (H, W, 3)")
     if drawn.shape[:2] == (input_size, input_size):
         return drawn
+    from PIL import Image
+
     resized = Image.fromarray(drawn).resize((input_size, input_size), Image.Resampling.BILINEAR)
     return np.asarray(resized)
 

@@ -11,7 +11,6 @@ import importlib.util
 import io
 from abc import abstractmethod
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -224,6 +223,11 @@ def _no_provider(provider: str) -> str:
 
 
 def _installed(package: str) -> bool:
+    from importlib.metadata import (  # here, so that importing the runtime stays quick
+        PackageNotFoundError,
+        version,
+    )
+
     try:
         return bool(version(package))
     except PackageNotFoundError:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.random import Generator
 
 from ...arguments import AnyFloats as Floats
 from ...seeds import Purpose, stream
 from ..master import Master
 from .presets import Effects, Preset, Range
+
+if TYPE_CHECKING:  # NumPy imports it when it is first used
+    from numpy.random import Generator
 
 _CELLS = (12, 45)  # cell size in pixels of the smooth noise fields: blotches, uneven pressure
 _FINE_CELLS = 8  # of stains

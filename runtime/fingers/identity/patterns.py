@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.random import Generator
 
 from ...seeds import Purpose, stream
+
+if TYPE_CHECKING:  # NumPy imports it when it is first used
+    from numpy.random import Generator
 
 
 class PatternClass(StrEnum):
