@@ -5,6 +5,7 @@ The folder holds one model for each operation that the bundle can do:
     synthesize/  config.pbtxt  1/model.py  bundle/       the bundle itself, which the others refer to
     reconstruct/ config.pbtxt  1/model.py
     edit/        config.pbtxt  1/model.py
+    impression/  config.pbtxt  1/model.py                of ridge noise
 
 Each model answers a request of its own before the server calls it ready.
 """
@@ -24,6 +25,7 @@ QUEUE_DELAY = 2000  # microseconds that a request waits for others to share its 
 LONGEST_QUEUE = 256  # requests that wait; the next is refused at once, so that clients notice
 _BUNDLE = "bundle"
 _HOLDS_BUNDLE = "synthesize"
+_RAGGED = " allow_ragged_batch: true"  # of an input whose length differs between requests
 _MODEL = '''"""Started by Triton's Python backend; needs the package fingergen in its Python."""
 
 from fingergen.runtime.serving.triton import TritonPythonModel
@@ -90,8 +92,8 @@ def configuration(name: str, operation: type[Operation], manifest: Manifest) -> 
         f'name: "{name}"',
         'backend: "python"',
         f"max_batch_size: {LARGEST_BATCH}",
-        *(f"input [ {_tensor(each)} ]" for each in operation.inputs),
-        f"output [ {_tensor(operation.output(manifest))} ]",
+        *(f"input [ {_tensor(each, _RAGGED if -1 in each.dims else '')} ]" for each in operation.inputs),
+        *(f"output [ {_tensor(each)} ]" for each in operation.outputs(manifest)),
         "# One instance keeps the processor or GPU busy: it computes a batch at a time with all threads.",
         "instance_group [ { kind: KIND_CPU count: 1 } ]",
         "dynamic_batching {",
@@ -107,8 +109,7 @@ def configuration(name: str, operation: type[Operation], manifest: Manifest) -> 
     return "\n".join(blocks) + "\n"
 
 
-def _tensor(tensor: Tensor) -> str:
+def _tensor(tensor: Tensor, options: str = "") -> str:
     dims = ", ".join(map(str, tensor.dims))
-    options = " optional: true" if tensor.optional else ""
-    options += " allow_ragged_batch: true" if -1 in tensor.dims else ""
+    options += " optional: true" if tensor.optional else ""
     return f'{{ name: "{tensor.name}" data_type: {tensor.data_type} dims: [ {dims} ]{options} }}'

@@ -6,7 +6,7 @@ taken.ridges, taken.contact                       # what a generator with ridge 
 """
 
 from ..minutiae import PPI
-from .capture.presets import LIMITS, MOISTURE, PRESETS, Effects, Preset
+from .capture.presets import LIMITS, MOISTURE, PRESETS, Effects, Preset, find_preset
 from .finger import Finger, impressions, make_finger, make_fingers, take_impression
 from .identity.minutiae import Minutiae
 from .identity.patterns import (
@@ -40,6 +40,7 @@ __all__ = [
     "Pattern",
     "PatternClass",
     "Preset",
+    "find_preset",
     "impressions",
     "make_finger",
     "make_fingers",

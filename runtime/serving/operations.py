@@ -7,7 +7,7 @@ tensors into the server's configuration.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.manifest import Manifest
+from ..datasets.mated import Mate, MatedSynthesis
 from ..errors import BadInput
+from ..fingers import Impression as ImpressionOfFinger
+from ..fingers import find_preset
 from ..images import Pixels
 from ..minutiae import FORMATS, Minutia, Template, decode_template
 from ..minutiae.formats import json
@@ -24,8 +27,11 @@ from ..model import Model
 Request = Mapping[str, NDArray[Any]]
 """Tensors by name, each (rows, …); those that are optional may be missing."""
 
-Answer = Pixels | BadInput
-"""Images uint8 (rows, …), or why there are none."""
+Row = Mapping[str, NDArray[np.uint8]]
+"""Outputs of one row of a request, by name."""
+
+Answer = Row | BadInput
+"""Outputs of a request, each (rows, …), or why there are none."""
 
 MOST_TEMPLATE_BYTES = 1 << 20
 DEFAULT_SEED = 0  # of look and noise, where a template gives the finger; that of `fg-run reconstruct`
@@ -50,7 +56,8 @@ class Tensor:
 
 SEED = Tensor("SEED", "TYPE_UINT64")
 TRUNCATION = Tensor("TRUNCATION", "TYPE_FP32", optional=True)
-IMAGE = "IMAGE"
+IMAGE, TEMPLATE = "IMAGE", "TEMPLATE"
+TEMPLATE_FORMAT = "iso19794-2-2005"  # of what is answered, unless the request says another
 
 
 def _text_input(name: str, optional: bool = False) -> Tensor:
@@ -69,11 +76,11 @@ class Operation(ABC):
         self.model = model
 
     @classmethod
-    def output(cls, manifest: Manifest) -> Tensor:
-        """Its one output: (side, side) or, in color, (side, side, 3); first the number of images, if many."""
+    def outputs(cls, manifest: Manifest) -> tuple[Tensor, ...]:
+        """Images (side, side) or, in color, (side, side, 3); first their number, if there are many."""
         side = manifest.image.output_size
         dims: tuple[int, ...] = (side, side) if manifest.architecture.channels == 1 else (side, side, 3)
-        return Tensor(IMAGE, "TYPE_UINT8", dims if cls.images == 1 else (cls.images, *dims))
+        return (Tensor(IMAGE, "TYPE_UINT8", dims if cls.images == 1 else (cls.images, *dims)),)
 
     @classmethod
     def is_possible(cls, manifest: Manifest) -> bool:
@@ -89,8 +96,8 @@ class Operation(ABC):
         """What rows must share to be computed together; BadInput if the request's row is wrong."""
 
     @abstractmethod
-    def compute(self, settings: Any, rows: Sequence[Any]) -> Pixels:
-        """Images of rows with the same settings, uint8 (rows, …)."""
+    def compute(self, settings: Any, rows: Sequence[Any]) -> Sequence[Row]:
+        """Outputs of rows with the same settings."""
 
     @abstractmethod
     def row(self, request: Request, row: int) -> Any:
@@ -109,18 +116,18 @@ class Operation(ABC):
                 continue
             for settings, row in read:
                 groups.setdefault(settings, []).append((number, row))
-        parts: dict[int, list[Pixels]] = {}
+        parts: dict[int, list[Row]] = {}
         for settings, members in groups.items():
             try:
-                images = self.compute(settings, [row for _, row in members])
+                outputs = self.compute(settings, [row for _, row in members])
             except BadInput as error:
                 for number, _ in members:
                     answers[number] = error
                 continue
-            for (number, _), image in zip(members, images, strict=True):
-                parts.setdefault(number, []).append(image)
+            for (number, _), output in zip(members, outputs, strict=True):
+                parts.setdefault(number, []).append(output)
         return [
-            answer if answer is not None else np.stack(parts[number]) for number, answer in enumerate(answers)
+            answer if answer is not None else _stacked(parts[number]) for number, answer in enumerate(answers)
         ]
 
 
@@ -138,8 +145,8 @@ class Synthesize(Operation):
     def row(self, request: Request, row: int) -> int:
         return int(request[SEED.name][row, 0])
 
-    def compute(self, settings: float | None, rows: Sequence[int]) -> Pixels:
-        return self.model.synthesize(rows, truncation=settings)
+    def compute(self, settings: float | None, rows: Sequence[int]) -> Sequence[Row]:
+        return _images(self.model.synthesize(rows, truncation=settings))
 
 
 class Edit(Operation):
@@ -160,17 +167,17 @@ class Edit(Operation):
     def row(self, request: Request, row: int) -> int:
         return int(request[SEED.name][row, 0])
 
-    def compute(self, settings: tuple[int | str, float, float | None], rows: Sequence[int]) -> Pixels:
+    def compute(self, settings: tuple[int | str, float, float | None], rows: Sequence[int]) -> Sequence[Row]:
         index, degree, truncation = settings
         w = self.model.map(self.model.z(rows))
-        return np.stack(self.model.edit(w, index, degree, truncation=truncation, seeds=rows), axis=1)
+        return _images(np.stack(self.model.edit(w, index, degree, truncation=truncation, seeds=rows), axis=1))
 
 
 class Reconstruct(Operation):
     """A finger that has the minutiae of a template."""
 
     inputs = (
-        _text_input("TEMPLATE"),
+        _text_input(TEMPLATE),
         _text_input("FORMAT", optional=True),
         Tensor("SEED", "TYPE_UINT64", optional=True),
     )
@@ -192,18 +199,82 @@ class Reconstruct(Operation):
         data = request["TEMPLATE"][row].tobytes()
         if len(data) > MOST_TEMPLATE_BYTES:
             raise BadInput(f"TEMPLATE: has more than {MOST_TEMPLATE_BYTES} bytes: give a minutiae template")
-        name = _text(request, "FORMAT", row)
-        if name is not None and name not in FORMATS:
-            raise BadInput(f"FORMAT: {name[:40]!a} is not known: give one of {', '.join(FORMATS)}")
+        name = _format(request, row, FORMATS)
         template = decode_template(data, "TEMPLATE", name, on_warning=_ignore)
         if not template.minutiae:
             raise BadInput("TEMPLATE: holds no minutiae; there is nothing to reconstruct a finger from")
         seeds = request.get("SEED")
         return template, DEFAULT_SEED if seeds is None else int(seeds[row, 0])
 
-    def compute(self, settings: None, rows: Sequence[tuple[Template, int]]) -> Pixels:
+    def compute(self, settings: None, rows: Sequence[tuple[Template, int]]) -> Sequence[Row]:
         templates, seeds = [template for template, _ in rows], [seed for _, seed in rows]
-        return self.model.reconstruct(templates, seeds=seeds)
+        return _images(self.model.reconstruct(templates, seeds=seeds))
+
+
+class Impression(Operation):
+    """An impression of the finger of a seed, with its true minutiae."""
+
+    inputs = (
+        SEED,
+        Tensor("NUMBER", "TYPE_UINT32", optional=True),
+        _text_input("PRESET", optional=True),
+        _text_input("FORMAT", optional=True),
+        TRUNCATION,
+    )
+
+    @classmethod
+    def is_possible(cls, manifest: Manifest) -> bool:
+        return manifest.ridge_noise is not None
+
+    @classmethod
+    def outputs(cls, manifest: Manifest) -> tuple[Tensor, ...]:
+        return (*super().outputs(manifest), Tensor(TEMPLATE, "TYPE_UINT8", (-1,)))
+
+    def example(self) -> Request:
+        return {SEED.name: _row(np.uint64(0))}
+
+    def settings(self, request: Request, row: int) -> tuple[str, float | None]:
+        preset = _text(request, "PRESET", row) or "easy"
+        find_preset(preset)  # raises what is wrong with it
+        return preset, _truncation(request, row)
+
+    def row(self, request: Request, row: int) -> tuple[Mate, str]:
+        numbers = request.get("NUMBER")
+        number = 0 if numbers is None else int(numbers[row, 0])
+        name = _format(request, row, [each.name for each in FORMATS.values() if each.encode is not None])
+        return Mate(int(request[SEED.name][row, 0]), 1, number=number), name or TEMPLATE_FORMAT
+
+    def compute(self, settings: tuple[str, float | None], rows: Sequence[tuple[Mate, str]]) -> Sequence[Row]:
+        preset, truncation = settings
+        mates = [mate for mate, _ in rows]
+        taken: dict[Mate, ImpressionOfFinger] = {}
+        steps = MatedSynthesis(self.model, truncation, "ridges", preset=preset, taken=taken)
+        images = [steps.finish(levels) for levels in steps.compute(steps.prepare(mates))]
+        side = self.model.bundle.manifest.image.output_size
+        outputs = []
+        for image, (mate, name) in zip(images, rows, strict=True):
+            truth = taken[mate].template
+            encode = FORMATS[name].encode
+            assert encode is not None
+            record = encode(truth.rescale(truth.ppi * side / truth.width))
+            outputs.append({IMAGE: image, TEMPLATE: np.frombuffer(record, np.uint8)})
+        return outputs
+
+
+def _images(images: Pixels) -> list[Row]:
+    return [{IMAGE: image} for image in images]
+
+
+def _stacked(rows: Sequence[Row]) -> Row:
+    """Outputs of rows as those of their request; files are padded with zeros to the longest."""
+    stacked = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        if values[0].ndim == 1:
+            longest = max(map(len, values))
+            values = [np.pad(value, (0, longest - len(value))) for value in values]
+        stacked[name] = np.stack(values)
+    return stacked
 
 
 def _ignore(warning: str) -> None:
@@ -221,6 +292,14 @@ def _text(request: Request, name: str, row: int) -> str | None:
     return None if given is None else given[row].tobytes().decode(errors="replace") or None
 
 
+def _format(request: Request, row: int, known: Iterable[str]) -> str | None:
+    """The name of a template format; None where it is left out."""
+    name = _text(request, "FORMAT", row)
+    if name is not None and name not in known:
+        raise BadInput(f"FORMAT: {name[:40]!a} is not known: give one of {', '.join(known)}")
+    return name
+
+
 def _truncation(request: Request, row: int) -> float | None:
     given = request.get(TRUNCATION.name)
     return None if given is None else _finite(TRUNCATION.name, given[row, 0])
@@ -232,5 +311,10 @@ def _finite(name: str, value: np.floating[Any]) -> float:
     return float(value)
 
 
-OPERATIONS: dict[str, type[Operation]] = {"synthesize": Synthesize, "reconstruct": Reconstruct, "edit": Edit}
+OPERATIONS: dict[str, type[Operation]] = {
+    "synthesize": Synthesize,
+    "reconstruct": Reconstruct,
+    "edit": Edit,
+    "impression": Impression,
+}
 """Every operation, by the name that its model has on the server."""

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FingerGenError, printable
-from ..images import Pixels
 from ..model import load
-from .operations import IMAGE, OPERATIONS, Request
+from .operations import OPERATIONS, Request, Row
 
 
 class TritonPythonModel:
@@ -38,7 +37,7 @@ class TritonPythonModel:
         """Answer requests, which the server has put into a batch; a bad one gets an error of one line."""
         import triton_python_backend_utils as server
 
-        answers: Sequence[Pixels | FingerGenError]
+        answers: Sequence[Row | FingerGenError]
         try:
             answers = self._operation.answer([self._tensors(request) for request in requests])
         except (FingerGenError, MemoryError) as error:
@@ -48,7 +47,12 @@ class TritonPythonModel:
             server.InferenceResponse(error=server.TritonError(printable(str(answer))))
             if isinstance(answer, FingerGenError)
             # Through DLPack, for older servers take the size of a NumPy 2 array for 0.
-            else server.InferenceResponse([server.Tensor.from_dlpack(IMAGE, np.ascontiguousarray(answer))])
+            else server.InferenceResponse(
+                [
+                    server.Tensor.from_dlpack(name, np.ascontiguousarray(value))
+                    for name, value in answer.items()
+                ]
+            )
             for answer in answers
         ]
 

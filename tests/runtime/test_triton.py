@@ -17,7 +17,9 @@ import pytest
 
 import fingergen.runtime as fgr
 from fingergen.export.triton import write_model_repository
-from fingergen.runtime.minutiae import read_template
+from fingergen.runtime.bundle.bundle import DEMO
+from fingergen.runtime.datasets.mated import Mate, MatedSynthesis
+from fingergen.runtime.minutiae import decode_template, read_template
 
 from ..tiny_bundle import write_tiny_bundle
 from .triton_server import Server, client_folder, running
@@ -61,7 +63,7 @@ def seeds(*values: int) -> np.ndarray:
 
 
 def ask(server: Server, folder: Path, requests: Requests) -> dict[str, np.ndarray]:
-    """Answers by `PROTOCOL/NUMBER`."""
+    """Answers by `PROTOCOL/NUMBER/OUTPUT`."""
     arrays = {
         f"{number}/{name}/{key}": value
         for number, (name, inputs) in enumerate(requests)
@@ -104,7 +106,10 @@ def test_images_are_those_of_the_runtime(server, model, tmp_path):
     ]
     for protocol in ("http", "grpc"):
         for number, images in enumerate(expected):
-            assert np.array_equal(answers[f"{protocol}/{number}"], images), (protocol, requests[number][0])
+            assert np.array_equal(answers[f"{protocol}/{number}/IMAGE"], images), (
+                protocol,
+                requests[number][0],
+            )
 
 
 def test_a_bad_request_gets_one_line_and_harms_nobody(server, model, tmp_path):
@@ -118,12 +123,47 @@ def test_a_bad_request_gets_one_line_and_harms_nobody(server, model, tmp_path):
     ]
     answers = ask(server, tmp_path, requests)
     for protocol in ("http", "grpc"):
-        lines = [str(answers[f"{protocol}/{number}"]) for number in range(5)]
+        lines = [str(answers[f"{protocol}/{number}/error"]) for number in range(5)]
         for line, part in zip(lines, ["TEMPLATE: format not known", "FORMAT: 'pdf'", "999"], strict=False):
             assert part in line and "\n" not in line and len(line) < 500
         assert "TRUNCATION: nan; must be a finite number" in lines[3]
         assert "UINT64" in lines[4]
-        assert np.array_equal(answers[f"{protocol}/5"], model.synthesize([6]))
+        assert np.array_equal(answers[f"{protocol}/5/IMAGE"], model.synthesize([6]))
+
+
+def test_fingers(tmp_path):
+    """A bundle with ridge noise: all four models."""
+    repository = tmp_path / "models"
+    assert write_model_repository(DEMO, repository) == ["synthesize", "reconstruct", "edit", "impression"]
+    template = (DATA / "sample.fmr").read_bytes()
+    numbers = row(0, 5, kind=np.uint32)
+    requests: Requests = [
+        ("synthesize", {"SEED": seeds(3)}),
+        ("impression", {"SEED": seeds(3, 4), "NUMBER": numbers, "PRESET": text(b"medium", b"medium")}),
+        ("reconstruct", {"TEMPLATE": text(template)}),
+        ("edit", {"SEED": seeds(5), "INDEX": text(b"moisture"), "DEGREE": row(2, kind=np.float32)}),
+        ("impression", {"SEED": seeds(3), "PRESET": text(b"extreme")}),
+    ]
+    with running(repository, tmp_path / "log.txt") as server:
+        answers = ask(server, tmp_path, requests)
+    with fgr.load(DEMO, backend="onnxruntime") as model:
+        steps = MatedSynthesis(model, preset="medium", taken={})
+        mates = [Mate(3, 1, number=0), Mate(4, 1, number=5)]
+        expected = [
+            model.synthesize([3]),
+            np.stack([steps.finish(levels) for levels in steps.compute(steps.prepare(mates))]),
+            model.reconstruct(read_template(DATA / "sample.fmr"), seeds=[0]),
+            np.stack(model.edit(model.map(model.z([5])), "moisture", 2.0, seeds=[5]), axis=1),
+        ]
+        assert steps.taken is not None
+        truths = [steps.taken[mate].template for mate in mates]
+    for protocol in ("http", "grpc"):
+        for number, images in enumerate(expected):
+            assert np.array_equal(answers[f"{protocol}/{number}/IMAGE"], images), requests[number][0]
+        for record, truth in zip(answers[f"{protocol}/1/TEMPLATE"], truths, strict=True):
+            found = decode_template(record.tobytes(), "TEMPLATE").minutiae
+            assert [each.type for each in found] == [each.type for each in truth.minutiae]
+        assert "preset 'extreme': choose easy, medium, hard" in str(answers[f"{protocol}/4/error"])
 
 
 def test_health_and_metrics(server):

@@ -2,8 +2,8 @@
 
 python triton_client.py HTTP_PORT GRPC_PORT REQUESTS.npz ANSWERS.npz
 
-Arrays of REQUESTS are named `NUMBER/MODEL/INPUT`; those of ANSWERS `PROTOCOL/NUMBER`, with the images, or the
-error as text. Requests of one protocol are sent at the same time.
+Arrays of REQUESTS are named `NUMBER/MODEL/INPUT`; those of ANSWERS `PROTOCOL/NUMBER/OUTPUT`, or
+`PROTOCOL/NUMBER/error` with the error as text. Requests of one protocol are sent at the same time.
 """
 
 import sys
@@ -22,9 +22,11 @@ def ask(client, library, model, inputs):
         tensor.set_data_from_numpy(value)
         tensors.append(tensor)
     try:
-        return client.infer(model, tensors).as_numpy("IMAGE")
+        answer = client.infer(model, tensors)
     except InferenceServerException as error:
-        return np.array(error.message())
+        return {"error": np.array(error.message())}
+    found = {name: answer.as_numpy(name) for name in ("IMAGE", "TEMPLATE")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def main() -> None:
@@ -42,7 +44,8 @@ def main() -> None:
                 f"{protocol}/{number}": pool.submit(ask, client, library, model, inputs)
                 for (number, model), inputs in asked.items()
             }
-            found |= {key: each.result() for key, each in waiting.items()}
+            for key, each in waiting.items():
+                found |= {f"{key}/{name}": value for name, value in each.result().items()}
         client.close()
     np.savez(answers, **found)
 
