@@ -16,6 +16,7 @@ class SpeedByDefault(click.Group):
     """Arguments that begin with no subcommand are those of `speed`, as they were before there were others."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click has it, with `speed` put before arguments that name no subcommand."""
         if not args or args[0] not in (*self.commands, *ctx.help_option_names, "--version"):
             args = ["speed", *args]
         return super().parse_args(ctx, args)

@@ -83,7 +83,7 @@ class Network(ABC):
 
 
 class MappingNetwork(Network):
-    """z → w."""
+    """The mapping network: z (N, style_dim) → w (N, style_dim)."""
 
     name: GraphName = "mapping"
 

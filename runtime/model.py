@@ -100,7 +100,7 @@ class Model:
 
     @property
     def style_dim(self) -> int:
-        """Length of a latent."""
+        """Number of components of a latent z or w."""
         return self.bundle.manifest.architecture.style_dim
 
     def ppi(self, size: int | None = None) -> float:
@@ -418,7 +418,7 @@ class Synthesis:
 
     @property
     def backend(self) -> Backend:
-        """What computes."""
+        """The backend that computes the networks."""
         return self.model.backend
 
     def prepare(self, pairs: Sequence[Pair]) -> SynthesisInputs:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -82,6 +83,36 @@ def test_nothing_that_is_read_may_run_code():
                 if unsafe_torch or given.get("allow_pickle", "False") != "False":
                     wrong.append(f"{path}:{call.lineno}: {ast.unparse(call)}")
     assert not wrong
+
+
+# Methods that click and PyTorch call, whose meaning is theirs.
+OF_LIBRARIES = {"convert", "forward", "get_help_record", "get_metavar"}
+FEWEST_WORDS = 5
+
+
+def public(node: ast.Module | ast.ClassDef, of: str = "") -> Iterator[tuple[str, bool, str | None]]:
+    """Name, whether it is a method, and docstring of each public thing in a module or class; no stubs."""
+    for each in node.body:
+        if isinstance(each, ast.FunctionDef | ast.ClassDef) and not each.name.startswith("_"):
+            is_stub = ast.unparse(each.body[-1]) == "..." and len(each.body) == 1
+            if not is_stub:
+                yield f"{of}{each.name}", bool(of), ast.get_docstring(each)
+            if isinstance(each, ast.ClassDef):
+                yield from public(each, f"{each.name}.")
+
+
+def test_public_docstrings_say_something():
+    """A method needs none of its own where it is a library's, or the base class's, which says it all."""
+    found = [(path, *each) for path in modules() for each in public(ast.parse(path.read_text()))]
+    documented = {name.rsplit(".", 1)[-1] for _, name, is_method, text in found if is_method and text}
+    wrong = []
+    for path, name, is_method, text in found:
+        if text is None:
+            inherits = is_method and name.rsplit(".", 1)[-1] in documented | OF_LIBRARIES
+            wrong += [] if inherits else [f"{path}: {name}: no docstring"]
+        elif len(text.split()) < FEWEST_WORDS:
+            wrong.append(f"{path}: {name}: {text!r} says too little")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_version_has_one_source():

@@ -49,7 +49,7 @@ def join(device: str) -> torch.device:
 
 
 def count() -> int:
-    """Processes that train together."""
+    """Number of processes that train together; 1 without a launcher."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 

@@ -63,7 +63,7 @@ class Page:
         )
 
     def text(self) -> str:
-        """All of it."""
+        """The whole page as Markdown."""
         new = {
             name: "\n".join([f"## {name}", "", *(f"- {note}" for note in self.notes), "", *markdown(items)])
             for name, items in self.found.items()

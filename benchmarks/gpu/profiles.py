@@ -99,5 +99,5 @@ def _top(seconds: Mapping[str, float], count: int) -> list[tuple[str, float]]:
 
 
 def shares(top: Sequence[tuple[str, float]]) -> str:
-    """For a cell."""
+    """Shares of the whole, largest first, as text for a cell of a table."""
     return ", ".join(f"{share:.0%} `{name[:LONGEST_NAME]}`" for name, share in top)

@@ -28,7 +28,7 @@ class Settings:
 
     @property
     def on_gpu(self) -> bool:
-        """False in a rehearsal."""
+        """Whether the sections run on a GPU; False in a rehearsal, which runs on the CPU."""
         return self.device == "cuda"
 
 
@@ -46,5 +46,5 @@ class Deadline:
 
 
 def find_nvcc() -> str | None:
-    """CUDA's compiler."""
+    """Path of CUDA's compiler nvcc; None where there is none."""
     return os.environ.get("CUDACXX") or shutil.which("nvcc")

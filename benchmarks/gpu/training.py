@@ -39,7 +39,7 @@ class Trial:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """What the page calls the trial: precision and options."""
         more = ", compiled" * self.compile + ", cudnn.benchmark" * self.benchmark
         return f"{self.precision}, batch {self.batch}{more}"
 
@@ -81,7 +81,7 @@ def _run(settings: Settings, deadline: Deadline) -> Iterator[Item]:
 
 
 def trials(batches: tuple[int, ...]) -> list[Trial]:
-    """Of interest first."""
+    """The combinations of precision and options to measure, the most interesting first."""
     smallest = batches[0]
     eager = [Trial(precision, batch, False, False) for batch in batches for precision in PRECISIONS]
     tried = [Trial(precision, smallest, False, True) for precision in PRECISIONS]

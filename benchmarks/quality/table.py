@@ -112,6 +112,7 @@ def find(figures: dict[str, Any], path: str) -> Any:
 
 
 def cell(value: Any) -> str:
+    """A figure as text: a median with its range, a rate with its interval, or a number; "-" for None."""
     if value is None:
         return "-"
     if isinstance(value, dict) and "p50" in value:

@@ -87,7 +87,7 @@ class Call:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of x."""
+        """Shape (N, C, H, W) of the input x."""
         return self.sizes[:4]
 
     def header(self, variant: str) -> bytes:

@@ -49,7 +49,7 @@ class Machine:
     load: float | None
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The machine in lines of text, one property per line."""
         memory = f", {self.memory_gb:.0f} GB" if self.memory_gb else ""
         load = f", load {self.load:.1f} before the run" if self.load is not None else ""
         packages = ", ".join(f"{name} {number}" for name, number in self.packages.items())
@@ -65,7 +65,7 @@ class Machine:
 
 
 def describe_machine() -> Machine:
-    """This machine, now."""
+    """Describe this machine: CPU, memory, GPU and versions of the libraries, without its name."""
     return Machine(
         cpu=_cpu_name(),
         cores=usable_cores(),

@@ -35,7 +35,7 @@ class Report:
     left_out: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for `json.dumps`."""
+        """The report as plain values, for `json.dumps`."""
         content = asdict(self)
         for row, result in zip(content["results"], self.results, strict=True):
             row["wrong"] = result.wrong

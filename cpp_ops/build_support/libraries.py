@@ -25,6 +25,7 @@ Entry = dict[str, str | bool | None]
 
 
 def file_name(name: str) -> str:
+    """File name of the shared library `name`, one of `LIBRARIES`."""
     return "libfingergen.so" if name == "c_api" else f"libfingergen_{name}.so"
 
 

@@ -29,6 +29,7 @@ class Failure(Exception):
 
 
 def main() -> None:
+    """Read a request from standard input, carry it out and write the result to the file that it names."""
     request = json.load(sys.stdin)
     try:
         trt = import_module(request["module"])

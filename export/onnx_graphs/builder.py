@@ -56,7 +56,7 @@ class Graph:
         self._scopes.pop()
 
     def input(self, name: str, shape: Shape, description: str) -> str:
-        """A float32 input."""
+        """Add a float32 input to the graph; returns its name."""
         self._names.add(name)
         self._precisions[name] = "fp32"
         info = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape, doc_string=description)
@@ -101,7 +101,7 @@ class Graph:
         return self._cast(x, self._precision)
 
     def float32(self, x: str) -> str:
-        """`x` in float32."""
+        """Add a cast of `x` to float32; returns the name of the result."""
         return self._cast(x, "fp32")
 
     def add(self, op: str, *inputs: str, name: str = "", **attributes: Attribute) -> str:

@@ -57,7 +57,7 @@ def interpolation() -> NDArray[np.float32]:
 
 
 def main(path: Path = GRAPH) -> None:
-    """Write the graph."""
+    """Write the graph of ridge growth that the package contains; run after a change of it."""
     path.write_bytes(growth_model().SerializeToString(deterministic=True))
 
 

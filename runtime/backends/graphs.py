@@ -36,7 +36,7 @@ def part(inputs: Inputs, start: int, count: int) -> Inputs:
 
 
 def batch_size(inputs: Inputs) -> int:
-    """N."""
+    """Number of images N of a batch, as its first input has it."""
     return len(next(iter(inputs.values())))
 
 

@@ -13,7 +13,7 @@ COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
 
 @dataclass(frozen=True)
 class Gpu:
-    """`architecture`: such as `sm_89`."""
+    """An NVIDIA GPU of this machine; `architecture`: its compute capability, such as `sm_89`."""
 
     name: str
     architecture: str

@@ -49,7 +49,7 @@ class Latents:
     look_directions: NDArray[np.float32] | None = None
 
     def to_bytes(self) -> bytes:
-        """The content of `latents.npz`."""
+        """The content of `latents.npz`, an uncompressed archive of float32 arrays, without pickles."""
         arrays = {
             "w_avg": self.w_avg,
             "sefa_directions": self.sefa_directions,

@@ -161,7 +161,7 @@ class Manifest:
         return plain.union(*(files.values() for files in self.precisions.values()))
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `bundle.json`."""
+        """The content of `bundle.json`: plain values, for `json.dumps`."""
         content: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION} | dataclasses.asdict(
             self
         )

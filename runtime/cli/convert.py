@@ -33,7 +33,7 @@ class Target:
 
     @property
     def extension(self) -> str:
-        """Of the files."""
+        """File extension of the format, with its dot."""
         formats = FORMATS if self.name in FORMATS else TEMPLATE_FORMATS
         return formats[self.name].extensions[0]
 
@@ -56,7 +56,7 @@ class Target:
         yield from (Content(templates=(template,)) for template in content.templates)
 
     def write(self, path: Path, content: Content) -> None:
-        """Write one file."""
+        """Write one file in the format, atomically."""
         try:
             data, note = self._encoded(content)
         except BadInput as error:

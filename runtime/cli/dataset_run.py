@@ -29,7 +29,7 @@ from .progress import ImageProgress, ended_by_sigterm
 
 
 class Shard(click.ParamType):
-    """`i/n`, counted from 1."""
+    """The shard of a set that this machine makes: `i/n`, counted from 1."""
 
     name = "I/N"
 

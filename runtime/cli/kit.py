@@ -74,7 +74,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @dataclass(frozen=True)
 class Running:
-    """Which bundle runs where."""
+    """Which bundle is run, by which backend, on which device and with how many threads."""
 
     bundle: Path | None
     backend: str

@@ -56,7 +56,7 @@ class Output:
         self.workers = workers or usable_cores()
 
     def is_missing(self, planned: Planned) -> bool:
-        """See `Folder.is_missing`."""
+        """Whether the image of a name has to be made; see `Folder.is_missing`."""
         return self.folder.is_missing(planned)
 
     def refuse_inputs(self, planned: Iterable[Planned], inputs: Iterable[Path]) -> None:
@@ -119,11 +119,11 @@ class Output:
             save_image(grid, sheet, self.folder.ppi, self._provenance_of_all(planned))
 
     def impression(self, planned: Planned, image: Pixels) -> Impression:
-        """See `Folder.impression`."""
+        """An image with its provenance, to be written; see `Folder.impression`."""
         return self.folder.impression(planned, image)
 
     def path(self, planned: Planned) -> Path:
-        """See `Folder.file`."""
+        """Path of the image of a name; see `Folder.file`."""
         return self.folder.file(planned)
 
     def _provenance_of_all(self, planned: Sequence[Planned]) -> Provenance:

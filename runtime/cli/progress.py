@@ -57,7 +57,7 @@ class ImageProgress:
         return line
 
     def close(self) -> None:
-        """Clear the bar."""
+        """Clear the bar, so that the next line stands alone."""
         if self._shows_bar:
             click.echo("\r\033[K", err=True, nl=False)
 

@@ -43,7 +43,7 @@ class Prints:
 
     @property
     def effects(self) -> Effects:
-        """What is fixed."""
+        """What is fixed for all impressions instead of sampled; see `Effects`."""
         moisture = self.moisture
         return Effects(
             rotation=self.rotation,

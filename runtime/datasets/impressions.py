@@ -104,7 +104,7 @@ class BundleMaker:
     workers: int
 
     def images(self, entries: Iterable[Entry], use: Callable[[Entry, Made], Result]) -> Generator[Result]:
-        """See `Maker`."""
+        """Impressions that the bundle makes, batch by batch; see `Maker`."""
         under_way: dict[Mate, Entry] = {}
         results: dict[Mate, Result] = {}
 

@@ -109,7 +109,7 @@ class MatedSynthesis:
 
     @property
     def backend(self) -> Backend:
-        """What computes."""
+        """The backend that computes the networks."""
         return self.model.backend
 
     def prepare(self, batch: Sequence[Mate]) -> MatedInputs:

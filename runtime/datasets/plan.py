@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def parts(self) -> range:
-        """Numbers of all parts."""
+        """Numbers of the parts of all shards."""
         return range(-(-self.fingers // PART))
 
     @property

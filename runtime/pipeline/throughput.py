@@ -63,7 +63,7 @@ class Report:
         return self.images / self.seconds if self.seconds else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for `json.dumps`."""
+        """The figures as plain values, for `json.dumps`; times in seconds, latencies in milliseconds."""
         return {
             "backend": self.backend,
             "batch": self.batch,
@@ -76,7 +76,7 @@ class Report:
         }
 
     def table(self) -> str:
-        """Text for a terminal."""
+        """The figures as a table of text for a terminal, of several lines."""
         latency = ", ".join(f"{name} {value:.1f}" for name, value in self.batch_latency_ms.items())
         busy = self.device_seconds / self.seconds if self.seconds else 0.0
         summary = [

@@ -69,7 +69,7 @@ class Impression:
     provenance: Provenance
 
     def write(self) -> None:
-        """As `images.save_image` does."""
+        """Write the image file, atomically, as `images.save_image` does."""
         save_image(self.path, self.image, self.ppi, self.provenance)
 
 

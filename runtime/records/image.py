@@ -57,12 +57,12 @@ class FingerImage:
 
     @property
     def width(self) -> int:
-        """Pixels in a row."""
+        """Width of the image in pixels."""
         return self.pixels.shape[1]
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """Height of the image in pixels."""
         return self.pixels.shape[0]
 
 

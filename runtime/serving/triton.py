@@ -57,7 +57,7 @@ class TritonPythonModel:
         ]
 
     def finalize(self) -> None:
-        """Free the model."""
+        """Free the model, its sessions and its threads; Triton calls it when it unloads the model."""
         self._operation.model.close()
 
     def _tensors(self, request: Any) -> Request:

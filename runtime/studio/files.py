@@ -21,7 +21,7 @@ _WITH_BOTH = "ansi-nist"
 
 @dataclass(frozen=True)
 class File:
-    """A file to download."""
+    """A file that the page offers for download."""
 
     name: str
     data: bytes

@@ -24,7 +24,7 @@ SATURATION = 1.0  # standard deviation in octaves
 
 
 class Transforms(NamedTuple):
-    """Transforms of N images."""
+    """Geometric and color transforms of N images, a matrix of each per image."""
 
     geometry: Tensor  # (N, 2, 3), as `resampling.transform` takes it
     color: Tensor  # (N, C, C + 1): a matrix and, in its last column, what is added

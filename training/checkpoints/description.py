@@ -30,6 +30,7 @@ class Description:
     config: dict[str, Any]
 
     def to_plain(self) -> dict[str, Any]:
+        """The description as plain values, for the entry `fingergen` of a checkpoint."""
         plain = {"format_version": FORMAT_VERSION, **vars(self)}
         json.dumps(plain)  # TypeError here, rather than a file that the restricted unpickler refuses
         return plain

@@ -25,7 +25,7 @@ NUMBERED = "states"  # folder of the last ones
 
 @dataclass(frozen=True)
 class CheckpointsConfig:
-    """Which checkpoints are kept."""
+    """Which checkpoints of a run are kept."""
 
     keep: int = setting(3, "number of latest checkpoints to keep")
     best_by: str | None = setting(

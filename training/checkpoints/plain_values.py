@@ -33,6 +33,7 @@ class DType:
 
     @property
     def type(self) -> np.dtype[Any]:
+        """The NumPy type that the file names, in its byte order."""
         return np.dtype(self._name).newbyteorder(self._order)
 
 

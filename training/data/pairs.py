@@ -34,10 +34,10 @@ class Pairs:
 
 
 class PairDataset(Protocol):
-    """Pairs, in random batches."""
+    """Pairs of an image and its minutiae map, in random batches."""
 
     def batch(self, rng: np.random.Generator, count: int) -> Pairs:
-        """Pairs to train on."""
+        """`count` pairs to train on, chosen by `rng` alone."""
         ...
 
     def held_out(self, count: int) -> Pairs:

@@ -49,7 +49,7 @@ class RidgeImageDataset(Protocol):
 
     @property
     def look(self) -> int:
-        """K of `RidgeImages.look`."""
+        """K, the number of values in a row of `RidgeImages.look`."""
         ...
 
     @property
@@ -58,7 +58,7 @@ class RidgeImageDataset(Protocol):
         ...
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
-        """What to train on."""
+        """`count` images with their ridge maps to train on, chosen by `rng` alone."""
         ...
 
     def held_out(self, count: int) -> RidgeImages:

@@ -18,7 +18,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Extractor(Protocol):
-    """Describes images."""
+    """A network that describes an image by a vector of features, for FID, KID and diversity."""
 
     @property
     def network(self) -> nn.Module: ...

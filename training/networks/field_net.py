@@ -48,7 +48,7 @@ class FieldNet(nn.Module):
 
 
 class Block(nn.Sequential):
-    """Convolution, group normalization, SiLU."""
+    """A 3x3 convolution, group normalization and SiLU: (N, C, H, W) → (N, C', H, W)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__(

@@ -180,7 +180,7 @@ class Generator(nn.Module):
         ]
 
     def zero_noise(self) -> list[Tensor]:
-        """Noise mode `none`."""
+        """Noise buffers of zeros, for noise mode `none`: a list of (1, 1, H, W)."""
         return [torch.zeros(shape, device=self.input.input.device) for shape in self.noise_shapes()]
 
     @torch.no_grad()

@@ -74,7 +74,7 @@ class FieldTrainer:
         run.log(self.images_seen, {f"held_out/{name}": value for name, value in figures.items()})
 
     def save(self, path: Path) -> None:
-        """Write the state."""
+        """Write the network, the optimizer and the images seen, atomically, to `path`."""
         content = {"field_net": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         config = {"form": "fields", "widths": list(self.network.widths)}
         write(path, {**content, "images_seen": self.images_seen, "config": config})

@@ -65,7 +65,7 @@ class Sessions:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 
     def close(self) -> None:
-        """Free all sessions."""
+        """Free all sessions and the memory of the device that they hold."""
         self._sessions.clear()
 
     def failure(self, graph: GraphName, error: Exception) -> FingerGenError:

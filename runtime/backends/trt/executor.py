@@ -99,7 +99,7 @@ class Buffer:
         return self._host[: kind.itemsize * math.prod(shape)].view(kind).reshape(shape)
 
     def free(self) -> None:
-        """Give the memory back."""
+        """Give the memory on the device back; the buffer is not used afterwards."""
         device, self._device, self.bytes, self.address = self._device, None, 0, 0
         self._host = np.empty(0, np.uint8)  # page-locked memory is freed with its last array
         if device is not None:

@@ -38,7 +38,7 @@ class Octets:
 
     @property
     def left(self) -> int:
-        """Bytes not read yet."""
+        """Number of bytes that are not read yet."""
         return self._end - self._at
 
     @property
@@ -47,7 +47,7 @@ class Octets:
         return self._at
 
     def raw(self, length: int, field: str) -> bytes:
-        """The next `length` bytes."""
+        """The next `length` bytes as they are; BadInput where the record ends before."""
         if length > self.left:
             raise BadInput(
                 f"{field} at offset {self._at} needs {length} bytes but {self.left} are left: "

@@ -90,6 +90,7 @@ class PrepareOptions:
     test_fraction: float
 
     def as_json(self) -> dict[str, Any]:
+        """The options as plain values, for dataset.json."""
         values = {
             "format": "fingergen-prepared",
             "format_version": 1,
@@ -221,6 +222,7 @@ def other_files(folder: Path) -> tuple[list[Path], dict[Path, str], Counter[str]
 
 
 def key_of(path: Path, folder: Path) -> str:
+    """A file's path below `folder` without extension, with slashes: what names it in a data set."""
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
