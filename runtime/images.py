@@ -32,6 +32,7 @@ MAX_PIXELS = 1 << 26
 """Of an image that is read: 8192 x 8192, a ten-print card at 1000 ppi."""
 
 BACKGROUND = 255
+MOST_ON_A_SHEET = 1024  # images
 Pixels = NDArray[np.uint8]
 Provenance = Mapping[str, str]
 

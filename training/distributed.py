@@ -23,6 +23,23 @@ PATIENCE = timedelta(hours=4)  # that processes wait for the main one while it t
 Sliceable = TypeVar("Sliceable")
 
 
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU when PyTorch sees one; any other name is PyTorch's own. With several processes,
+    this one's device, once it has joined the others."""
+    if launched():
+        return join(name)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BadOption(
+            "device", name, f"not usable here ({str(error).splitlines()[0]}); try --device cpu"
+        ) from error
+    return device
+
+
 def launched() -> bool:
     """Whether a launcher started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1

@@ -13,11 +13,9 @@ import click
 
 from ..backends import usable_cores
 from ..errors import BadInput, say
-from ..images import Pixels, Provenance, contact_sheet, read_image, save_image
+from ..images import MOST_ON_A_SHEET, Pixels, Provenance, contact_sheet, read_image, save_image
 from ..pipeline.writer import FilesOfSeeds, Folder, Impression, Planned, PlannedSeeds, write_impressions
 from .kit import Writing
-
-MOST_ON_A_SHEET = 1024
 
 Item = TypeVar("Item")
 

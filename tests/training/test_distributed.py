@@ -22,11 +22,11 @@ from fingergen.runtime.errors import BadInput
 from fingergen.training import distributed
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.data.pairs import Pairs
+from fingergen.training.distributed import choose_device
 from fingergen.training.networks.layers import BatchNorm2d
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
 from fingergen.training.trainers.minutiae import MinutiaeTrainer, load_minutiae_net
-from fingergen.training.trainers.run_dir import Interruption, choose_device
-from fingergen.training.trainers.training_loop import train
+from fingergen.training.trainers.training_loop import Interruption, train
 
 PROGRAMS = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -13,8 +13,7 @@ from fingergen.training.networks import Generator
 from fingergen.training.networks.minutiae_net import MinutiaeNet
 from fingergen.training.trainers.encoder import EncoderTrainer
 from fingergen.training.trainers.encoder_config import EncoderConfig
-from fingergen.training.trainers.run_dir import Interruption
-from fingergen.training.trainers.training_loop import train
+from fingergen.training.trainers.training_loop import Interruption, train
 
 from .test_distributed import assert_same_run, assert_same_weights, curve, together
 

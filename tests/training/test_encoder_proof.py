@@ -16,8 +16,7 @@ from fingergen.training.networks.minutiae_net import MinutiaeNet
 from fingergen.training.trainers.encoder import EncoderTrainer
 from fingergen.training.trainers.encoder_config import EncoderConfig
 from fingergen.training.trainers.minutiae import pairs_to_floats
-from fingergen.training.trainers.run_dir import Interruption
-from fingergen.training.trainers.training_loop import train
+from fingergen.training.trainers.training_loop import Interruption, train
 
 CPU = torch.device("cpu")
 RESOLUTION, WINDOW, MAP = 64, 128, 128

@@ -20,8 +20,7 @@ from fingergen.training.networks.minutiae_net import MinutiaeNet
 from fingergen.training.trainers.adversary import Adversary
 from fingergen.training.trainers.encoder import EncoderTrainer
 from fingergen.training.trainers.encoder_config import EncoderConfig
-from fingergen.training.trainers.run_dir import Interruption
-from fingergen.training.trainers.training_loop import train
+from fingergen.training.trainers.training_loop import Interruption, train
 
 from .tiny_encoder import CPU, MAP, RESOLUTION, TINY, WINDOW
 

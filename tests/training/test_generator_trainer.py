@@ -17,8 +17,7 @@ from fingergen.training.cli import main
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.losses.adversarial import path_lengths, r1_penalty
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
-from fingergen.training.trainers.run_dir import Interruption
-from fingergen.training.trainers.training_loop import train
+from fingergen.training.trainers.training_loop import Interruption, train
 
 CPU = torch.device("cpu")
 TINY = GeneratorConfig(
@@ -101,7 +100,7 @@ def test_training_moves_towards_the_data(stripes: Path, tmp_path: Path, options:
 
     trainer = tiny_trainer(stripes, resolution=8, learning_rate=0.01, path_weight=0.0, **options)
     before = unevenness(trainer)
-    advance(trainer, tmp_path / "run", 2400)
+    advance(trainer, tmp_path / "run", 1200)
     after = unevenness(trainer)
     assert before > 0.5
     assert after < 0.25

@@ -21,8 +21,8 @@ from fingergen.training.checkpoints import load_generator
 from fingergen.training.checkpoints.files import damaged_member
 from fingergen.training.checkpoints.manager import CheckpointManager
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
-from fingergen.training.trainers.run_dir import Interruption, RunDirectory
-from fingergen.training.trainers.training_loop import train
+from fingergen.training.trainers.run_dir import RunDirectory
+from fingergen.training.trainers.training_loop import Interruption, train
 
 TINY = GeneratorConfig(
     resolution=8,

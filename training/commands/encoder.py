@@ -20,12 +20,13 @@ from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.pairs import PairDataset, PairFolder, ProceduralPairs
 from ..data.storage import find_samples
+from ..distributed import choose_device
 from ..options import config_options, refuse_idle, run_options, take
 from ..trainers.encoder import EncoderTrainer
 from ..trainers.encoder_config import EncoderConfig
 from ..trainers.fields import FieldTrainer
 from ..trainers.minutiae import MinutiaeTrainer
-from ..trainers.run_dir import choose_device, interruption
+from ..trainers.training_loop import interruption
 from .progress import train_with_bar
 
 _OPTIONS_OF_FIELDS = {"batch", "learning_rate", "seed"}  # of the encoder's, those that the field network has

@@ -18,10 +18,11 @@ from ..data.image_io import refuse_mixed
 from ..data.metadata import view_of
 from ..data.ridge_maps import ProceduralRidges, RidgeImageDataset, ScannedRidges
 from ..data.storage import find_samples
+from ..distributed import choose_device
 from ..metrics.generator import MetricsConfig
 from ..options import config_options, refuse_idle, run_options, take
 from ..trainers.generator import GeneratorConfig, GeneratorTrainer
-from ..trainers.run_dir import choose_device, interruption
+from ..trainers.training_loop import interruption
 from .metrics import pairs_of, prepare_metrics
 from .progress import train_with_bar
 

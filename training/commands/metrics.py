@@ -17,7 +17,7 @@ from ..metrics.generator import GeneratorMetrics, MetricsConfig
 from ..networks import Generator
 from ..networks.minutiae_net import MinutiaeNet
 from ..trainers.minutiae import MinutiaeTrainer, load_minutiae_net
-from ..trainers.run_dir import Interruption
+from ..trainers.training_loop import Interruption
 from .progress import train_with_bar
 
 MINUTIAE_NET = "minutiae_net"  # run directory of its training

@@ -7,8 +7,7 @@ import click
 from tqdm import tqdm
 
 from .. import distributed
-from ..trainers.run_dir import Interruption
-from ..trainers.training_loop import Trainer, train
+from ..trainers.training_loop import Interruption, Trainer, train
 
 
 def train_with_bar(

@@ -1,25 +1,20 @@
-"""A training run's folder: metrics, sample sheets, interruption and atomic files, shared by all trainers."""
+"""A training's run directory: metrics and contact sheets of samples, shared by all trainers."""
 
 import io
 import json
-import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from fingergen.runtime.errors import BadInput, BadOption
+from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 from fingergen.runtime.images import contact_sheet, to_picture
 
-from .. import distributed
 from ..data.datasets import to_levels
 
 
@@ -104,49 +99,3 @@ class RunDirectory:
 
     def close(self) -> None:
         self._tensorboard.close()
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU when PyTorch sees one; any other name is PyTorch's own. With several processes,
-    this one's device, once it has joined the others."""
-    if distributed.launched():
-        return distributed.join(name)
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BadOption(
-            "device", name, f"not usable here ({str(error).splitlines()[0]}); try --device cpu"
-        ) from error
-    return device
-
-
-class Interruption:
-    """Becomes true on SIGINT or SIGTERM, so that a loop can stop at a step's end and save its state."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __bool__(self) -> bool:
-        return self.requested
-
-
-@contextmanager
-def interruption() -> Iterator[Interruption]:
-    """Catch the first SIGINT or SIGTERM; the second one ends the process at once."""
-    state = Interruption()
-    previous: dict[int, Any] = {}
-
-    def request(number: int, _frame: FrameType | None) -> None:
-        state.requested = True
-        signal.signal(number, previous[number])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[int(number)] = signal.signal(number, request)
-    try:
-        yield state
-    finally:
-        for code, handler in previous.items():
-            signal.signal(code, handler)

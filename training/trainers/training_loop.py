@@ -1,8 +1,10 @@
-"""The training loop: steps, logs, samples, metrics and checkpoints; resumable."""
+"""The training loop: steps, logs, samples, metrics and checkpoints; it can be interrupted and resumes."""
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -15,12 +17,41 @@ from fingergen.runtime.seeds import Purpose, stream
 from .. import distributed
 from ..checkpoints.manager import CheckpointManager, Savable
 from ..data.prefetch import prefetch
-from .run_dir import Interruption, RunDirectory
+from .run_dir import RunDirectory
 
 LOG_STEPS = 16  # a logged row is the mean over so many steps, or over those since the last checkpoint
 KEEP = 3  # newest checkpoints
 
 Batch = TypeVar("Batch")
+
+
+class Interruption:
+    """Becomes true on SIGINT or SIGTERM, so that a loop can stop at a step's end and save its state."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __bool__(self) -> bool:
+        return self.requested
+
+
+@contextmanager
+def interruption() -> Iterator[Interruption]:
+    """Catch the first SIGINT or SIGTERM; the second one ends the process at once."""
+    state = Interruption()
+    previous: dict[int, Any] = {}
+
+    def request(number: int, _frame: FrameType | None) -> None:
+        state.requested = True
+        signal.signal(number, previous[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[int(number)] = signal.signal(number, request)
+    try:
+        yield state
+    finally:
+        for code, handler in previous.items():
+            signal.signal(code, handler)
 
 
 class Trainer(Savable, Protocol[Batch]):
