@@ -34,11 +34,11 @@ class Change:
 
     @property
     def ratio(self) -> float:
-        """Below 1: slower now."""
+        """Rate now over rate before; below 1: slower now."""
         return self.now / self.then
 
     def line(self) -> str:
-        """For people."""
+        """The change as one line of text."""
         return (
             f"{self.backend}: {self.then:.2f}, now {self.now:.2f} times as fast as {self.baseline}:"
             f" {self.ratio:.2f}"

@@ -53,7 +53,7 @@ def reconstruct_ridges(template: Template, fields: Floats, size: int) -> Reconst
 
 
 def reference_ridges(template: Template, fields: Floats, size: int) -> Reconstruction:
-    """As `reconstruct_ridges`, in NumPy."""
+    """The same as `reconstruct_ridges`, computed by NumPy alone."""
     scale = size / template.width
     twice_cos, twice_sin, log_period, contact = (enlarge(field, size) for field in fields)
     # The network's mean over all outlines that there might be is softer than any of them.
