@@ -1,6 +1,7 @@
 """A small bundle with random weights, from our own networks and graph builders: it runs in milliseconds."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -33,10 +34,15 @@ def encoder(seed: int) -> Encoder:
 
 
 def write_tiny_bundle(
-    out: Path, channels: int = 1, with_encoder: bool = True, own_decoder: bool = False, name: str = "tiny"
+    out: Path,
+    channels: int = 1,
+    with_encoder: bool = True,
+    own_decoder: bool = False,
+    name: str = "tiny",
+    form: Literal["custom", "native"] = "custom",
 ) -> Path:
     """Generator of seed 1, encoder of seed 2; a decoder of its own has seed 3."""
-    synthesis, ops = generator(1, channels), OPS["custom"]
+    synthesis, ops = generator(1, channels), OPS[form]
     models = {"mapping": mapping_model(synthesis, ops), "synthesis": synthesis_model(synthesis, ops)}
     if with_encoder:
         models["encoder"] = encoder_model(encoder(2), None, MAP_SIZE, synthesis.num_ws, ops)

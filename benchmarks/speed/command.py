@@ -31,7 +31,7 @@ Examples:
   fg-bench speed
   fg-bench speed finger --batch 1,8,64 --threads 1,4 --plot bench.png
   fg-bench speed finger --checkpoint generator.pt --backend onnxruntime,pytorch --json
-  fg-bench speed finger --backend openvino --precision fp32,bf16
+  fg-bench speed finger --backend openvino-plain --precision fp32,bf16
   fg-bench speed finger --task reconstruction --rounds 200
   fg-bench speed --json > before.json; fg-bench speed --against before.json
 """

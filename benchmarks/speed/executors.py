@@ -16,6 +16,8 @@ from .workload import Runner, Workload
 CPU = "onnxruntime"
 """Our backend on the CPU, which runs everywhere: the reference of all others."""
 
+ON_CPU = (CPU, "openvino")
+
 NAMES = (CPU, *(name for name in BACKENDS if name != CPU), *BASELINES)
 DEFAULT = tuple(name for name in NAMES if name in (*AUTO, *BASELINES) and name != PyTorchCompiled.name)
 """Those that run unless others are asked for; not what takes minutes to begin."""
@@ -64,7 +66,7 @@ class OurBackend:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.threaded = name == CPU
+        self.threaded = name in ON_CPU
 
     def unavailable(self, workload: Workload, precision: str) -> str | None:
         return backends.unavailable(self.name, workload.bundle, precision=cast(backends.Precision, precision))

@@ -9,12 +9,14 @@ from ..bundle import Bundle
 from ..errors import BadInput
 from .base import PRECISIONS, Backend, Options, Precision
 from .cores import usable_cores
+from .openvino import OpenVino
 from .ort.cpu import OnnxRuntimeCpu
 from .ort.gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from .trt.backend import TensorRt
 
 REGISTRY: Mapping[str, type[Backend]] = {
-    backend.name: backend for backend in (TensorRt, OnnxRuntimeCuda, OnnxRuntimeCpu, OnnxRuntimeTensorRt)
+    backend.name: backend
+    for backend in (TensorRt, OnnxRuntimeCuda, OnnxRuntimeCpu, OnnxRuntimeTensorRt, OpenVino)
 }
 """Every backend by its name."""
 

@@ -89,7 +89,7 @@ def test_every_modulated_convolution_is_replaced() -> None:
     assert convolutions == sum(isinstance(module, PerSampleConv) for module in network.modules()) == 11
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime-plain", "pytorch", "openvino"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime-plain", "pytorch", "openvino-plain"])
 @pytest.mark.parametrize("task", ["synthesis", "reconstruction"])
 def test_all_do_the_same_work(bundle: Path, tmp_path: Path, task: str, backend: str) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
@@ -169,10 +169,10 @@ def test_executors_that_cannot_run_are_named(bundle: Path, monkeypatch: pytest.M
     workload, reason = Workload(read_bundle(bundle)), "not installed: pip install openvino onnx"
     found, left_out = executors.choose(workload, executors.NAMES, ["fp32"])
     names = [entry.executor.name for entry in found]
-    assert "onnxruntime" in names and "openvino" not in names and left_out["openvino"] == reason
+    assert "onnxruntime" in names and "openvino-plain" not in names and left_out["openvino-plain"] == reason
     assert {*names, *left_out} == set(executors.NAMES)
-    with pytest.raises(BadInput, match=f"openvino: {reason}"):
-        executors.choose(workload, ["onnxruntime", "openvino"], ["fp32"], required=True)
+    with pytest.raises(BadInput, match=f"openvino-plain: {reason}"):
+        executors.choose(workload, ["onnxruntime", "openvino-plain"], ["fp32"], required=True)
 
 
 def test_precisions(bundle: Path) -> None:

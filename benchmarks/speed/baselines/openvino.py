@@ -19,7 +19,7 @@ HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 class OpenVino:
     """OpenVINO on the bundle's graphs in standard operators, compiled for latency."""
 
-    name = "openvino"
+    name = "openvino-plain"
     precisions = tuple(HINTS)
     threaded = True
 
@@ -34,7 +34,7 @@ class OpenVino:
 
 
 class _OpenVino(BaselineBackend):
-    name = "openvino"
+    name = "openvino-plain"
 
     def __init__(self, workload: Workload, precision: str, threads: int) -> None:
         import openvino  # type: ignore[import-not-found]

@@ -1,0 +1,64 @@
+"""The OpenVINO backend: images as ONNX Runtime makes them, whatever the batch and the threads."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fingergen.runtime import load
+from fingergen.runtime.backends import unavailable
+from fingergen.runtime.bundle import open_bundle
+from fingergen.runtime.errors import BadInput, FingerGenError
+
+from ..tiny_bundle import write_tiny_bundle
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("openvino") / "tiny", own_decoder=True, form="native")
+
+
+@pytest.mark.parametrize("noise", ["const", "random"])
+def test_images_are_those_of_onnx_runtime(path: Path, noise: str) -> None:
+    with load(path, "onnxruntime", workers=1) as expected, load(path, "openvino", workers=2) as found:
+        w = expected.styles(expected.map(expected.z(range(3))))
+        buffers = expected.noise_buffers(noise, list(range(3)), 3)
+        for method in ("synthesize", "decode"):
+            images = getattr(expected.backend, method)(w, buffers)
+            assert np.abs(getattr(found.backend, method)(w, buffers) - images).max() < 1e-4
+        maps = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
+        assert np.abs(found.backend.encode(maps).w - expected.backend.encode(maps).w).max() < 1e-3
+        assert "OpenVINO" in found.backend.description
+
+
+def test_an_image_depends_on_neither_batch_nor_threads(path: Path) -> None:
+    with load(path, "openvino", workers=1) as one, load(path, "openvino", workers=2) as two:
+        images = one.synthesize(range(4))
+        np.testing.assert_array_equal(two.synthesize(range(4)), images)
+        np.testing.assert_array_equal(two.synthesize([2]), images[2:3])
+
+
+def test_what_it_cannot_run_is_one_line(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = open_bundle(path)
+    assert unavailable("openvino", bundle) is None
+    assert unavailable("openvino", bundle, precision="fp16") == "computes in fp32 only"
+    custom = dataclasses.replace(
+        bundle, manifest=dataclasses.replace(bundle.manifest, provenance={"graphs": {"ops": "custom"}})
+    )
+    assert "fg-export --ops native" in str(unavailable("openvino", custom))
+    with (
+        load(write_tiny_bundle(tmp_path / "custom", with_encoder=False), "openvino", workers=1) as model,
+        pytest.raises(BadInput, match=r"mapping\.onnx|synthesis\.onnx.*OpenVINO cannot load this graph"),
+    ):
+        model.synthesize([1])
+    model = load(path, "openvino", workers=1)
+    model.close()
+    with pytest.raises(FingerGenError, match="closed"):
+        model.synthesize([1])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert unavailable("openvino", bundle) == (
+        "the package openvino is not installed: pip install 'fingergen[openvino]'"
+    )
