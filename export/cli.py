@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -44,11 +45,65 @@ Examples:
   fg-export generator.pt --out rtx --engine fp16 --batch 1,16,64 --gpu sm_89,sm_120
   fg-export gpu --out gpu --overwrite --engine fp16
   fg-export finger --triton models
+  fg-export tune finger
+"""
+TUNE_EXAMPLES = """
+\b
+Examples:
+  fg-export tune finger
+  fg-export tune finger --batch 1,16,64 --seconds 120
 """
 
 
+@click.command(epilog=TUNE_EXAMPLES)
+@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--batch", default="1,2,4,8", show_default=True, help="Images per call.")
+@click.option(
+    "--seconds",
+    type=Number(0, 1e6),
+    default=30.0,
+    show_default=True,
+    help="Begin no further round after this long; three are made at least.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def tune(bundle: Path, batch: str, seconds: float, as_json: bool) -> None:
+    """Find what runs a bundle fastest on this machine, and write it into the bundle.
+
+    Every backend, precision and batch size that is here is timed, all in the same rounds. What gives wrong
+    images is refused. From then on `--backend auto` takes the fastest on this kind of device.
+    """
+    if not re.fullmatch(r"\d{1,4}(,\d{1,4}){0,15}", batch, re.ASCII) or 0 in map(int, batch.split(",")):
+        raise BadInput(f"--batch {batch!r}: give batch sizes, such as 1,8,64")
+    from .tune import tune as find  # here: --help need not wait for it
+
+    trials, tuned = find(bundle, sorted(set(map(int, batch.split(",")))), seconds, Progress())
+    if as_json:
+        content = {"tuned": asdict(tuned), "trials": [asdict(trial) for trial in trials]}
+        click.echo(json.dumps(content, indent=2))
+        return
+    for trial in trials:
+        what = f"{trial.backend} {trial.precision}"
+        rate = f", batch {trial.batch}: {trial.images_per_second:.1f} images/s"
+        say(f"{what}: {trial.refused}" if trial.refused else f"{what}{rate}")
+    say(f"bundle {bundle}: {tuned.backend} {tuned.precision} in batches of {tuned.batch}, on {tuned.device}")
+
+
+class _Program(click.Command):
+    """With `tune` as its first word it is another command: all else are names of checkpoints or a bundle."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == [tune.name]:
+            return tune.make_context(f"{info_name} {tune.name}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
 @command_line_errors
-@click.command(epilog=EXAMPLES)
+@click.command(cls=_Program, epilog=EXAMPLES)
 @click.argument(
     "checkpoints",
     metavar="CHECKPOINT... | BUNDLE",

@@ -8,9 +8,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-from fingergen.runtime.backends import usable_cores
+from fingergen.runtime.backends import cpu_name, usable_cores
 
 PACKAGES = (
     "fingergen",
@@ -67,7 +66,7 @@ class Machine:
 def describe_machine() -> Machine:
     """Describe this machine: CPU, memory, GPU and versions of the libraries, without its name."""
     return Machine(
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cores=usable_cores(),
         memory_gb=_memory_gb(),
         system=f"{platform.system()} {platform.machine()}",
@@ -103,15 +102,6 @@ def _packages() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not on Linux
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _memory_gb() -> float | None:

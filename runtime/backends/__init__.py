@@ -2,6 +2,7 @@
 
 from .base import CALLS_IN_FLIGHT, PRECISIONS, Backend, Options, Precision
 from .cores import usable_cores
+from .device import cpu_name, describe_device
 from .graphs import Floats
 from .interruption import Interruption
 from .registry import AUTO, BACKENDS, open_backend, unavailable
@@ -16,6 +17,8 @@ __all__ = [
     "Interruption",
     "Options",
     "Precision",
+    "cpu_name",
+    "describe_device",
     "open_backend",
     "unavailable",
     "usable_cores",

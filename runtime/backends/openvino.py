@@ -35,9 +35,7 @@ class OpenVino(Backend):
         if options.precision not in (None, "fp32"):
             return "computes in fp32 only"
         if bundle.manifest.provenance.get("graphs", {}).get("ops") == "custom":
-            return (
-                "the bundle has custom nodes, which OpenVINO does not know: fg-export --ops native"
-            )
+            return "the bundle has custom nodes, which OpenVINO does not know: fg-export --ops native"
         return None
 
     @classmethod

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ..arguments import check_choice, check_whole
 from ..bundle import Bundle
 from ..errors import BadInput
 from .base import PRECISIONS, Backend, Options, Precision
 from .cores import usable_cores
+from .device import describe_device
 from .openvino import OpenVino
 from .ort.cpu import OnnxRuntimeCpu
 from .ort.gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRt
@@ -55,7 +57,8 @@ def open_backend(
     """Open a backend for a bundle.
 
     Args:
-        name: one of `BACKENDS`, or `auto`: the first of `AUTO` that is available.
+        name: one of `BACKENDS`, or `auto`: what `fg-export tune` found to be fastest on this device,
+            or else the first of `AUTO` that is available.
         bundle: what it is to run.
         workers: threads of a backend that computes on the CPU; None: one per core that this process may use.
         device, precision: see `Options`.
@@ -71,6 +74,8 @@ def open_backend(
     if precision is not None:
         check_choice("precision", precision, PRECISIONS)
     options = Options(workers, device, precision)
+    if name == "auto" and (tuned := _open_tuned(bundle, options)):
+        return tuned
     reasons = {}
     for candidate in AUTO if name == "auto" else (name,):
         backend = _backend(candidate)
@@ -79,6 +84,19 @@ def open_backend(
             return backend.open(bundle, options)
         reasons[candidate] = reason
     raise BadInput("; ".join(f"backend {key}: {reason}" for key, reason in reasons.items()))
+
+
+def _open_tuned(bundle: Bundle, options: Options) -> Backend | None:
+    """What the bundle recommends on this device, unless that cannot run or another precision is asked for."""
+    tuned = bundle.manifest.recommended.tuned_for(describe_device(options.device))
+    if tuned is None or tuned.backend not in REGISTRY or options.precision not in (None, tuned.precision):
+        return None
+    options = replace(options, precision=tuned.precision)
+    if REGISTRY[tuned.backend].unavailable(bundle, options):
+        return None
+    backend = REGISTRY[tuned.backend].open(bundle, options)
+    backend.batch = tuned.batch
+    return backend
 
 
 def _backend(name: str) -> type[Backend]:

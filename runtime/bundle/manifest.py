@@ -62,18 +62,35 @@ class EncoderInput:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """What was fastest on a kind of device (`backends.describe_device`): `fg-export tune` measured it."""
+
+    device: str
+    backend: str
+    precision: Literal["fp32", "fp16"]
+    batch: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
 class Recommended:
     """Settings that the bundle's maker chose; they hold where the user gives none.
 
     `truncation`: ψ of w_avg + ψ (w - w_avg). `noise`: `const`, `random`, `none` or, with
     `Manifest.ridge_noise`, `ridges`. A generator whose noise says where ridges run gives every finger the
     same minutiae unless it is drawn for each (`random`) or carries the finger's ridge map (`ridges`).
-    `edit_from`: first style input that edits act on; the coarser ones before it tell the pattern.
+    `edit_from`: first style input that edits act on; the coarser ones before it tell the pattern. `tuned`:
+    what computes on which device, at most one for each.
     """
 
     truncation: float = 1.0
     noise: NoiseMode = "const"
     edit_from: int = 0
+    tuned: tuple[Tuned, ...] = ()
+
+    def tuned_for(self, device: str) -> Tuned | None:
+        """What was fastest on this device; None where nothing was measured."""
+        return next((each for each in self.tuned if each.device == device), None)
 
 
 @dataclass(frozen=True)
@@ -169,6 +186,8 @@ class Manifest:
             del content["ridge_noise"]
         if self.graphs.fields is None:
             del content["graphs"]["fields"]
+        if not self.recommended.tuned:
+            del content["recommended"]["tuned"]
         return json.loads(json.dumps(content, allow_nan=False))
 
     @staticmethod
@@ -182,7 +201,7 @@ class Manifest:
             "image": ImageSize(**content["image"]),
             "encoder": _encoder_input(**encoder) if encoder else None,
             "graphs": Graphs(**content["graphs"]),
-            "recommended": Recommended(**content.get("recommended", {})),
+            "recommended": _recommended(**content.get("recommended", {})),
             "engines": tuple(_engine(**engine) for engine in content["engines"]),
             "ridge_noise": _ridge_noise(**content["ridge_noise"]) if "ridge_noise" in content else None,
             "files": {path: FileRecord(**record) for path, record in content["files"].items()},
@@ -190,6 +209,10 @@ class Manifest:
         manifest = Manifest(**fields)
         _check_consistency(manifest, source)
         return manifest
+
+
+def _recommended(tuned: Sequence[Mapping[str, Any]] = (), **fields: Any) -> Recommended:
+    return Recommended(tuned=tuple(Tuned(**each) for each in tuned), **fields)
 
 
 def _encoder_input(noise_layers: Sequence[int] = (), **fields: Any) -> EncoderInput:
