@@ -129,17 +129,17 @@ class _Program(click.Command):
 @click.option(
     "--output-size",
     type=click.IntRange(8, 8192),
-    help="Pixels a side that fg-run resizes images to.  [default: what gives 500 ppi]",
+    help="Side in pixels that fg-run resizes images to.  [default: what gives 500 ppi]",
 )
 @click.option(
     "--output-ppi",
     type=Number(1, 10000),
-    help="Pixels per inch that fg-run resizes images to, instead of --output-size.  [default: 500]",
+    help="Pixels per inch of the images that fg-run writes, instead of --output-size.  [default: 500]",
 )
 @click.option(
     "--map-size",
     type=click.IntRange(16, 8192),
-    help="Pixels a side of the encoder's minutiae maps.  [default: the checkpoint's, else 256]",
+    help="Side in pixels of the encoder's minutiae maps.  [default: the checkpoint's, else 256]",
 )
 @click.option(
     "--truncation",
@@ -187,7 +187,8 @@ class _Program(click.Command):
 @click.option(
     "--flavor",
     type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]),
-    help="What builds engines.  [default: TensorRT if it and a GPU are here, else TensorRT-RTX]",
+    help="TensorRT product that builds engines.  [default: TensorRT if it and a GPU are here, else"
+    " TensorRT-RTX]",
 )
 @click.option(
     "--batch", metavar="MIN,BEST,MAX", help="Batch sizes that engines are built for.  [default: 1,8,64]"
@@ -222,8 +223,8 @@ def main(
     """Export a generator checkpoint, a reconstruction checkpoint or both to a bundle.
 
     Ours, SynFing's and rosinality's formats are read. Each ONNX graph is compared with PyTorch; nothing is
-    written if one differs. Given a BUNDLE, write it with TensorRT engines (--engine), on the machine that
-    they are for, say, or as a model repository (--triton): no checkpoint and no PyTorch are needed.
+    written if one differs. Given a BUNDLE, write it with TensorRT engines (--engine), such as on the machine
+    that they are for, or as a model repository (--triton): no checkpoint and no PyTorch are needed.
     """
     if triton is not None:
         check_repository(triton, overwrite)

@@ -71,7 +71,7 @@ class Model:
 
     @property
     def backend(self) -> Backend:
-        """What computes; `BadInput` once the model is closed."""
+        """The backend that runs the networks; `BadInput` once the model is closed."""
         if self._backend is None:
             raise BadInput(f"{self.bundle.path}: the model is closed; load it again")
         return self._backend

@@ -56,12 +56,12 @@ Examples, in the source tree:
 @click.option(
     "--only",
     type=Listed("sections", tuple(SECTIONS)),
-    help=f"Sections, with commas: {', '.join(SECTIONS)}.  [default: all]",
+    help=f"Sections to run, separated by commas: {', '.join(SECTIONS)}.  [default: all]",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
-    help="Most for each section.  [default: "
+    help="Time limit of each section.  [default: "
     + ", ".join(f"{name} {section.seconds}" for name, section in SECTIONS.items())
     + "]",
 )
@@ -81,11 +81,11 @@ Examples, in the source tree:
 @click.option(
     "--work",
     type=click.Path(file_okay=False, path_type=Path),
-    help=f"Folder for what later runs can use again.  [default: {WORK}]",
+    help=f"Folder for files that later runs can reuse.  [default: {WORK}]",
 )
 @click.option("--installed", is_flag=True, help="Check the package as it is installed; build nothing.")
 @click.option(
-    "--rehearse", is_flag=True, help="Try the check itself, on the CPU with tiny networks; no GPU needed."
+    "--rehearse", is_flag=True, help="Rehearse the check on the CPU, with tiny networks; it needs no GPU."
 )
 def gpu(
     only: Sequence[str] | None,

@@ -53,44 +53,46 @@ class BundlePlan:
 @click.option(
     "--training",
     type=FOLDER,
-    help="A folder: the fingers of it that fingers of the sets resemble are reported.",
+    help="A folder: fingers of the sets that resemble one of its fingers are reported.",
 )
-@click.option("--fingers", type=click.IntRange(2), default=100, show_default=True, help="Most of each set.")
+@click.option(
+    "--fingers", type=click.IntRange(2), default=100, show_default=True, help="Largest number of each set."
+)
 @click.option(
     "--impressions",
     type=click.IntRange(1, 100),
     default=2,
     show_default=True,
-    help="Of each finger of a bundle.",
+    help="Impressions of each finger of a bundle.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of a bundle's first finger.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of a bundle's first finger.")
 @click.option(
     "--degree",
     type=Number(0, 1000),
     default=5.0,
     show_default=True,
-    help="The farthest that a bundle's further impressions are edited.",
+    help="Largest degree of the edits that make a bundle's further impressions.",
 )
 @click.option(
     "--pairs",
     type=click.IntRange(1),
     default=100_000,
     show_default=True,
-    help="Most pairs of different fingers to compare; fewer are drawn at random, always the same ones.",
+    help="Largest number of pairs of different fingers to compare; of more, a fixed random choice.",
 )
 @click.option(
     "--mcc",
     type=click.IntRange(0),
     default=2000,
     show_default=True,
-    help="Most pairs for the second matcher.",
+    help="Largest number of pairs for the second matcher.",
 )
 @click.option(
     "--leader",
     type=click.IntRange(0),
     default=50,
     show_default=True,
-    help="Most images of a set for LEADER, which takes 3 seconds for each.",
+    help="Largest number of images of a set for LEADER, which takes 3 seconds per image.",
 )
 @click.option(
     "--reconstructions",
@@ -112,14 +114,16 @@ class BundlePlan:
     help="Weights of torchvision's Inception v3, for FID and KID.  [default: a random network]",
 )
 @click.option(
-    "--ppi", type=Number(1, 100_000), help="Of all images.  [default: what the files say, else 500]"
+    "--ppi",
+    type=Number(1, 100_000),
+    help="Pixels per inch of all images.  [default: what the files state, else 500]",
 )
 @click.option("--finger-pattern", help="Regular expression for the part of a file's name that is its finger.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keeps what was measured of every image, for later runs.  [default: in the user's cache]",
+    help="Folder that keeps each image's measurements for later runs.  [default: in the user's cache]",
 )
 @click.option(
     "--html",

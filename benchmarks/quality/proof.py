@@ -33,10 +33,12 @@ Examples:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Keeps the trainings: an interrupted one goes on.",
+    help="Folder for the trainings; an interrupted one is resumed.",
 )
-@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True, help="Of each training.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of each training.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=3000, show_default=True, help="Steps of each training."
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of each training.")
 @click.option("--finger-pattern", help="Regular expression for the part of a file's name that is its finger.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def proof(

@@ -58,7 +58,7 @@ class Direction(click.ParamType):
     "`fg-run info` lists both.",
 )
 @click.option(
-    "--degree", type=Number(-1000, 1000), default=5.0, show_default=True, help="How far to go along it."
+    "--degree", type=Number(-1000, 1000), default=5.0, show_default=True, help="Distance along the direction."
 )
 @click.option(
     "--layers",

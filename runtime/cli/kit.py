@@ -226,7 +226,7 @@ running = as_one(
         type=click.Choice(["auto", *BACKENDS]),
         default="auto",
         show_default=True,
-        help="What computes.",
+        help="What runs the networks.",
     ),
     click.option(
         "--threads",
@@ -236,26 +236,26 @@ running = as_one(
         type=click.IntRange(1, 1024),
         help="CPU threads.  [default: one for each usable core]",
     ),
-    click.option("--device", type=click.IntRange(0), default=0, show_default=True, help="Number of the GPU."),
+    click.option("--device", type=click.IntRange(0), default=0, show_default=True, help="Index of the GPU."),
     click.option(
         "--precision",
         type=click.Choice(PRECISIONS),
-        help="Of the networks.  [default: on a GPU fp16 if the bundle has it, on a CPU fp32]",
+        help="Precision of the networks.  [default: on a GPU fp16 if the bundle has it, on a CPU fp32]",
     ),
 )
 
 WRITING = (
     click.option("--out", type=FOLDER, help="Directory for the images; made if it is not there."),
-    click.option("--grid", type=FILE, help="Sheet with all images: .png, .tiff or .bmp."),
+    click.option("--grid", type=FILE, help="Contact sheet of all images: .png, .tiff or .bmp."),
     click.option(
         "--format",
         "image_format",
         type=click.Choice(list(FORMATS)),
         default="png",
         show_default=True,
-        help="Of the images in --out. BMP holds no text: a .json beside it does.",
+        help="Format of the images in --out. BMP cannot hold text: its provenance is in a .json beside it.",
     ),
-    click.option("--overwrite", is_flag=True, help="Replace what exists."),
+    click.option("--overwrite", is_flag=True, help="Replace files that exist."),
     click.option("--resume", is_flag=True, help="Keep images that exist and make the others."),
     click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON."),
 )
@@ -273,24 +273,24 @@ template_reading = as_one(
         "--template-size",
         type=(click.IntRange(1), click.IntRange(1)),
         metavar="WIDTH HEIGHT",
-        help="Image size of the templates, whatever they say; needed where they do not say it (.xyt, SynFing "
-        "text, card formats).  [default: 512 512]",
+        help="Image size of the templates, in place of what they state; needed where they state none (.xyt, "
+        "SynFing text, card formats).  [default: 512 512]",
     ),
     click.option(
         "--template-ppi",
         type=Number(1, 10000),
-        help="Resolution of the templates, whatever they say; needed where they do not say it.  "
+        help="Resolution of the templates, in place of what they state; needed where they state none.  "
         "[default: 500]",
     ),
     click.option(
         "--view",
         type=click.IntRange(0, 65535),
-        help="Which finger view of records that hold several, from 0.  [default: the first, with a warning]",
+        help="Finger view to read from a record of several, from 0.  [default: the first, with a warning]",
     ),
     click.option(
         "--strict",
         is_flag=True,
-        help="Refuse templates with a field that their standard does not allow; else it gives a warning.",
+        help="Refuse templates with a field that their standard does not allow, instead of a warning.",
     ),
     click.option(
         "--min-minutiae",
@@ -304,13 +304,14 @@ template_reading = as_one(
 truncation = click.option(
     "--truncation",
     type=Number(-10, 10),
-    help="1: as trained; nearer to 0: nearer to the average finger.  [default: what the bundle recommends]",
+    help="Truncation. 1: as trained; the closer to 0, the closer to the average finger.  "
+    "[default: what the bundle recommends]",
 )
 noise = click.option(
     "--noise",
     type=click.Choice(NOISE_MODES),
-    help="The stored noise, noise drawn from a seed, none, or the ridges of the seed's finger.  [default:"
-    " what the bundle recommends]",
+    help="Noise inputs: the stored noise, random noise of the seed, zeros, or the ridges of the seed's "
+    "finger.  [default: what the bundle recommends]",
 )
 noise_seed = click.option(
     "--noise-seed",
@@ -319,4 +320,6 @@ noise_seed = click.option(
     show_default=True,
     help="Seed of --noise random for images from templates.",
 )
-size = click.option("--size", type=click.IntRange(8, 8192), help="Pixels a side.  [default: the bundle's]")
+size = click.option(
+    "--size", type=click.IntRange(8, 8192), help="Side of the images in pixels.  [default: the bundle's]"
+)

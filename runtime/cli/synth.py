@@ -64,12 +64,14 @@ synth_writing = as_one(
     click.option(
         "--throughput",
         is_flag=True,
-        help="Full speed; show images/s and where the time goes. Without --out images are discarded.",
+        help="Run at full speed, and report images/s and where the time goes. Without --out, images are"
+        " discarded.",
     ),
     click.option(
         "--seconds",
         type=Number(0, 1e9, min_open=True),
-        help=f"With --throughput: begin no batch later.  [default: {DEFAULT_SECONDS:g} without seeds]",
+        help="With --throughput: start no batch after this time.  "
+        f"[default: {DEFAULT_SECONDS:g} without seeds]",
     ),
 )
 
@@ -83,11 +85,13 @@ synth_writing = as_one(
 @click.option("--mix", "mix_seeds", type=SEED, help="Seed of a finger that is mixed into every image.")
 @click.option("--mix-layers", type=LAYERS, help="Style inputs that are mixed, such as 0-3.  [default: all]")
 @click.option(
-    "--alpha", "mix_alpha", type=Number(0, 1), default=1.0, show_default=True, help="Share of --mix."
+    "--alpha", "mix_alpha", type=Number(0, 1), default=1.0, show_default=True, help="Weight of --mix."
 )
 @size
 @synth_writing
-@click.option("--batch", type=click.IntRange(1), help="Images a call of the backend.  [default: its best]")
+@click.option(
+    "--batch", type=click.IntRange(1), help="Images per call of the backend.  [default: the fastest]"
+)
 @running
 def synth(
     seeds: Sequence[int] | None,
@@ -103,7 +107,7 @@ def synth(
     batch: int | None,
     running: Running,
 ) -> None:
-    """Synthesise fingerprints. A seed names a finger: it gives the same image in any batch, on any thread.
+    """Synthesize fingerprints. A seed names a finger: it gives the same image in any batch, on any thread.
 
     \b
     Examples:
