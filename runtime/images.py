@@ -90,6 +90,27 @@ def resize(image: Pixels, size: int) -> Pixels:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
+def middle_corner(size: tuple[int, int], window: tuple[int, int]) -> tuple[int, int]:
+    """Pixel (x, y) of an image of `size` (width, height) where a window about its middle begins; negative
+    where the window is larger."""
+    return (size[0] - window[0]) // 2, (size[1] - window[1]) // 2
+
+
+def crop_or_pad(image: Pixels, width: int, height: int) -> Pixels:
+    """A window of width x height pixels about the middle of an image (H, W) or (H, W, 3).
+
+    What lies beyond the image gets the median of its border, which is the background of most prints.
+    """
+    left, top = middle_corner((image.shape[1], image.shape[0]), (width, height))
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    window = np.empty((height, width, *image.shape[2:]), np.uint8)
+    window[:] = np.median(border, axis=0).astype(np.uint8)
+    x, y = max(left, 0), max(top, 0)
+    part = image[y : top + height, x : left + width]
+    window[y - top : y - top + part.shape[0], x - left : x - left + part.shape[1]] = part
+    return window
+
+
 def save_image(path: str | Path, image: Pixels, ppi: float, provenance: Provenance) -> None:
     """Write an image (H, W) or (H, W, 3) as PNG, TIFF or BMP, whichever the extension of `path` says.
 

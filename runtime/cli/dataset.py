@@ -16,6 +16,7 @@ from ..datasets.writer import Encoding
 from ..errors import BadInput
 from ..fingers import PPI, FingerPosition
 from ..model import Model, NoiseMode
+from .area import AreaChoice, area, described
 from .dataset_run import Arrangement, DatasetRun, arrangement, use_existing
 from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
 from .output import MOST_ON_A_SHEET
@@ -70,6 +71,7 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
 @truncation
 @noise
 @size
+@area
 @writing
 @click.option("--batch", type=click.IntRange(1), help="Images a call of the backend.  [default: its best]")
 @running
@@ -87,6 +89,7 @@ def dataset(
     truncation: float | None,
     noise: NoiseMode | None,
     size: int | None,
+    area: AreaChoice,
     writing: Writing,
     batch: int | None,
     running: Running,
@@ -109,6 +112,7 @@ def dataset(
       fg-run dataset --renderer sensor --preset easy --fingers 1000 --impressions 4 --out prints
       fg-run dataset --renderer sensor --fingers 110 --impressions 8 --layout fvc --pairs --out fvc
       fg-run dataset --renderer sensor --fingers 100000 --layout shards --shard 1/8 --out set
+      fg-run dataset --renderer sensor --sensor fap30-1000ppi --fingers 100 --out fine
       fg-run dataset --verify --out prints
     """
     workers = running.workers or usable_cores()
@@ -127,13 +131,17 @@ def dataset(
         raise BadInput(f"--grid: {plan.images} images, but a sheet holds at most {MOST_ON_A_SHEET}")
     with ExitStack() as stack:
         if renderer == "sensor":
+            shown = area.chosen(size=prints.window)
+            window = prints.window if shown is None else shown.window
             maker: Maker = SensorMaker(
-                prints.window, prints.preset or "medium", prints.effects, prints.kind, workers
+                window, prints.preset or "medium", prints.effects, prints.kind, workers, shown
             )
-            shared, ppi, has_truth = prints.sensor_provenance(), float(PPI), True
+            shared, has_truth = prints.sensor_provenance(shown), True
+            ppi = float(PPI) if shown is None else shown.ppi
             own: dict[str, Any] = {}
         else:
             model = stack.enter_context(running.load())
+            shown = area.of_bundle(model, size)
             truncation, noise = model.settings(truncation, noise)
             has_truth = noise == "ridges"
             usual: Sequence[int] = () if has_truth else _first_directions(model)
@@ -141,7 +149,13 @@ def dataset(
             layers = model.edit_layers(layers)
             given = prints.given() if has_truth else {}
             shared = model.provenance(
-                "dataset", layers=layers, truncation=truncation, noise=noise, size=size, **given
+                "dataset",
+                layers=layers,
+                truncation=truncation,
+                noise=noise,
+                size=size,
+                area=described(shown),
+                **given,
             )
             ppi, own = model.ppi(size), {"directions": list(chosen), "degree": degree}
             steps = MatedSynthesis(
@@ -158,7 +172,7 @@ def dataset(
                     entry.position,
                 )
 
-            maker = BundleMaker(steps, edit, batch or model.backend.batch, workers)
+            maker = BundleMaker(steps, edit, batch or model.backend.batch, workers, shown)
         encoding = Encoding(
             writing.image_format,
             prints.templates if has_truth else (),

@@ -13,6 +13,7 @@ import click
 
 from ..backends import usable_cores
 from ..errors import BadInput, say
+from ..fingers import SensorArea
 from ..images import MOST_ON_A_SHEET, Pixels, Provenance, contact_sheet, read_image, save_image
 from ..pipeline.writer import FilesOfSeeds, Folder, Impression, Planned, PlannedSeeds, write_impressions
 from .kit import Writing
@@ -46,12 +47,21 @@ def _progress(items: Iterable[Item], count: int | None) -> AbstractContextManage
 class Output:
     """Writes the images of one command, all of `ppi` and with the provenance `shared`, and reports."""
 
-    def __init__(self, writing: Writing, shared: Provenance, ppi: float, workers: int | None) -> None:
+    def __init__(
+        self,
+        writing: Writing,
+        shared: Provenance,
+        ppi: float,
+        workers: int | None,
+        area: SensorArea | None = None,
+    ) -> None:
+        """`area`: that images are cropped or padded to."""
         self._writing = writing
         self.folder = Folder(
             writing.out, writing.image_format, ppi, shared, writing.overwrite, writing.resume
         )
         self.workers = workers or usable_cores()
+        self._area = area
 
     def is_missing(self, planned: Planned) -> bool:
         """Whether the image of a name has to be made; see `Folder.is_missing`."""
@@ -118,6 +128,8 @@ class Output:
 
     def impression(self, planned: Planned, image: Pixels) -> Impression:
         """An image with its provenance, to be written; see `Folder.impression`."""
+        if self._area is not None:
+            image = self._area.of_image(image, self.folder.ppi)
         return self.folder.impression(planned, image)
 
     def path(self, planned: Planned) -> Path:

@@ -9,6 +9,7 @@ import click
 
 from ..images import Pixels
 from ..model import NoiseMode
+from .area import AreaChoice, area, described
 from .kit import (
     FILE,
     Running,
@@ -31,6 +32,7 @@ from .output import Output, Planned, batches, named_after
 @noise
 @noise_seed
 @size
+@area
 @writing
 @running
 def reconstruct(
@@ -39,6 +41,7 @@ def reconstruct(
     noise: NoiseMode | None,
     noise_seed: int,
     size: int | None,
+    area: AreaChoice,
     writing: Writing,
     running: Running,
 ) -> None:
@@ -59,8 +62,11 @@ def reconstruct(
         model.check_encoder()
         _, noise = model.settings(None, noise)
         seed = noise_seed if noise == "random" else None
-        shared = model.provenance("reconstruct", noise=noise, noise_seed=seed, size=size)
-        output = Output(writing, shared, model.ppi(size), running.workers)
+        shown = area.of_bundle(model, size)
+        shared = model.provenance(
+            "reconstruct", noise=noise, noise_seed=seed, size=size, area=described(shown)
+        )
+        output = Output(writing, shared, model.ppi(size), running.workers, shown)
         plans = {name: Planned(name, name, {"template": path.name}) for name, path in paths.items()}
         output.refuse_inputs(plans.values(), templates)
         to_make = {name: path for name, path in paths.items() if output.is_missing(plans[name])}

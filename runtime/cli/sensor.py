@@ -18,8 +18,10 @@ from ..fingers import (
     Effects,
     FingerPosition,
     PatternClass,
+    SensorArea,
 )
 from ..minutiae import WRITABLE
+from .area import described
 from .kit import Decorator, Number, as_one
 
 
@@ -71,14 +73,16 @@ class Prints:
         chosen = {key: value for key, value in asdict(self).items() if key not in ("window", "templates")}
         return {key: str(value) for key, value in chosen.items() if value is not None}
 
-    def sensor_provenance(self) -> dict[str, str]:
+    def sensor_provenance(self, area: SensorArea | None) -> dict[str, str]:
         """What all images of a set from the sensor share."""
+        said = described(area)
         return {
             "synthetic": "yes",
             "operation": "dataset",
             "renderer": "sensor",
             **self.given(),
-            "window": json.dumps(self.window),
+            "window": json.dumps(self.window if area is None else area.window),
+            **({} if said is None else {"area": said}),
             "fingergen": version("fingergen"),
         }
 

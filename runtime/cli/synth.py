@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import click
 
+from ..fingers import SensorArea
 from ..images import Pixels
 from ..model import Model, NoiseMode, Synthesis
 from ..pipeline.batch_size import best_batch, try_batches
@@ -21,6 +22,7 @@ from ..pipeline.throughput import ImagePipeline
 from ..pipeline.writer import Impression, Planned, PlannedSeeds
 from ..seeds import SEEDS as ALL_SEEDS
 from ..seeds import Ranges
+from .area import AreaChoice, area, described
 from .kit import (
     LAYERS,
     SEED,
@@ -88,6 +90,7 @@ synth_writing = as_one(
     "--alpha", "mix_alpha", type=Number(0, 1), default=1.0, show_default=True, help="Weight of --mix."
 )
 @size
+@area
 @synth_writing
 @click.option(
     "--batch", type=click.IntRange(1), help="Images per call of the backend.  [default: the fastest]"
@@ -103,6 +106,7 @@ def synth(
     mix_layers: Sequence[int] | None,
     mix_alpha: float,
     size: int | None,
+    area: AreaChoice,
     writing: SynthWriting,
     batch: int | None,
     running: Running,
@@ -115,6 +119,7 @@ def synth(
       fg-run synth --count 1000 --out prints --truncation 0.7
       fg-run synth --count 1000 --out prints --truncation 0.7 --resume
       fg-run synth --seeds 7 --mix 8 --mix-layers 0-3 --alpha 0.5 --out mixed --format tiff
+      fg-run synth --count 100 --sensor fap20 --out fap20
       fg-run synth --throughput
       fg-run synth --throughput --count 100000 --out prints
     """
@@ -125,7 +130,7 @@ def synth(
         raise click.UsageError(f"{option} needs --mix SEED")
     request = SynthesisRequest(chosen, truncation, noise, mix_seeds, mix_layers, mix_alpha, size)
     with running.load() as model:
-        synthesis = _Synth(model, request, writing, running.workers)
+        synthesis = _Synth(model, request, writing, running.workers, area.of_bundle(model, size))
         if writing.throughput:
             synthesis.measure(batch, None if endless else len(chosen))
         else:
@@ -149,7 +154,12 @@ class _Synth:
     """One run of the command. Seeds are looked at when their turn comes, so that it holds few at a time."""
 
     def __init__(
-        self, model: Model, request: SynthesisRequest, writing: SynthWriting, workers: int | None
+        self,
+        model: Model,
+        request: SynthesisRequest,
+        writing: SynthWriting,
+        workers: int | None,
+        shown: SensorArea | None,
     ) -> None:
         self._model = model
         self._steps = Synthesis(model, request)
@@ -160,8 +170,8 @@ class _Synth:
         self._planned = PlannedSeeds(request.seeds)  # type: ignore[arg-type]
         self._writing = writing
         self._kept = 0
-        shared = model.provenance("synth", **settled.provenance())
-        self._output = Output(writing, shared, model.ppi(request.size), workers)
+        shared = model.provenance("synth", **settled.provenance(), area=described(shown))
+        self._output = Output(writing, shared, model.ppi(request.size), workers, shown)
 
     def write(self, batch: int) -> None:
         """Write the images, or show them on a sheet, or both."""

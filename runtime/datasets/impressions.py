@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from ..fingers import Effects, Impression, PatternClass, make_finger, take_impression
+from ..fingers import Effects, Impression, PatternClass, SensorArea, make_finger, take_impression
 from ..images import Pixels
 from ..minutiae import Template
 from ..pipeline.stages import Pipeline, Stage
@@ -55,11 +55,12 @@ class SensorMaker:
     """Impressions of grown fingers on a sensor.
 
     Attributes:
-        window: (width, height) in pixels.
+        window: (width, height) in pixels at 500 ppi.
         preset: How far impressions differ.
         effects: What is fixed.
         kind: Class of all fingers; None: drawn.
         workers: Threads.
+        area: Of the sensor, about the window's middle; None: the window.
     """
 
     window: tuple[int, int]
@@ -67,6 +68,7 @@ class SensorMaker:
     effects: Effects
     kind: PatternClass | None
     workers: int
+    area: SensorArea | None = None
 
     def images(self, entries: Iterable[Entry], use: Callable[[Entry, Made], Result]) -> Generator[Result]:
         """See `Maker`; a finger is grown once for its impressions, on one thread."""
@@ -75,7 +77,7 @@ class SensorMaker:
             first = of_finger[0]
             finger = make_finger(first.seed, self.window, self.kind, first.position)
             for entry in of_finger:
-                taken = take_impression(finger, entry.number, self.preset, self.effects)
+                taken = take_impression(finger, entry.number, self.preset, self.effects, self.area)
                 kind = finger.kind.value
                 columns = capture_columns(taken, self.preset)
                 label = f"{entry.seed} {entry.impression}: {kind}"
@@ -96,12 +98,14 @@ class BundleMaker:
         edit: Which mate an impression is, its edit included.
         batch: Images per call of the backend.
         workers: Threads per step beside those of the backend.
+        area: That the images are cropped or padded to; None: they are as the bundle makes them.
     """
 
     steps: MatedSynthesis
     edit: Callable[[Entry], Mate]
     batch: int
     workers: int
+    area: SensorArea | None = None
 
     def images(self, entries: Iterable[Entry], use: Callable[[Entry, Made], Result]) -> Generator[Result]:
         """Impressions that the bundle makes, batch by batch; see `Maker`."""
@@ -134,6 +138,9 @@ class BundleMaker:
             columns = capture_columns(taken, self.steps.preset_of(mate))
             own["class"] = columns["class"]
             label = f"{label}: {columns['class']}"
+        if self.area is not None:
+            pixels = self.area.of_image(pixels, self.area.ppi)
+            template = template and self.area.of_template(template)
         if mate.direction is not None:
             own |= {"direction": str(mate.direction), "degree": str(mate.degree)}
             label = f"{label}: {mate.direction} {mate.degree:+g}"

@@ -6,6 +6,7 @@ taken.ridges, taken.contact                       # what a generator with ridge 
 """
 
 from ..minutiae import PPI
+from .capture.area import SENSORS, SensorArea
 from .capture.presets import LIMITS, MOISTURE, PRESETS, Effects, Preset, find_preset
 from .finger import Finger, impressions, make_finger, make_fingers, take_impression
 from .identity.minutiae import Minutiae
@@ -29,6 +30,7 @@ __all__ = [
     "NATURAL_FREQUENCIES",
     "PPI",
     "PRESETS",
+    "SENSORS",
     "SMALLEST",
     "SMALL_SENSOR",
     "Effects",
@@ -40,6 +42,7 @@ __all__ = [
     "Pattern",
     "PatternClass",
     "Preset",
+    "SensorArea",
     "find_preset",
     "impressions",
     "make_finger",

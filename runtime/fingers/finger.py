@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..arguments import check_choice, check_iterable
 from ..minutiae import Template
+from .capture.area import SensorArea
 from .capture.parameters import sample_capture
 from .capture.presets import Effects, find_preset
 from .identity.patterns import FingerPosition, PatternClass
@@ -80,10 +81,15 @@ def make_fingers(
 
 
 def take_impression(
-    finger: Master, number: int, preset: str = "medium", effects: Effects | None = None
+    finger: Master,
+    number: int,
+    preset: str = "medium",
+    effects: Effects | None = None,
+    area: SensorArea | None = None,
 ) -> Impression:
-    """An impression of a finger; see `Finger.impression`."""
-    return Impression(finger, sample_capture(finger, number, find_preset(preset), effects or Effects()))
+    """An impression of a finger; see `Finger.impression`. `area`: of the sensor; None: the window."""
+    capture = sample_capture(finger, number, find_preset(preset), effects or Effects())
+    return Impression(finger, replace(capture, area=area))
 
 
 def impressions(

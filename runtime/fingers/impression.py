@@ -18,7 +18,7 @@ from .truth import visible_minutiae, visible_truth
 
 @dataclass(frozen=True, eq=False)
 class Impression:
-    """One impression of one finger at 500 ppi; images are made when they are first asked for.
+    """One impression of one finger; images are made when they are first asked for.
 
     Attributes:
         finger: The finger.

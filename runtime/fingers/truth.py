@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..minutiae import PPI, Minutia, MinutiaType, Point, Template
+from ..minutiae import Minutia, MinutiaType, Point, Template
 from .capture.contact import contact_depth, line_depth
 from .capture.parameters import Capture
 from .capture.placement import place
@@ -21,7 +21,7 @@ _COVERED = 3.0  # pixels beyond the edge of a crease or cut within which a minut
 def visible_minutiae(capture: Capture, finger: Master) -> NDArray[np.intp]:
     """Indices into `finger.minutiae` of those that an impression shows, in order: int (M,).
 
-    They lie in the window, are touched by the sensor and under no crease or cut.
+    They lie in the image, are touched by the sensor and under no crease or cut.
     """
     xy = finger.minutiae.xy
     shown = _shown(capture, finger, xy, place(capture, xy))
@@ -40,7 +40,7 @@ def visible_truth(capture: Capture, finger: Master, visible: NDArray[np.intp] | 
 
     Returns:
         The visible minutiae, cores and deltas; coordinates between pixels, angles as the distorted ridges
-        run, at 500 ppi.
+        run, at the image's resolution.
     """
     if visible is None:
         visible = visible_minutiae(capture, finger)
@@ -56,7 +56,7 @@ def visible_truth(capture: Capture, finger: Master, visible: NDArray[np.intp] | 
         for (x, y), a, k in zip(placed, degrees, kind, strict=True)
     )
     cores, deltas = (_points(capture, finger, points) for points in (finger.cores, finger.deltas))
-    return Template(*capture.window, PPI, tuple(minutiae), cores, deltas)
+    return Template(*capture.size, capture.ppi, tuple(minutiae), cores, deltas)
 
 
 def _points(capture: Capture, finger: Master, points: NDArray[np.floating]) -> tuple[Point, ...]:
@@ -68,8 +68,8 @@ def _points(capture: Capture, finger: Master, points: NDArray[np.floating]) -> t
 def _shown(
     capture: Capture, finger: Master, points: NDArray[np.floating], placed: NDArray[np.floating]
 ) -> NDArray[np.bool_]:
-    """Which points of the master lie in the window, well inside the contact: bool (M,)."""
-    inside = np.all((placed >= 0) & (placed <= np.array(capture.window) - 1), axis=-1)
+    """Which points of the master lie in the image, well inside the contact: bool (M,)."""
+    inside = np.all((placed >= 0) & (placed <= np.array(capture.size) - 1), axis=-1)
     x, y = points[:, 0], points[:, 1]
     wobble = unevenness_at(capture, placed)
     depth = contact_depth(capture.contact, finger.ridges.shape, x, y, wobble)  # type: ignore[arg-type]

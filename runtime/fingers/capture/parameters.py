@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...arguments import AnyFloats as Floats
+from ...minutiae import PPI
 from ...seeds import Purpose, stream
 from ..master import Master
+from .area import SensorArea
 from .presets import Effects, Preset, Range
 
 if TYPE_CHECKING:  # NumPy imports it when it is first used
@@ -59,6 +61,7 @@ class Capture:
         film: Darkness of valleys that touch, from moisture or ink between ridges; 0 to 1.
         stains: Standard deviation of stains on sensor or paper, 0 to 1.
         vignette: How much darker the background's corners are than its center, 0 to 1.
+        area: Of the sensor, about the middle of the window; None: it has the window's pixels.
     """
 
     seed: int
@@ -89,6 +92,22 @@ class Capture:
     film: float = 0.0
     stains: float = 0.0
     vignette: float = 0.0
+    area: SensorArea | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the image, in its pixels."""
+        return self.window if self.area is None else self.area.size
+
+    @property
+    def ppi(self) -> float:
+        """Pixels per inch of the image."""
+        return PPI if self.area is None else self.area.ppi
+
+    @property
+    def pitch(self) -> float:
+        """Distance of two pixels of the image, in the window's pixels."""
+        return PPI / self.ppi
 
     @property
     def texture(self) -> Floats:
@@ -103,7 +122,7 @@ class Capture:
     @cached_property
     def _pixel_noise(self) -> tuple[Floats, Floats]:
         # As large as images: drawn when it is first asked for, which a generator of impressions never does.
-        rng, (width, height) = stream(self.seed, Purpose.PIXEL_NOISE, self.number), self.window
+        rng, (width, height) = stream(self.seed, Purpose.PIXEL_NOISE, self.number), self.size
         texture = rng.standard_normal((height + 2, width + 2), np.float32)
         return texture, rng.standard_normal((height, width), np.float32)
 

@@ -1,4 +1,4 @@
-"""Where skin lands in the window: rotation, translation and distortion, and back."""
+"""Where skin lands in the image: rotation, translation and distortion, and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def place(capture: Capture, points: Floats) -> Floats:
         points: float32 (M, 2), pixels of the master.
 
     Returns:
-        float32 (M, 2), pixels of the window from its top left.
+        float32 (M, 2), pixels of the image from its top left.
     """
     target = points - capture.middle
     q = target
@@ -24,25 +24,25 @@ def place(capture: Capture, points: Floats) -> Floats:
         q = target - _displacement(capture.waves, q)
     c, s = np.cos(np.radians(capture.rotation)), np.sin(np.radians(capture.rotation))
     turned = np.stack([c * q[..., 0] + s * q[..., 1], -s * q[..., 0] + c * q[..., 1]], axis=-1)
-    return (turned + capture.shift + (np.array(capture.window) - 1.0) / 2).astype(np.float32)
+    return ((turned + capture.shift) / capture.pitch + (np.array(capture.size) - 1.0) / 2).astype(np.float32)
 
 
 def skin_points(
     capture: Capture, step: int = 1, dtype: type[np.floating] = np.float32
 ) -> tuple[Floats, Floats]:
-    """The points of the master that the pixels of the window show.
+    """The points of the master that the pixels of the image show.
 
     Args:
         capture: How the impression is taken.
-        step: Side in pixels of the squares whose middles are taken; it divides the sides of the window.
+        step: Side in pixels of the squares whose middles are taken; it divides the sides of the image.
         dtype: To compute in.
 
     Returns:
         x and y, (H / step, W / step) of that type, pixels of the master.
     """
     u, v = (
-        np.arange((step - side) / 2, side / 2, step, dtype=dtype) - shift
-        for side, shift in zip(capture.window, capture.shift, strict=True)
+        np.arange((step - side) / 2, side / 2, step, dtype=dtype) * dtype(capture.pitch) - shift
+        for side, shift in zip(capture.size, capture.shift, strict=True)
     )
     c, s = np.cos(np.radians(capture.rotation)), np.sin(np.radians(capture.rotation))
     c, s = dtype(c), dtype(s)

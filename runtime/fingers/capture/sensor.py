@@ -18,7 +18,7 @@ _STEP = 4  # pixels within which the unevenness of pressure hardly changes
 
 
 class Touch(NamedTuple):
-    """Skin on a sensor, pixel by pixel of the window; each (H, W)."""
+    """Skin on a sensor, pixel by pixel of the image; each (H, W)."""
 
     ridges: Floats  # the ridge map as warped, -1 in a valley … 1 on a ridge; also where nothing touches
     depth: Floats  # pixels to the edge of contact, positive inside
@@ -37,7 +37,7 @@ def touch(finger: Master, capture: Capture, step: int = 1, dtype: type[np.floati
     Args:
         finger: The finger.
         capture: How the impression is taken.
-        step: Sides in pixels of the squares in whose middles the skin is seen; it divides the window's sides.
+        step: Sides in pixels of the squares in whose middles the skin is seen; it divides the image's sides.
         dtype: To compute in, and of the maps.
 
     Returns:
@@ -50,16 +50,16 @@ def touch(finger: Master, capture: Capture, step: int = 1, dtype: type[np.floati
 
 
 def unevenness_at(capture: Capture, points: Floats) -> Floats:
-    """`Touch.unevenness` at points of the window.
+    """`Touch.unevenness` at points of the image.
 
     Args:
         capture: How the impression is taken.
-        points: (M, 2), x and y in pixels of the window; beyond its border, the border's.
+        points: (M, 2), x and y in pixels of the image; beyond its border, the border's.
 
     Returns:
         float32 (M,).
     """
-    width, height = capture.window
+    width, height = capture.size
     smooth = _smooth(capture.uneven_cells, (width // _STEP, height // _STEP))
     column, row = np.floor_divide(points, _STEP).astype(np.intp).T
     return smooth[np.clip(row, 0, len(smooth) - 1), np.clip(column, 0, smooth.shape[1] - 1)]
@@ -81,20 +81,20 @@ def render(skin: Touch, capture: Capture) -> NDArray[np.uint8]:
     relief += capture.unevenness * skin.unevenness
     # 0.375: what the blur leaves of the deviation
     relief += np.float32((0.12 + 0.7 * dryness) / 0.375) * roughness
-    relief += np.float32(capture.blotches) * _smooth(capture.blotch_cells, capture.window)
+    relief += np.float32(capture.blotches) * _smooth(capture.blotch_cells, capture.size)
     relief -= np.float32(capture.fading) * np.exp(np.maximum(skin.depth, 0.0) / np.float32(-9.0))
     relief -= np.float32(2.5) * skin.lines
     ink = _sigmoid(np.float32(capture.sharpness) * relief) * skin.contact
 
     paper = np.full_like(ink, capture.paper)
     if capture.background > 0.0:
-        paper += np.float32(capture.background) * _smooth(capture.backdrop_cells, capture.window)
+        paper += np.float32(capture.background) * _smooth(capture.backdrop_cells, capture.size)
     if capture.vignette > 0.0:
-        paper -= np.float32(capture.vignette) * _corner_distance(capture.window)
+        paper -= np.float32(capture.vignette) * _corner_distance(capture.size)
     cover = ink + np.float32(capture.film) * (1.0 - ink) * skin.contact
     gray = paper - (paper - np.float32(capture.ink)) * cover * (1.0 + np.float32(0.08) * skin.unevenness)
     if capture.stains > 0.0:
-        gray += np.float32(capture.stains) * _smooth(capture.stain_cells, capture.window) * (1.0 - 0.6 * ink)
+        gray += np.float32(capture.stains) * _smooth(capture.stain_cells, capture.size) * (1.0 - 0.6 * ink)
     gray = np.maximum(gray, 0.0) ** np.float32(capture.gamma)
     gray += np.float32(capture.noise) * capture.grain * (0.3 + ink)
     return np.round(255.0 * np.clip(gray, 0.0, 1.0)).astype(np.uint8)
@@ -116,9 +116,9 @@ def _sample(image: Floats, x: Floats, y: Floats) -> Floats:
     return above + fy * (below - above)
 
 
-def _smooth(cells: Floats, window: tuple[int, int]) -> Floats:
-    """A coarse grid interpolated over the window (H, W), bicubic; its cells cover the window evenly."""
-    width, height = window
+def _smooth(cells: Floats, size: tuple[int, int]) -> Floats:
+    """A coarse grid interpolated over an image (H, W), bicubic; its cells cover the image evenly."""
+    width, height = size
     rows = _interpolated(cells, height)
     return _interpolated(np.ascontiguousarray(rows.T), width).T
 
@@ -156,9 +156,9 @@ def _blur(image: Floats, axis: int) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _corner_distance(window: tuple[int, int]) -> Floats:
-    """Squared distance from the window's center, 1 in its corners: (H, W)."""
-    x, y = (np.linspace(-1.0, 1.0, side, dtype=np.float32) ** 2 for side in window)
+def _corner_distance(size: tuple[int, int]) -> Floats:
+    """Squared distance from the image's center, 1 in its corners: (H, W)."""
+    x, y = (np.linspace(-1.0, 1.0, side, dtype=np.float32) ** 2 for side in size)
     return (x[None, :] + y[:, None]) / 2
 
 
