@@ -1,5 +1,7 @@
 """Checks in fresh environments: `nox` runs lint, types and the fast tests; `nox -s slow docs fuzz` the rest.
 
+`nox --no-venv --no-install` runs them in the environment that is active.
+
 CPU-only machines: `NOX_TORCH_INDEX=https://download.pytorch.org/whl/cpu nox` installs PyTorch without CUDA.
 """
 
