@@ -120,10 +120,11 @@ def _sigmoid(x: Floats) -> Floats:
 
 def _waves(waves: tuple[Wave, ...], x: Floats, y: Floats) -> Floats:
     total = np.zeros(np.broadcast_shapes(x.shape, y.shape), x.dtype)
+    term = np.empty_like(total)
     for wave in waves:
-        term = wave.kx * x + wave.ky * y
-        term += wave.phase
-        np.sin(term, out=term)
-        term *= wave.amplitude
-        total += term
+        # sin(a + b): of a row and a column, sines of as many numbers as these have, not of their whole grid.
+        a, b = wave.kx * x + wave.phase, wave.ky * y
+        for along_x, along_y in ((np.sin(a), np.cos(b)), (np.cos(a), np.sin(b))):
+            np.multiply(wave.amplitude * along_x, along_y, out=term)
+            total += term
     return total
