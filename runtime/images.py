@@ -49,6 +49,10 @@ _TURNS = {  # Pillow's names
     8: "ROTATE_90",
 }
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC = 274, 258, 262  # EXIF and TIFF tags
+# By a TIFF file's version, 42 or BigTIFF's 43: where the offset of the directory is; the formats of that
+# number, of an entry up to its value, and of the number of entries.
+_TIFF_LAYOUTS = {42: (4, "I", "HHI", "H"), 43: (8, "Q", "HHQ", "Q")}
+_TIFF_INTEGERS = {1: "B", 3: "H", 4: "I"}  # by type
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of more than 8 bits
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the levels that scanners store in 16
 
@@ -206,7 +210,9 @@ def decode_image(content: bytes, name: object) -> Scan:
             return Scan(_to_8_bits(upright, inverted, picture.has_transparency_data), ppi, highest)
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
         reason = str(error).replace(repr(content), "").splitlines() or [type(error).__name__]
-        raise BadInput(f"{name}: not a readable image ({_reason(reason[0])}); repair or remove it") from error
+        raise BadInput(
+            f"{name}: not a readable image ({_reason(reason[0], content)}); repair or remove it"
+        ) from error
 
 
 def stated_ppi(picture: Image.Image) -> tuple[float, float] | None:
@@ -329,24 +335,31 @@ def _black_is_zero(content: bytes) -> tuple[bytes, bool]:
     Pillow inverts such files of up to 8 bits, takes little-endian ones of 16 bits for black-is-zero and
     refuses big-endian ones.
     """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(content[:4])
-    if order is None:
+    order = {b"II": "<", b"MM": ">"}.get(content[:2])
+    version = struct.unpack_from(f"{order}H", content, 2)[0] if order and len(content) > 3 else None
+    if version not in _TIFF_LAYOUTS:
         return content, False
+    first, offset, entry, count_format = _TIFF_LAYOUTS[version]
+    # By tag: the number of values; of the first, its place, its format and itself.
+    entries: dict[int, tuple[int, int, str, int]] = {}
     try:
-        (start,) = struct.unpack_from(order + "I", content, 4)
-        (count,) = struct.unpack_from(order + "H", content, start)
-        entries = {
-            entry[0]: (at, *entry[1:])
-            for at in range(start + 2, start + 2 + 12 * count, 12)
-            for entry in [struct.unpack_from(order + "HHIH", content, at)]
-        }
+        (start,) = struct.unpack_from(order + offset, content, first)
+        (count,) = struct.unpack_from(order + count_format, content, start)
+        at = start + struct.calcsize(order + count_format)
+        for _ in range(count):
+            tag, kind, values = struct.unpack_from(order + entry, content, at)
+            place = at + struct.calcsize(order + entry)
+            if kind in _TIFF_INTEGERS:
+                form = order + _TIFF_INTEGERS[kind]
+                entries[tag] = values, place, form, struct.unpack_from(form, content, place)[0]
+            at = place + struct.calcsize(order + offset)
     except struct.error:
         return content, False
     photometric, bits = entries.get(_PHOTOMETRIC), entries.get(_BITS_PER_SAMPLE)
-    if photometric is None or bits is None or photometric[3] != 0 or bits[2] != 1 or bits[3] <= 8:
+    if photometric is None or bits is None or photometric[3] != 0 or bits[0] != 1 or bits[3] <= 8:
         return content, False
-    value_at = photometric[0] + 8
-    return content[:value_at] + struct.pack(order + "H", 1) + content[value_at + 2 :], True
+    _, place, form, _ = photometric
+    return content[:place] + struct.pack(form, 1) + content[place + struct.calcsize(form) :], True
 
 
 def _to_8_bits(image: Image.Image, inverted: bool, transparent: bool) -> Image.Image:
@@ -374,9 +387,13 @@ def _to_8_bits(image: Image.Image, inverted: bool, transparent: bool) -> Image.I
     return image.convert("L" if image.mode in ("L", "1") else "RGB")
 
 
-def _reason(text: str) -> str:
+def _reason(text: str, content: bytes) -> str:
+    if "cannot identify" not in text:
+        return text
     # Pillow names the buffer that it was given, which helps nobody.
-    return "no image format that is read begins like it" if "cannot identify" in text else text
+    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "a TIFF file of an unusual kind, or damaged: save it with 8 or 16 bits of gray"
+    return "no image format that is read begins like it"
 
 
 def _font_size(labels: Sequence[str], size: int, width: int) -> int:

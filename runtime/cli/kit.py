@@ -178,7 +178,8 @@ class TemplateReading:
         if count < self.min_minutiae:
             raise BadInput(f"{path}: holds {count} minutiae, fewer than --min-minutiae {self.min_minutiae}")
         if count < FEW_MINUTIAE:
-            warn(f"{path}: holds only {count} minutiae; ridges far from them will be gray")
+            minutiae = "minutia" if count == 1 else "minutiae"
+            warn(f"{path}: holds only {count} {minutiae}; ridges far from them will be gray")
         return template
 
 

@@ -19,6 +19,7 @@ from ..minutiae import Template, minutiae_map
 Map = NDArray[np.uint8]
 BLACK, DRAWN = 8, 128  # levels: at most that of the background, at least that of a minutia's middle
 LEAST_BLACK = 0.3  # share of a map
+ALIKE = 0.9  # correlation of the channels of a tinted picture; cores lie elsewhere than minutiae
 ReconstructionInput = Template | Map
 
 
@@ -81,6 +82,9 @@ def not_a_map(image: Map) -> str | None:
         return f"less than {LEAST_BLACK:.0%} of it is black"
     if image[:, :, :2].max() < DRAWN:
         return "no minutiae are drawn in it"
+    levels = image.reshape(-1, 3).T.astype(np.float64)
+    if levels.std(axis=1).all() and np.corrcoef(levels).min() > ALIKE:
+        return "its three channels show the same"
     return None
 
 

@@ -129,6 +129,7 @@ class TestTemplates:
             "white": (np.full((64, 64, 3), 255, np.uint8), "three channels are equal"),
             "gray": (np.stack([gray] * 3, axis=2), "three channels are equal"),
             "tinted": (tinted, "is black"),
+            "light": (np.where(gray[..., None] < 128, 0, tinted), "three channels show the same"),
             "cores": (cores_only, "no minutiae are drawn"),
         }
         for name, (picture, message) in pictures.items():

@@ -33,6 +33,17 @@ def tiff(
     return (b"MM\0*" if big else b"II*\0") + struct.pack(order + "I", 8 + len(pixels)) + pixels + directory
 
 
+def big_tiff(levels: np.ndarray, *, white_is_zero: bool) -> bytes:
+    """The same, of 16 bits, as BigTIFF."""
+    height, width = levels.shape
+    pixels = levels.astype("<u2").tobytes()
+    tags = [(256, width), (257, height), (258, 16), (259, 1), (262, 0 if white_is_zero else 1), (273, 16)]
+    tags += [(277, 1), (278, height), (279, len(pixels))]
+    entries = b"".join(struct.pack("<HHQQ", tag, 3, 1, value) for tag, value in tags)
+    header = b"II" + struct.pack("<HHHQ", 43, 8, 0, 16 + len(pixels))
+    return header + pixels + struct.pack("<Q", len(tags)) + entries + bytes(8)
+
+
 def read(content: bytes) -> np.ndarray:
     return np.asarray(decode_image(content, "x").image)
 
@@ -52,6 +63,25 @@ def test_tiff_of_any_depth(bits: int, white_is_zero: bool, big: bool):
     stored = np.rint(LEVELS / 255.0 * highest).astype(np.int64)
     content = tiff(highest - stored if white_is_zero else stored, bits if bits == 8 else 16,
                    white_is_zero=white_is_zero, big=big)  # fmt: skip
+    assert np.array_equal(read(content), LEVELS)
+
+
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_big_tiff(white_is_zero: bool):
+    stored = LEVELS * np.int64(257)
+    content = big_tiff(0xFFFF - stored if white_is_zero else stored, white_is_zero=white_is_zero)
+    assert np.array_equal(read(content), LEVELS)
+
+
+@pytest.mark.parametrize("white_is_zero", [False, True])
+@pytest.mark.parametrize("big", [False, True])
+def test_tiff_with_a_long_where_a_short_belongs(white_is_zero: bool, big: bool):
+    stored = LEVELS * np.int64(257)
+    content = tiff(0xFFFF - stored if white_is_zero else stored, 16, white_is_zero=white_is_zero, big=big)
+    order, value = ">" if big else "<", 0 if white_is_zero else 1
+    short = struct.pack(order + "HHIHH", 262, 3, 1, value, 0)
+    assert content.count(short) == 1
+    content = content.replace(short, struct.pack(order + "HHII", 262, 4, 1, value))
     assert np.array_equal(read(content), LEVELS)
 
 

@@ -1,6 +1,7 @@
 """Template files as they come: odd fields, values that the caller corrects, views, wrapped records."""
 
 import base64
+import json
 import struct
 import warnings
 from pathlib import Path
@@ -351,6 +352,7 @@ def test_wrapped_records(name: str, record: bytes):
         lines + "\n",
         encoded.rstrip("="),
         base64.urlsafe_b64encode(record).decode(),
+        json.dumps(encoded),
         f"data:application/octet-stream;base64,{encoded}",
         f"-----BEGIN TEMPLATE-----\n{lines}\n-----END TEMPLATE-----\n",
         record.hex(),

@@ -80,7 +80,7 @@ def _record_format(data: bytes) -> str:
 
 def _decoded(data: bytes) -> list[bytes]:
     """What `data` is the text of, if it is hexadecimal or base64 text."""
-    text = data.removeprefix(b"\xef\xbb\xbf").strip()
+    text = data.removeprefix(b"\xef\xbb\xbf").strip().strip(b"\"'")  # a string of JSON, say
     if not text or len(text) > _LONGEST_TEXT:
         return []
     decoded = []
