@@ -117,7 +117,7 @@ def _from_config(checkpoints: Sequence[tuple[Path, Checkpoint]], key: str, defau
     for path, checkpoint in checkpoints:
         if checkpoint.source_format == "fingergen" and key in checkpoint.config:
             value = checkpoint.config[key]
-            if not isinstance(value, int | float) or not 1 <= value <= 10000:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 10000:
                 raise BadInput(f"{path}: fingergen.config.{key}: {value!r}; must be a number from 1 to 10000")
             return value
     return default

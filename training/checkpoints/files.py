@@ -16,7 +16,7 @@ import torch
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import write_atomically
 
-from .plain_values import STAND_INS, plain
+from .plain_values import STAND_INS, NotPlain, plain
 
 HEAD_BYTES = 2**20  # in which a pickle of networks names the modules of its code
 PLAIN_MODULES = ("torch", "collections", "numpy", "argparse", "pathlib", "_codecs")  # of what may be there
@@ -80,6 +80,8 @@ def _reason(path: Path, error: Exception) -> str:
             "is a pickle of NVIDIA's StyleGAN code (NVlabs), which would run code stored in it; convert it"
             " first to rosinality's format, `torch.save({'g_ema': state_dict}, …)`"
         )
+    if isinstance(error, NotPlain):
+        return f"holds {error}; refused: a checkpoint holds tensors and plain values"
     if isinstance(error, pickle.UnpicklingError) and (refused := _refused(path)):
         return f"wants to run {refused}; refused: a checkpoint holds tensors and plain values"
     return "is no PyTorch checkpoint, or not the whole of one; fetch or copy it again"

@@ -10,13 +10,18 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-PLAIN_TYPE = re.compile(r"[biufc?]\d{0,2}")  # NumPy's names of booleans, integers, floats, complex numbers
+PLAIN_TYPE = re.compile(r"[biufc?]\d{0,2}|[SU]\d{1,6}")  # NumPy's names of booleans, numbers and texts
+
+
+class NotPlain(ValueError):
+    """A value that is neither a number nor text, which the message names."""
 
 
 class DType:
@@ -24,7 +29,7 @@ class DType:
 
     def __init__(self, name: str, align: bool = False, copy: bool = True) -> None:
         if not isinstance(name, str) or not PLAIN_TYPE.fullmatch(name):
-            raise ValueError(f"NumPy values of type {name!r}")
+            raise NotPlain(f"NumPy values of type {name!r}")
         self._name = name
         self._order: Literal["<", ">", "="] = "="
 
@@ -38,9 +43,9 @@ class DType:
 
 
 class Array:
-    """Stands in for `numpy.ndarray`, until `plain` takes its tensor."""
+    """Stands in for `numpy.ndarray`, until `plain` takes its tensor, or its list of texts."""
 
-    tensor = torch.empty(0)
+    values: torch.Tensor | list[Any] = torch.empty(0)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, is_fortran, data = state
@@ -48,7 +53,10 @@ class Array:
         if math.prod(shape) != values.size:
             raise ValueError(f"an array of shape {shape} with {values.size} values")
         values = values.reshape(shape, order="F" if is_fortran else "C")
-        self.tensor = torch.from_numpy(np.array(values, values.dtype.newbyteorder("="), order="C"))
+        if values.dtype.kind in "SU":
+            self.values = values.tolist()
+        else:
+            self.values = torch.from_numpy(np.array(values, values.dtype.newbyteorder("="), order="C"))
 
 
 def _array(*_: Any) -> Array:
@@ -57,7 +65,7 @@ def _array(*_: Any) -> Array:
 
 
 def _scalar(dtype: DType, data: bytes) -> Any:
-    """For `numpy._core.multiarray.scalar`: the number in Python's own type."""
+    """For `numpy._core.multiarray.scalar`: the number or text in Python's own type."""
     return np.frombuffer(data, dtype.type, count=1)[0].item()
 
 
@@ -66,9 +74,20 @@ def _path(*parts: str) -> str:
     return str(PurePosixPath(*parts)) if parts else "."
 
 
+class Version(str):
+    """Stands in for the class of `torch.__version__`."""
+
+
+def _time(*parts: Any) -> str:
+    """For `datetime.datetime`: the time as text."""
+    return datetime(*parts).isoformat()
+
+
 STAND_INS: list[tuple[Callable[..., Any], str]] = [
     (Array, "numpy.ndarray"),
     (DType, "numpy.dtype"),
+    (Version, "torch.torch_version.TorchVersion"),
+    (_time, "datetime.datetime"),
     *((_array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *(
@@ -81,9 +100,9 @@ STAND_INS: list[tuple[Callable[..., Any], str]] = [
 
 
 def plain(value: Any) -> Any:
-    """`value` with the tensor of every `Array` in its place, within containers and namespaces."""
+    """`value` with the tensor or list of every `Array` in its place, within containers and namespaces."""
     if isinstance(value, Array):
-        return value.tensor
+        return value.values
     if isinstance(value, argparse.Namespace):
         return argparse.Namespace(**{str(key): plain(each) for key, each in vars(value).items()})
     if isinstance(value, Mapping):
