@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import reprlib
 from collections.abc import Collection, Iterable, Sequence, Sized
 from numbers import Real
@@ -35,6 +36,17 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> i
         span = f"from {least}" if most is None else f"from {least} to {most}"
         raise BadInput(f"{name}: {value!r}; must be a whole number {span}")
     return number
+
+
+def check_type(name: str, value: Any, kinds: type | tuple[type, ...], give: str) -> None:
+    """`BadInput` unless `value` is of one of `kinds`, which are `give` in words."""
+    if not isinstance(value, kinds):
+        raise BadInput(f"{name}: {reprlib.repr(value)}; give {give}")
+
+
+def check_path(value: Any) -> None:
+    """`BadInput` unless `value` names a file."""
+    check_type("path", value, (str, os.PathLike), "the path of a file")
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import check_finite, check_path, check_type
 from .errors import BadInput
 from .files import write_atomically
 
@@ -122,6 +123,7 @@ def save_image(path: str | Path, image: Pixels, ppi: float, provenance: Provenan
     text chunks or, as JSON, into TIFF's ImageDescription; BMP has no place for text, so a file beside it,
     `PATH.json`, holds it. `BadInput` for another extension.
     """
+    check_path(path)
     path = Path(path)
     content = encode_image(image, path.suffix, ppi, provenance)
     if path.suffix.lower() == ".bmp":
@@ -136,6 +138,7 @@ def read_image(path: str | Path) -> Pixels:
     Raises:
         BadInput: Names the file, if it cannot be read.
     """
+    check_path(path)
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -259,6 +262,11 @@ def encode_image(image: Pixels, suffix: str, ppi: float, provenance: Provenance)
     """The bytes of an image file with extension `suffix`; see `save_image`."""
     from PIL import Image, PngImagePlugin, TiffImagePlugin
 
+    check_type("image", image, np.ndarray, "uint8 (H, W) or (H, W, 3)")
+    in_color = image.ndim == 3 and image.shape[2] == 3
+    if image.dtype != np.uint8 or not (image.ndim == 2 or in_color) or not image.size:
+        raise BadInput(f"image: {image.dtype} {image.shape}; give uint8 (H, W) or (H, W, 3)")
+    check_finite("ppi", ppi)
     stream = io.BytesIO()
     picture = Image.fromarray(image)
     software = {"Software": f"FingerGen {provenance['fingergen']}"} if "fingergen" in provenance else {}

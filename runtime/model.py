@@ -13,7 +13,7 @@ from . import latents
 from .arguments import Floats, check_finite, check_iterable, check_one_per_image, check_whole, to_floats
 from .backends import Backend, Precision, open_backend
 from .bundle import Bundle, open_bundle
-from .bundle.encoded import Encoded, with_predicted
+from .bundle.encoded import Encoded, by_decoder, with_predicted
 from .bundle.manifest import NoiseMode
 from .errors import BadInput, FingerGenError
 from .fingers import Finger, FingerPosition, PatternClass, make_fingers
@@ -171,7 +171,7 @@ class Model:
         decoder: bool = False,
     ) -> Floats:
         """Synthesis: w → float32 (N, C, R, R), not clipped."""
-        decoder = decoder or isinstance(w, Encoded)
+        decoder = by_decoder(w, decoder)
         run = self.backend.decode if decoder else self.backend.synthesize
         return run(*self._synthesis_inputs(w, noise, seeds, decoder))
 
@@ -184,7 +184,7 @@ class Model:
         size: int | None = None,
     ) -> Pixels:
         """As `generate`, as uint8 images of `size`: (N, size, size), or (N, size, size, 3) in color."""
-        decoder = decoder or isinstance(w, Encoded)
+        decoder = by_decoder(w, decoder)
         levels = self.backend.render(*self._synthesis_inputs(w, noise, seeds, decoder), decoder)
         return np.stack([self.finish(each, size) for each in levels])
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..arguments import Floats
+from ..arguments import Floats, check_type
 from .manifest import Manifest
 
 
@@ -62,6 +63,16 @@ def split(code: Floats, manifest: Manifest) -> Encoded:
         parts.append(np.ascontiguousarray(code[:, start:end]).reshape(-1, *shape))
         start = end
     return Encoded(parts[0], tuple(parts[1:]))
+
+
+def by_decoder(w: Floats | Encoded, decoder: Any) -> bool:
+    """Whether the decoder makes the images: it was asked for, or w is what the encoder gave.
+
+    Raises:
+        BadInput: If `decoder` is neither True nor False.
+    """
+    check_type("decoder", decoder, (bool, np.bool_), "True or False")
+    return bool(decoder) or isinstance(w, Encoded)
 
 
 def with_predicted(

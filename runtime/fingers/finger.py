@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import check_choice, check_iterable
+from ..arguments import check_choice, check_iterable, check_type
 from ..minutiae import Template
 from .capture.area import SensorArea
 from .capture.parameters import sample_capture
@@ -88,6 +88,7 @@ def take_impression(
     area: SensorArea | None = None,
 ) -> Impression:
     """An impression of a finger; see `Finger.impression`. `area`: of the sensor; None: the window."""
+    check_type("finger", finger, Master, "a Finger, as make_finger gives it")
     capture = sample_capture(finger, number, find_preset(preset), effects or Effects())
     return Impression(finger, replace(capture, area=area))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_type, check_whole
 from ..errors import BadInput
 from ..seeds import Purpose, check_seed, stream
 from .identity.fields import orientation, ridge_period
@@ -65,6 +66,11 @@ def make_master(
     seed: int, window: tuple[int, int], kind: PatternClass | None, position: FingerPosition | None
 ) -> Master:
     """The master of a seed's finger; see `make_finger`."""
+    check_type("window", window, tuple, "(width, height) in pixels")
+    if len(window) != 2:
+        raise BadInput(f"window: {window!r}; give (width, height) in pixels")
+    for side in window:
+        check_whole("window", side, 1)
     if not all(SMALLEST <= side <= LARGEST for side in window):
         raise BadInput(f"window of {window[0]} x {window[1]} pixels: give sides of {SMALLEST} to {LARGEST}")
     size = (_master_size(window[0]), _master_size(window[1]))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
+from types import NoneType
 
+from ..arguments import check_path, check_type
 from ..errors import BadInput
 from ..files import write_atomically
 from .formats import FORMATS, WRITABLE, Format, detection
@@ -58,6 +61,7 @@ def read_template(
     Raises:
         BadInput: Names the file, for whatever is wrong with it.
     """
+    check_path(path)
     try:
         if os.path.getsize(path) > _LONGEST_FILE:
             raise BadInput(f"{path}: has more than {_LONGEST_FILE >> 20} MiB: give a minutiae template")
@@ -124,6 +128,7 @@ def write_template(path: str | os.PathLike[str], template: Template, format: str
         BadInput: Names the file, for a template that the format cannot carry, a format that is read only, or
             a place that cannot be written to.
     """
+    check_path(path)
     path = Path(path)
     try:
         write_atomically(path, _encode(template, _named(format, path)))
@@ -134,6 +139,7 @@ def write_template(path: str | os.PathLike[str], template: Template, format: str
 
 
 def _encode(template: Template, known: Format) -> bytes:
+    check_type("template", template, Template, "a Template")
     if known.encode is None:
         raise BadInput(f"{known.description} is read only: give one of {', '.join(WRITABLE)}")
     return known.encode(template)
@@ -147,6 +153,9 @@ def _decode(
     reading: Reading,
     on_warning: Callable[[str], object] | None,
 ) -> Template:
+    check_type("data", data, bytes, "the bytes of a file")
+    check_type("format", format, (str, NoneType), "the name of a format, or None")
+    check_type("view", view, (Integral, NoneType), "the number of a finger view, or None")
     try:
         known, content = _recognize(format, Path(name), data)
         try:

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_type
 from ..errors import BadInput
 from .template import MinutiaType, Template
 
@@ -35,6 +36,7 @@ def minutiae_map(template: Template, other: MinutiaType | None = MinutiaType.END
     9, g = 60 for minutiae, and G with variance 25, g = 180 and no strokes for cores and deltas. Raises
     BadInput for an image of more than 2^25 pixels.
     """
+    check_type("template", template, Template, "a Template")
     height, width = template.height, template.width
     if height * width > _MOST_PIXELS:
         raise BadInput(f"a map of {width} x {height} pixels is too large: crop or rescale the template")

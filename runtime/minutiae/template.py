@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
+from ..arguments import check_iterable, check_type
 from ..errors import BadInput
 
 PPI = 500  # of fingerprint databases, and what MINDTCT and NFIQ 2 are defined at
@@ -92,7 +93,13 @@ class Template:
     deltas: tuple[Point, ...] = ()
 
     def __post_init__(self) -> None:
-        _set(self, minutiae=tuple(self.minutiae), cores=tuple(self.cores), deltas=tuple(self.deltas))
+        for name, kind in (("minutiae", Minutia), ("cores", Point), ("deltas", Point)):
+            given = getattr(self, name)
+            check_iterable(name, given, f"a sequence of {kind.__name__}")
+            places = tuple(given)
+            for place in places:
+                check_type(name, place, kind, f"a sequence of {kind.__name__}")
+            _set(self, **{name: places})
         for name in ("width", "height"):
             size = _finite(name, getattr(self, name))
             if size < 1 or size != int(size):

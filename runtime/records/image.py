@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from ..arguments import check_finite, check_type
 from ..errors import BadInput
 from ..images import Pixels
 from ..minutiae import Template
@@ -47,6 +48,8 @@ class FingerImage:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_type("pixels", self.pixels, np.ndarray, "uint8 (H, W)")
+        check_finite("ppi", self.ppi)
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint8 or not self.pixels.size:
             raise BadInput(f"pixels: {self.pixels.dtype} {self.pixels.shape}; give uint8 (H, W)")
         if max(self.pixels.shape) > MOST_PIXELS_A_SIDE:

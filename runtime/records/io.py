@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import cbeff
+from ..arguments import check_path, check_type
 from ..errors import BadInput
 from ..files import write_atomically
 from . import ansi_nist, image_files, iso19794_4_2005, iso19794_4_2011, iso39794_4
@@ -87,6 +88,7 @@ def decode_record(
     Raises:
         BadInput: Names the file, for whatever is wrong with it.
     """
+    check_type("data", data, bytes, "the bytes of a file")
     try:
         data = cbeff.unwrap(data)
         known = format_of(data, name) if format is None else _named(format)
@@ -110,6 +112,7 @@ def read_record(
 
     Provenance, size and resolution that a file has no place for are read from `PATH.json` beside it.
     """
+    check_path(path)
     path = Path(path)
     try:
         if path.stat().st_size > _LONGEST_FILE:

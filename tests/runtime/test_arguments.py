@@ -7,8 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fingergen.runtime import FingerGenError, Model, load
-from fingergen.runtime.minutiae import Minutia, Template
+from fingergen.runtime import BadInput, FingerGenError, Model, load
+from fingergen.runtime.fingers import make_finger, take_impression
+from fingergen.runtime.images import read_image, save_image
+from fingergen.runtime.minutiae import (
+    Minutia,
+    Template,
+    decode_template,
+    minutiae_map,
+    read_template,
+    write_template,
+)
+from fingergen.runtime.records import FingerImage, decode_record, read_record
 
 from ..tiny_bundle import write_tiny_bundle
 
@@ -126,3 +136,62 @@ def test_a_closed_model_says_so(bundle: Path, name: str) -> None:
     closed.close()
     with pytest.raises(FingerGenError, match="the model is closed; load it again"):
         method(closed, **usual)
+
+
+def test_decoder_is_true_or_false(model: Model) -> None:
+    for make in (model.render, model.generate):
+        for odd in (np.zeros(2), "yes", 1, None, [True]):
+            with pytest.raises(BadInput, match=r"decoder: .*; give True or False"):
+                make(W, decoder=odd)
+        assert np.array_equal(make(W, decoder=np.True_), make(W, decoder=True))
+
+
+@pytest.mark.parametrize("odd", [None, 5, 1.5, [], {}, np.zeros(2), object()], ids=str)
+def test_functions_on_files_and_templates(odd: Any, tmp_path: Path) -> None:
+    calls: dict[str, Callable[[], Any]] = {
+        "path of a template": lambda: read_template(odd),
+        "path of an image": lambda: read_image(odd),
+        "path of a record": lambda: read_record(odd),
+        "path to write": lambda: write_template(odd, TEMPLATE, "json"),
+        "path of an image to write": lambda: save_image(odd, np.zeros((8, 8), np.uint8), 500, {}),
+        "bytes of a template": lambda: decode_template(odd, "a.fmr"),
+        "bytes of a record": lambda: decode_record(odd, "a.png"),
+        "template to write": lambda: write_template(tmp_path / "a.json", odd),
+        "template to draw": lambda: minutiae_map(odd),
+        "finger": lambda: take_impression(odd, 0),
+        "window": lambda: make_finger(1, odd),
+        "pixels": lambda: FingerImage(odd, 500),
+        "image to write": lambda: save_image(tmp_path / "a.png", odd, 500, {}),
+    }
+    for name, call in calls.items():
+        with pytest.raises(BadInput):
+            call()
+            pytest.fail(name)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"format": np.zeros(2)},
+        {"format": 5},
+        {"width": "64"},
+        {"width": np.zeros(2)},
+        {"height": 0},
+        {"ppi": "500"},
+        {"ppi": float("nan")},
+        {"view": "0"},
+        {"view": 0.5},
+        {"view": -1},
+    ],
+    ids=str,
+)
+def test_options_of_templates(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        decode_template(b"1 2 3 4\n", "a.xyt", **{"width": 64, "height": 64, **wrong})
+
+
+@pytest.mark.parametrize("name", ["minutiae", "cores", "deltas"])
+@pytest.mark.parametrize("odd", [None, 5, "ab", [1], {"a": 1}, np.zeros((2, 3))], ids=str)
+def test_places_of_a_template(name: str, odd: Any) -> None:
+    with pytest.raises(BadInput, match=name):
+        Template(64, 64, 500, **{name: odd})

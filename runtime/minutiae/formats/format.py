@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from ...arguments import check_finite, check_whole
 from ...errors import BadInput
 from ..template import PPI, Minutia, Point, Template
 
@@ -38,6 +39,13 @@ class Reading:
     override: bool = True
     strict: bool = False
     warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1)
+        if self.ppi is not None:
+            check_finite("ppi", self.ppi)
 
     def warn(self, problem: str) -> None:
         """Report something that the standard does not allow: a warning, or BadInput if `strict`."""
