@@ -344,7 +344,9 @@ def _black_is_zero(content: bytes) -> tuple[bytes, bool]:
     refuses big-endian ones.
     """
     order = {b"II": "<", b"MM": ">"}.get(content[:2])
-    version = struct.unpack_from(f"{order}H", content, 2)[0] if order and len(content) > 3 else None
+    if order is None or len(content) < 4:
+        return content, False
+    (version,) = struct.unpack_from(order + "H", content, 2)
     if version not in _TIFF_LAYOUTS:
         return content, False
     first, offset, entry, count_format = _TIFF_LAYOUTS[version]

@@ -100,8 +100,7 @@ arrangement = as_one(
     click.option(
         "--verify",
         is_flag=True,
-        help="Decode and hash every file of the set in --out. With --fingers and --resume: keep only files"
-        " that are as they were written.",
+        help="Decode and hash every file of the set in --out.",
     ),
     click.option(
         "--merge",
@@ -145,7 +144,7 @@ class DatasetRun:
             return
         layout = LAYOUTS[self.arrangement.layout](out, self.plan, self.arrangement.database)
         open_folder(layout, self.settings, self.writing.overwrite, self.writing.resume)
-        writer = Writer(layout, self.encoding, progress, verify=self.arrangement.verify)
+        writer = Writer(layout, self.encoding, progress)
         writer.gate = self.gate
         writer.see = see if grid is not None else None
         with ended_by_sigterm(f"{out} is continued with --resume"):

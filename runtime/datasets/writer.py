@@ -127,7 +127,6 @@ class Writer:
         layout: Where files go.
         encoding: What they are.
         progress: Hears of images.
-        verify: Whether files of recorded parts must have their recorded hash to be kept, not only their size.
         gate: What refuses impressions.
         most_attempts: Draws of an impression; the last is kept whatever the gate says.
         see: Is shown each impression that is written.
@@ -136,7 +135,6 @@ class Writer:
     layout: Layout
     encoding: Encoding
     progress: Progress
-    verify: bool = False
     gate: Gate | None = None
     most_attempts: int = 16
     see: Callable[[Entry, Made], None] | None = None
@@ -203,7 +201,7 @@ class Writer:
     def _is_there(self, part: int, name: str, size: int, sha256: str) -> bool:
         if self.layout.size(part, name) != size:
             return False
-        return not self.verify or hashlib.sha256(self.layout.read(part, name)).hexdigest() == sha256
+        return hashlib.sha256(self.layout.read(part, name)).hexdigest() == sha256
 
     def _store(self, entry: Entry, made: Made) -> _Stored:
         """Write an impression, unless the gate refuses it."""
