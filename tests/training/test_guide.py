@@ -10,6 +10,7 @@ import pytest
 
 from fingergen.runtime.bundle import read_bundle
 
+pytestmark = pytest.mark.slow
 GUIDE = Path(__file__).parents[2] / "docs/training.md"
 
 
@@ -26,7 +27,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.slow
 def test_the_data_set_is_split_by_finger(folder: Path) -> None:
     train, test = ({path.stem.split("_")[0] for path in (folder / "prints" / part / "images").iterdir()}
                    for part in ("train", "test"))  # fmt: skip
@@ -34,7 +34,6 @@ def test_the_data_set_is_split_by_finger(folder: Path) -> None:
     assert len(train | test) == 12
 
 
-@pytest.mark.slow
 def test_the_bundle_knows_its_data(folder: Path) -> None:
     """Images of 64 pixels that show 256 pixels of 500 ppi have 125; the runtime makes 500 of them again."""
     manifest = read_bundle(folder / "bundle").manifest
