@@ -14,6 +14,7 @@ nox.options.sessions = ["lint", "types", "fast"]
 nox.options.reuse_existing_virtualenvs = True
 
 HOUSE = "tests/test_house.py"
+COVERED = 90  # percent of lines and branches that the fast tests must reach
 
 
 def install(session: nox.Session) -> None:
@@ -45,9 +46,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def fast(session: nox.Session) -> None:
-    """The fast tests, with a report of coverage."""
+    """The fast tests, with a report of coverage; less than COVERED percent fails."""
     install(session)
-    session.run("pytest", "-m", "not slow", "--cov", *session.posargs)
+    session.run("pytest", "-m", "not slow", "--cov", f"--cov-fail-under={COVERED}", *session.posargs)
 
 
 @nox.session

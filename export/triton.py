@@ -73,7 +73,7 @@ def check_repository(out: Path, overwrite: bool) -> None:
         raise BadInput(f"{out}: exists already (pass --overwrite to replace it)")
     others = {path.name for path in out.iterdir()} - set(OPERATIONS)
     if others or not (out / _HOLDS_BUNDLE / "config.pbtxt").is_file():
-        raise BadInput(f"{out}: exists and is no model repository of FingerGen; it will not be replaced")
+        raise BadInput(f"{out}: exists and is not a model repository of FingerGen; it will not be replaced")
     bundle = out / _HOLDS_BUNDLE / _BUNDLE
     ours = {out / name / file for name in OPERATIONS for file in ("config.pbtxt", "1/model.py")}
     for path in sorted(out.rglob("*")):

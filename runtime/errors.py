@@ -28,7 +28,7 @@ class FingerGenError(Exception):
 
 
 class BadInput(FingerGenError):
-    """Input that the user can mend: the message names the file, the field and the fix; exit code 2."""
+    """Input that the user can fix: the message names the file, the field and the fix; exit code 2."""
 
     exit_code = 2
 

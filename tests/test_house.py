@@ -42,6 +42,7 @@ def test_lint():
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_types(package: Path):
     result = run("mypy", "-p", "fingergen", MYPYPATH=str(package))
     assert result.returncode == 0, result.stdout + result.stderr

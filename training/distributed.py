@@ -56,7 +56,7 @@ def join(device: str) -> torch.device:
     cpu = device == "cpu" or not (gpus or device == "cuda")
     if not cpu and here > gpus:
         raise BadOption(
-            "device", device, f"{here} processes on a machine of {gpus} GPUs; start a process a GPU"
+            "device", device, f"{here} processes on a machine of {gpus} GPUs; start one process per GPU"
         )
     from accelerate import PartialState  # here, because one process has no need of it
 

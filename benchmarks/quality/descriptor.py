@@ -138,7 +138,7 @@ def _resume(network: Descriptor, optimizer: torch.optim.Optimizer, checkpoint: P
         optimizer.load_state_dict(state["optimizer"])
         return int(state["step"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise BadInput(f"{checkpoint}: is no checkpoint of this training; delete it ({error})") from None
+        raise BadInput(f"{checkpoint}: is not a checkpoint of this training; delete it ({error})") from None
 
 
 def _window(image: NDArray[np.uint8]) -> Prints:

@@ -208,7 +208,7 @@ def check_replaceable(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise BadInput(f"{out}: exists already (pass --overwrite to replace it)")
     if not (out / MANIFEST).is_file():
-        raise BadInput(f"{out}: exists and is no bundle; it will not be replaced")
+        raise BadInput(f"{out}: exists and is not a bundle; it will not be replaced")
     try:
         _refuse_unlisted(out, read_manifest(out), hidden=True)
     except BadInput as error:
@@ -245,7 +245,7 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
 
 def _no_constant(name: str) -> None:
     """Python's parser would take NaN and Infinity, which are no JSON."""
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _refuse_unlisted(folder: Path, manifest: Manifest, hidden: bool = False) -> None:

@@ -254,7 +254,7 @@ def _check_schema(content: Any, source: str) -> None:
 
 
 def _check_values(content: Any, source: str) -> None:
-    """What no field may be: too deep, of too many items, a number that is none, a text that is no Unicode."""
+    """What no field may be: too deep, of too many items, a number that is none, text that is not Unicode."""
     remaining: list[tuple[Any, str, int]] = [(content, "", 0)]
     while remaining:
         value, where, depth = remaining.pop()

@@ -40,7 +40,7 @@ class MinutiaType(Enum):
 class Minutia:
     """One minutia; see the module for the conventions of x, y, angle and quality.
 
-    Any angle is taken and brought into [0, 360). Raises BadInput for a value that is no finite number, a
+    Any angle is taken and brought into [0, 360). Raises BadInput for a value that is not a finite number, a
     quality outside 0 to 100 or a type that is no MinutiaType.
     """
 

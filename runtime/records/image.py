@@ -54,7 +54,7 @@ class FingerImage:
             raise BadInput(f"pixels: {self.pixels.dtype} {self.pixels.shape}; give uint8 (H, W)")
         if max(self.pixels.shape) > MOST_PIXELS_A_SIDE:
             size = f"{self.width} x {self.height}"
-            raise BadInput(f"image of {size} pixels: a record carries up to {MOST_PIXELS_A_SIDE} a side")
+            raise BadInput(f"image of {size} pixels: a record carries up to {MOST_PIXELS_A_SIDE} per side")
         if not LOWEST_PPI <= self.ppi <= HIGHEST_PPI:
             raise BadInput(f"resolution {self.ppi:g} ppi: give one from {LOWEST_PPI:g} to {HIGHEST_PPI:g}")
 

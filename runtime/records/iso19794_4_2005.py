@@ -107,7 +107,7 @@ def open_record(data: bytes, version: bytes) -> Octets:
     """A record after its identifier and version number, both checked."""
     octets = Octets(data)
     if octets.raw(4, "format identifier") != IDENTIFIER:
-        raise octets.wrong(4, "the format identifier is not 'FIR': the file is no finger image record")
+        raise octets.wrong(4, "the format identifier is not 'FIR': the file is not a finger image record")
     if (found := octets.raw(4, "version number")) != version:
         raise octets.wrong(4, f"version is {found!r}, not {version!r}: leave the format to be detected")
     return octets

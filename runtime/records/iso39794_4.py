@@ -57,7 +57,7 @@ def decode(data: bytes, reading: Reading) -> Content:
     tag, block = _element(Octets(data), "data block")
     if tag != DATA_BLOCK:
         raise BadInput(
-            f"offset 0: tag {tag:#04x} is not {DATA_BLOCK:#04x}: the file is no finger image data block"
+            f"offset 0: tag {tag:#04x} is not {DATA_BLOCK:#04x}: the file is not a finger image data block"
         )
     fields = _fields(block)
     if 1 not in fields:

@@ -74,7 +74,7 @@ def encode_wsq(pixels: NDArray[np.uint8], ppi: float) -> bytes:
     if min(pixels.shape) < SMALLEST:
         size = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise BadInput(
-            f"image of {size} pixels: WSQ takes {SMALLEST} or more a side; choose another compression"
+            f"image of {size} pixels: WSQ takes {SMALLEST} or more per side; choose another compression"
         )
     try:
         content: bytes = _wsq.compress(np.ascontiguousarray(pixels).tobytes(), *pixels.shape, _RATIO)

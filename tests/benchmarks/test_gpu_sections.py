@@ -192,6 +192,7 @@ def test_libraries_without_cuda_fail(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- speed ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_speed_of_a_network(settings: Settings) -> None:
     """Every variant that a CPU has gives the right images, a row and a profile; the others a reason."""
     items = list(speed.run(settings, Deadline(200)))
@@ -251,6 +252,7 @@ def test_rows_of_speed() -> None:
 # -- training ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_training_is_measured(precision: str, settings: Settings) -> None:
     trial = training.Trial(precision, 4, compile=True, benchmark=True)

@@ -17,6 +17,8 @@ from fingergen.benchmarks.quality.minutiae_statistics import histograms
 from fingergen.benchmarks.quality.report import report
 from fingergen.runtime.fingers import PatternClass
 
+pytestmark = pytest.mark.slow
+
 
 def evaluation(folder: Path, name: str, flags: tuple[str, ...] = ()) -> Evaluation:
     """Made-up figures of two fingers' images."""

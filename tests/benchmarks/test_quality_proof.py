@@ -78,7 +78,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     torch.save({"step": 3, "network": {}}, tmp_path / "generator.pt")
     with pytest.raises(BadInput, match=r"other\.pt"):
         descriptor.train(images, descriptor.read_prints(images), 1, tmp_path / "other.pt")
-    with pytest.raises(BadInput, match=r"generator\.pt: is no checkpoint of this training; delete it"):
+    with pytest.raises(BadInput, match=r"generator\.pt: is not a checkpoint of this training; delete it"):
         descriptor.train(images, descriptor.read_prints(images), 1, tmp_path / "generator.pt")
     words = ["proof", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(main, words)

@@ -129,6 +129,7 @@ def test_fingers_are_told_by_the_index_of_a_prepared_dataset(tmp_path: Path) -> 
     assert len(read_folder(tmp_path / ".cache", FingerRule("^.")).fingers()) == 3
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_measured_are_listed(
     prints: list[list[Print]], cache: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +143,7 @@ def test_images_that_cannot_be_measured_are_listed(
     assert "NFIQ 2: median" in done.stdout
 
 
+@pytest.mark.slow
 def test_measurements_are_kept(
     prints: list[list[Print]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,8 @@ from fingergen.benchmarks.speed.kernels import (
 )
 from fingergen.runtime.errors import FingerGenError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TENSORRT = ROOT / "build" / "cpp_ops" / "headers" / "tensorrt"  # where a build in the source tree puts them
 HEADERS = TENSORRT if TENSORRT.is_dir() else None

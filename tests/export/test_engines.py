@@ -46,6 +46,7 @@ def rtx(**options):
     return resolve(EngineOptions(flavor="tensorrt-rtx", **options))
 
 
+@pytest.mark.slow
 @needs_rtx
 @pytest.mark.parametrize("ops", FORMS)
 def test_release_size_synthesis(release, ops):
@@ -75,6 +76,7 @@ def test_release_size_mapping(release, ops):
     assert (engine.ops, engine.precision) == (ops, "fp32")
 
 
+@pytest.mark.slow
 @needs_rtx
 def test_release_size_encoder():
     """It has no custom nodes, and so no plugins, however it is asked for."""
@@ -106,6 +108,7 @@ def test_plugins_are_embedded_on_request():
     assert (engine.precision, engine.file) == ("fp32", "engines/synthesis.fp32.tensorrt-rtx.engine")
 
 
+@pytest.mark.slow
 @needs_rtx
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_engines_in_the_bundle(tmp_path, precision):
@@ -159,6 +162,7 @@ def bundle(tmp_path):
     return out
 
 
+@pytest.mark.slow
 @needs_rtx
 def test_engines_for_a_bundle(bundle):
     arguments = ("--out", bundle, "--overwrite", "--flavor", "tensorrt-rtx", "--gpu", "sm_89")

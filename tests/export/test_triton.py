@@ -50,7 +50,7 @@ def test_what_is_there_is_kept(bundle, tmp_path):
     assert "exists already" in export(bundle, "--triton", out).output
     assert export(bundle, "--triton", out, "--overwrite").exit_code == 0
     (out / "mine").mkdir()
-    assert "no model repository" in export(bundle, "--triton", out, "--overwrite").output
+    assert "not a model repository" in export(bundle, "--triton", out, "--overwrite").output
     assert (out / "mine").is_dir()
     (out / "mine").rmdir()
     for place in ("edit/2/model.py", "synthesize/bundle/notes.txt", "synthesize/bundle/.notes"):

@@ -160,7 +160,7 @@ def test_writing_stays_inside(tmp_path: Path, name: str):
         (lambda c: c.update(format_version=2), "format_version: 2; this FingerGen reads version 1"),
         (lambda c: c.pop("name"), "'name' is a required property"),
         (lambda c: c["image"].update(ppi=-1), "image.ppi: -1"),
-        (lambda c: c["image"].update(ppi=float("nan")), "NaN is no number"),
+        (lambda c: c["image"].update(ppi=float("nan")), "NaN is not a number"),
         (lambda c: c["image"].update(ppi=5e-324), "image.ppi: 5e-324"),
         (lambda c: c["image"].update(output_ppi=600), "image.output_ppi: 600"),
         (lambda c: c["image"].update(output_size=32.0), "image.output_size: 32.0 is not of type 'integer'"),

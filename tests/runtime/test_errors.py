@@ -84,6 +84,7 @@ def test_other_programs_may_call_without_exit():
         program(["fail", "bad-input"], standalone_mode=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "absent", "extra"), [("training", "yaml", "train"), ("export", "torch", "export")]
 )

@@ -191,7 +191,7 @@ def test_pillow_reads_the_resolution_of_jpeg_2000():
         ("iso19794-4-2005", Content((image(), image(1000))), {}, "500 and 1000 ppi: a record states one"),
         ("iso39794-4", image(position=13), {}, "finger position 13 is not in 0 to 10"),
         ("ansi-nist", image(1000), {"record_type": 4}, "Type-4 records have 500 ppi, write Type-14"),
-        ("wsq", FingerImage(ridges(20, 90), 500), {}, "WSQ takes 32 or more a side"),
+        ("wsq", FingerImage(ridges(20, 90), 500), {}, "WSQ takes 32 or more per side"),
         ("wsq", FingerImage(np.full((64, 64), 255, np.uint8), 500), {}, ""),
     ],
 )

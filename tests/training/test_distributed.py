@@ -257,7 +257,7 @@ def test_accelerate_launches_processes_that_join(options: list[str]):
     ("device", "message"),
     [
         ("cuda:1", "--device cuda:1: several processes choose for themselves; give auto, cpu or cuda"),
-        ("cuda", "--device cuda: 999 processes on a machine of .* GPUs; start a process a GPU"),
+        ("cuda", "--device cuda: 999 processes on a machine of .* GPUs; start one process per GPU"),
     ],
 )
 def test_device_of_several_processes(device: str, message: str, monkeypatch: pytest.MonkeyPatch):

@@ -29,6 +29,7 @@ def run_command(*arguments: object, **options: object):
     return CliRunner().invoke(encoder_command, [*map(str, arguments), *words])
 
 
+@pytest.mark.slow
 def test_command(tmp_path, generator, masters):
     save_generator(tmp_path / "g.pt", g_ema=generator, config={"ppi": 250})
     files = {"generator": tmp_path / "g.pt", "masters": masters, "out": tmp_path / "run"}

@@ -275,6 +275,7 @@ def test_a_smaller_run_of_another_shape_is_refused(tmp_path, generator, large_ma
         grown(large_maps, tmp_path / "small" / STATE, **options)
 
 
+@pytest.mark.slow
 def test_training_in_bfloat16_learns_alike(generator, large_maps):
     losses = {}
     initial = {name: value.clone() for name, value in generator.state_dict().items()}
@@ -289,6 +290,7 @@ def test_training_in_bfloat16_learns_alike(generator, large_maps):
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_uninterrupted_training(tmp_path, generator, procedural):
     initial = {name: value.clone() for name, value in generator.state_dict().items()}
     advance(trainer_of(generator, procedural, train_decoder=True), tmp_path / "whole", 16)

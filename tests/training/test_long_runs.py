@@ -24,6 +24,8 @@ from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrai
 from fingergen.training.trainers.run_dir import RunDirectory
 from fingergen.training.trainers.training_loop import Interruption, train
 
+pytestmark = pytest.mark.slow
+
 TINY = GeneratorConfig(
     resolution=8,
     style_dim=8,

@@ -372,7 +372,7 @@ def test_command_measures_and_keeps_the_best(pairs: Path, tmp_path: Path):
             ["--metrics=kid", "--minutiae-net={net}"],
             "sees images of 100 ppi, these have 50; give another or none",
         ),
-        (["--metrics=fid", "--minutiae-net={other}"], "is no state of a minutiae network"),
+        (["--metrics=fid", "--minutiae-net={other}"], "is not a state of a minutiae network"),
         (["--keep=0"], "--keep 0: must be 1 or more"),
     ],
 )

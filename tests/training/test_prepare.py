@@ -132,7 +132,7 @@ def test_other_settings_are_refused(raw):
     assert run(raw).exit_code == 0
     result = run(raw, "--background", "keep")
     assert result.exit_code == 2
-    assert "a data set of background white lies here" in result.stderr
+    assert "a data set made with background white is here" in result.stderr
 
 
 # -- fingers ------------------------------------------------------------------------------------------------

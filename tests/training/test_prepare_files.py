@@ -173,7 +173,7 @@ def test_fingers_that_share_an_image_are_split_together(raw):
         (["--extractor", "magic"], "--extractor magic: give leader, mindtct, none or module:function"),
         (["--extractor", "os:nothing"], "--extractor os:nothing: cannot be imported"),
         (["--extractor", "no_such_module:f"], "--extractor no_such_module:f: cannot be imported"),
-        (["--extractor", f"{EXTRACTORS}:MIDDLE"], "is no function"),
+        (["--extractor", f"{EXTRACTORS}:MIDDLE"], "is not a function"),
         (["--extractor", f"{EXTRACTORS}:wrong_size"], "must return a Template of the image's size"),
         (["--extractor", f"{EXTRACTORS}:failing"], "none of its 6 images can be used (0_0.png: its minutiae"),
         (["--finger-pattern", "x(y)"], "--finger-pattern x(y): is not found in '0_0' nor in any other name"),

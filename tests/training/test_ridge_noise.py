@@ -210,6 +210,7 @@ def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
         ProceduralRidges(tmp_path, 1, 100, 64)
 
 
+@pytest.mark.slow
 def test_fine_noise_of_an_impression_is_given_at_a_lower_resolution(tmp_path: Path):
     fields = ProceduralRidges(tmp_path, 1, 512, 256).batch(np.random.default_rng(0), 2).fields
     assert [field.shape[-1] for field in fields[len(FIELDS) :]] == [128, 256]
@@ -252,6 +253,7 @@ def test_a_discriminator_that_knew_looks_goes_on_without_them(tmp_path: Path):
     assert "loss/l1" not in rows[0] and "loss/d" in rows[0]
 
 
+@pytest.mark.slow
 def test_scans_with_ridge_maps_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """As a user does it: images, `prepare --ridge-maps`, shards or not, `generator --noise ridges --data`."""
     for number in range(12):

@@ -41,7 +41,7 @@ def check_plain(where: str, value: object) -> None:
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise BadInput(f"{where}: holds text that is no Unicode (a lone surrogate)") from None
+        raise BadInput(f"{where}: holds text that is not Unicode (a lone surrogate)") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{where}: holds what JSON cannot: {error}") from None
     if len(text) > DESCRIPTION_BYTES:

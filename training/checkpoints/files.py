@@ -113,7 +113,7 @@ def optional_dict(path: Path, content: Mapping[str, Any], key: str) -> dict[str,
     """`content[key]`, None if it is missing or empty; `BadInput` if it is no dictionary."""
     value = content.get(key)
     if value is not None and not isinstance(value, dict):
-        raise BadInput(f"{path}: '{key}' is no dict but {type(value).__name__}")
+        raise BadInput(f"{path}: '{key}' is not a dict but {type(value).__name__}")
     return value or None
 
 

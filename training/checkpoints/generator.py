@@ -127,5 +127,5 @@ def _number(path: Path, content: Mapping[str, Any], key: str) -> float | None:
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
     if value is not None and not isinstance(value, int | float):
-        raise BadInput(f"{path}: '{key}' is no number but {type(value).__name__}")
+        raise BadInput(f"{path}: '{key}' is not a number but {type(value).__name__}")
     return value

@@ -28,7 +28,7 @@ class StateDict:
             raise BadInput(f"{where}: expected a state dict, found {type(tensors).__name__}")
         for key, value in tensors.items():
             if not (isinstance(key, str) and isinstance(value, Tensor) and _is_plain(value)):
-                raise BadInput(f"{where}: {key!r} is no plain tensor")
+                raise BadInput(f"{where}: {key!r} is not a plain tensor")
         self.tensors: Mapping[str, Tensor] = {key: value.detach() for key, value in tensors.items()}
         # Networks saved while wrapped, more than once perhaps, have the wrappers' names before every key.
         while wrapper := next((each for each in WRAPPERS if self._all_start_with(each)), None):
@@ -147,7 +147,7 @@ def check(network: type[Network], architecture: Mapping[str, Any], state: StateD
         raise BadInput(f"{state.where}: lacks the key '{missing[0]}'{_and_more(missing)}")
     if unexpected := [key for key in state.tensors if key not in expected]:
         raise BadInput(
-            f"{state.where}: '{unexpected[0]}' is no key of {network.__name__}{_and_more(unexpected)}"
+            f"{state.where}: '{unexpected[0]}' is not a key of {network.__name__}{_and_more(unexpected)}"
         )
     for key, tensor in state.tensors.items():
         if tensor.shape != expected[key].shape:

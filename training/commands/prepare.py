@@ -161,7 +161,7 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
 
 def _refuse_bad(raw: Path, out: Path) -> None:
     if not raw.is_dir():
-        found = "is no folder" if raw.exists() else "no such folder"
+        found = "is not a folder" if raw.exists() else "no such folder"
         raise BadInput(f"{raw}: {found}; give a folder of scans")
     if out.resolve().is_relative_to(raw.resolve()):
         raise BadOption("out", out, f"lies in {raw}, whose images are read; choose another --out")

@@ -43,7 +43,9 @@ def keep_metadata(folder: Path, metadata: Mapping[str, Any], folders: Iterable[s
         others = ", ".join(
             f"{name} {there.get(name)}" for name in names if there.get(name) != metadata.get(name)
         )
-        raise BadInput(f"{path}: a data set of {others} lies here; ask for the same or choose another --out")
+        raise BadInput(
+            f"{path}: a data set made with {others} is here; use the same options or choose another --out"
+        )
     remove_partial(folder, recursive=True)
 
 
@@ -72,7 +74,7 @@ def stated_fingers(folder: Path) -> dict[str, str]:
                 key = PurePosixPath(row["image"].removeprefix("images/")).with_suffix("").as_posix()
                 fingers[key] = str(row["finger"])
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{path}: not an index of images ({error}); mend or remove it") from error
+        raise BadInput(f"{path}: not an index of images ({error}); fix or remove it") from error
     return fingers
 
 

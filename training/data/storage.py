@@ -79,7 +79,7 @@ def find_samples(data: Path) -> list[Sample]:
     if data.suffix == ".tar" and data.is_file():
         samples = _samples_in_shards([data])
     elif not data.is_dir():
-        found = "is no folder" if data.exists() else "no such folder"
+        found = "is not a folder" if data.exists() else "no such folder"
         raise BadInput(f"{data}: {found}; give a folder of images or of shards with --data")
     elif shards := sorted(data.glob("*.tar")):
         samples = _samples_in_shards(shards)

@@ -63,7 +63,7 @@ def measure(image: NDArray[np.uint8], name: str = "image") -> Print:
     """
     height, width = image.shape
     if min(image.shape) < LEAST_SIDE:
-        raise BadInput(f"{name}: {width}x{height} pixels; give an image of {LEAST_SIDE} or more a side")
+        raise BadInput(f"{name}: {width}x{height} pixels; give an image of {LEAST_SIDE} or more per side")
     try:
         found = _nist(True).extract(image, PPI)
         score = found.quality().score

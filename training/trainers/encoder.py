@@ -85,7 +85,7 @@ class EncoderTrainer:
             raise BadOption(
                 "sampled",
                 config.sampled,
-                f"gives {self.sampled} of {config.batch} images a step;"
+                f"gives {self.sampled} of {config.batch} images per step;"
                 f" must be a multiple of the {processes} processes",
             )
         self.network, self.reader, self.window = network, MapReader(window).to(device), window

@@ -100,7 +100,7 @@ class MinutiaeTrainer:
             self.images_seen = int(content["images_seen"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise BadInput(
-                f"{path}: is no whole state of a minutiae network; delete it to train it anew"
+                f"{path}: is not a whole state of a minutiae network; delete it to train it anew"
             ) from error
 
 
@@ -133,7 +133,9 @@ def load_minutiae_net(path: Path) -> tuple[MinutiaeNet, dict[str, Any]]:
         if not all(isinstance(config[key], int) and config[key] > 0 for key in ("resolution", "window")):
             raise ValueError("no size of the images")
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path}: is no state of a minutiae network; give that of fg-train encoder") from error
+        raise BadInput(
+            f"{path}: is not a state of a minutiae network; give that of fg-train encoder"
+        ) from error
     return network.eval().requires_grad_(False), config
 
 

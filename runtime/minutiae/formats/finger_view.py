@@ -117,7 +117,7 @@ def open_record(data: bytes, *versions: bytes) -> Octets:
     """
     octets = Octets(data)
     if octets.raw(4, "format identifier") != IDENTIFIER:
-        raise octets.wrong(4, "the format identifier is not 'FMR': the file is no finger minutiae record")
+        raise octets.wrong(4, "the format identifier is not 'FMR': the file is not a finger minutiae record")
     found = octets.raw(4, "version number")
     if found not in versions:
         expected = " or ".join(map(repr, versions))
@@ -282,7 +282,7 @@ def encode_ppi(template: Template) -> bytes:
     per_cm = round(template.ppi / _CM_PER_INCH)
     if not 1 <= per_cm <= 0xFFFF:
         raise BadInput(
-            f"{template.ppi:g} ppi is no number of pixels per cm from 1 to 65535: rescale the template"
+            f"{template.ppi:g} ppi is not a number of pixels per cm from 1 to 65535: rescale the template"
         )
     return struct.pack(">HH", per_cm, per_cm)
 

@@ -77,7 +77,7 @@ def _points(content: dict[str, Any], name: str) -> Iterable[Point]:
         item = _checked(item, where, ("x", "y"), ("angles",))
         angles = item.get("angles", [])
         if not isinstance(angles, list):
-            raise BadInput(f"{where}.angles is no list")
+            raise BadInput(f"{where}.angles is not a list")
         yield Point(
             _number(item["x"], f"{where}.x"),
             _number(item["y"], f"{where}.y"),
@@ -89,13 +89,13 @@ def _items(content: dict[str, Any], name: str) -> Iterable[tuple[str, Any]]:
     """(where, item) of each item of the list `name`."""
     items = content.get(name, [])
     if not isinstance(items, list):
-        raise BadInput(f"{name} is no list")
+        raise BadInput(f"{name} is not a list")
     return ((f"{name}[{index}]", item) for index, item in enumerate(items))
 
 
 def _checked(item: Any, where: str, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(item, dict):
-        raise BadInput(f"{where} is no JSON object: give one with {', '.join(required)}")
+        raise BadInput(f"{where} is not a JSON object: give one with {', '.join(required)}")
     for key in required:
         if key not in item:
             raise BadInput(f"{where} has no '{key}'")

@@ -36,7 +36,7 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
     rows = [(number, line) for number, line in enumerate(decode_text(data).splitlines(), 1) if line.strip()]
     head = _HEAD.fullmatch(rows[0][1]) if rows else None
     if head is None:
-        raise BadInput("line 1 is not 'Image (w,h) WIDTH HEIGHT': the file is no report of mindtct")
+        raise BadInput("line 1 is not 'Image (w,h) WIDTH HEIGHT': the file is not a report of mindtct")
     rows = rows[1:]
     count = _COUNT.fullmatch(rows[0][1]) if rows else None
     if count:
@@ -49,7 +49,7 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
             raise in_line(
                 line_number,
                 BadInput(
-                    f"{line.strip()[:40]!a} is no minutia: a row is 'NUMBER : X, Y : DIRECTION : "
+                    f"{line.strip()[:40]!a} is not a minutia: a row is 'NUMBER : X, Y : DIRECTION : "
                     "RELIABILITY : TYPE : …'"
                 ),
             )

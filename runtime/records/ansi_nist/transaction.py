@@ -131,7 +131,7 @@ def _tagged(data: bytes, at: int) -> tuple[Record, int]:
     found = _LENGTH.match(data, at)
     if found is None:
         raise BadInput(
-            f"offset {at}: no record length such as '1.001:150': the file is no ANSI/NIST-ITL transaction"
+            f"offset {at}: no record length such as '1.001:150': the file is not an ANSI/NIST-ITL transaction"
         )
     kind, length = int(found[1]), int(found[2])
     end = at + length

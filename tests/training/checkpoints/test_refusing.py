@@ -157,20 +157,20 @@ def put(key: str, value: Any) -> Edit:
         (remove("g", "noises.noise_0"), ["g:", "lacks", "noises.noise_0"]),
         (remove("d", "convs.1.conv2.1.weight"), ["d:", "lacks", "convs.1.conv2.1.weight"]),
         (set_tensor("g_ema", "style.99999999.weight", torch.zeros(8, 8)), ["style.99999999"]),
-        (set_tensor("g_ema", "spare", torch.zeros(1)), ["g_ema", "spare", "no key of Generator"]),
+        (set_tensor("g_ema", "spare", torch.zeros(1)), ["g_ema", "spare", "not a key of Generator"]),
         (
             set_tensor("g_ema", "conv1.activate.bias", torch.zeros(7)),
             ["conv1.activate.bias", "(7,)", "(12,)"],
         ),
         (set_tensor("g_ema", "input.input", torch.zeros(12)), ["input.input", "(12,)", "4 dimensions"]),
-        (set_tensor("g_ema", "input.input", 3), ["input.input", "no plain tensor"]),
+        (set_tensor("g_ema", "input.input", 3), ["input.input", "not a plain tensor"]),
         (
             set_tensor("g_ema", "conv1.noise.weight", torch.tensor([float("nan")])),
             ["conv1.noise.weight", "finite"],
         ),
         (
             set_tensor("g_ema", "input.input", torch.zeros(1).expand(1, 9999, 4, 4)),
-            ["input.input", "no plain"],
+            ["input.input", "not a plain"],
         ),
         (set_tensor("d", "final_linear.1.bias", torch.zeros(2)), ["d:", "final_linear.1.bias", "(2,)"]),
         (put("g_ema", [1, 2]), ["g_ema", "state dict", "list"]),

@@ -48,7 +48,7 @@ def load_extractor(name: str) -> Extractor | None:
     except (ImportError, AttributeError, ValueError) as error:
         raise BadOption("extractor", name, f"cannot be imported ({error})") from error
     if not callable(found):
-        raise BadOption("extractor", name, "is no function")
+        raise BadOption("extractor", name, "is not a function")
     return found
 
 
