@@ -51,8 +51,8 @@ class Model:
     Arguments that several methods have:
 
     - `seeds`: integers in [0, 2**64), one per image.
-    - `noise`: `const` (the stored buffers), `random` (drawn for each of `seeds`), `none` or, of a bundle with
-      ridge noise, `ridges` (it carries impression 0 of the finger of each of `seeds`); None: what the
+    - `noise`: `const` (the stored buffers), `random` (sampled for each of `seeds`), `none` or, of a bundle
+      with ridge noise, `ridges` (it carries impression 0 of the finger of each of `seeds`); None: what the
       bundle recommends, or `const` where that is `random` and no `seeds` are given.
     - `truncation`: ψ of w_avg + ψ (w - w_avg); None: what the bundle recommends.
     - `layers`: indices of style inputs, in [0, num_ws); None: all or, of edits, those that the bundle
@@ -110,7 +110,7 @@ class Model:
         return image.output_ppi if size is None else image.output_ppi * size / image.output_size
 
     def provenance(self, operation: str, **details: Any) -> dict[str, str]:
-        """Text for `images.save_image` that says where an image comes from, without details that are None."""
+        """Text for `images.save_image` that says where an image comes from: `operation`, details but None."""
         from importlib.metadata import version  # here, so that importing the runtime stays quick
 
         return {
@@ -189,7 +189,7 @@ class Model:
         return np.stack([self.finish(each, size) for each in levels])
 
     def finish(self, levels: Pixels, size: int | None = None) -> Pixels:
-        """One of the network's images, uint8 (C, R, R) → (size, size), or (size, size, 3)."""
+        """`levels`, an image of the network, uint8 (C, R, R) → (size, size), or (size, size, 3)."""
         check_size(size)
         return resize(to_picture(levels), self.bundle.manifest.image.output_size if size is None else size)
 
@@ -207,7 +207,7 @@ class Model:
 
         Args:
             seeds: Integers in [0, 2**64), one per image.
-            truncation: This and what follows: see `SynthesisRequest`.
+            truncation: This, noise, mix_seeds, mix_layers, mix_alpha and size: see `SynthesisRequest`.
 
         Returns:
             uint8 (N, size, size), or (N, size, size, 3) for three channels.
@@ -268,7 +268,7 @@ class Model:
         return self.backend.encode(to_encoder_input(self.encoder_maps(maps)))
 
     def encoder_maps(self, inputs: ReconstructionInput | Iterable[ReconstructionInput]) -> Map:
-        """Templates or maps, one or many → the encoder's maps, uint8 (N, S, S, 3)."""
+        """`inputs`, templates or maps, one or many → the encoder's maps, uint8 (N, S, S, 3)."""
         self.check_encoder()
         encoder = self.bundle.manifest.encoder
         if encoder is None:
@@ -384,7 +384,7 @@ class Model:
     def noise_buffers(
         self, mode: NoiseMode | None, seeds: Sequence[int] | None, images: int, decoder: bool = False
     ) -> Sequence[Floats]:
-        """Inputs of the backend: buffers (1, 1, H, W) or (images, 1, H, W)."""
+        """Noise of a `mode` as inputs of the backend: (1, 1, H, W) or (images, 1, H, W) for each layer."""
         check_noise(mode)
         shapes = self.bundle.manifest.architecture.noise_shapes
         if mode is None:

@@ -1,11 +1,13 @@
 """The house rules: who may import whom, lint, types, and a runtime that stays light."""
 
 import ast
+import inspect
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -114,6 +116,35 @@ def test_public_docstrings_say_something():
         elif len(text.split()) < FEWEST_WORDS:
             wrong.append(f"{path}: {name}: {text!r} says too little")
     assert not wrong, "\n".join(wrong)
+
+
+# What users import: see the `__all__` of each.
+PUBLIC = ("", ".bundle", ".fingers", ".minutiae", ".records", ".backends")
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_parameters_of_what_users_import_are_explained(package: str):
+    """In the docstring of a function, or of a method's class."""
+    module = import_module(f"fingergen.runtime{package}")
+    wrong = []
+    for name in module.__all__:
+        thing = getattr(module, name)
+        functions = {"": thing} if inspect.isfunction(thing) else {}
+        if inspect.isclass(thing):
+            functions = {key: value for key, value in inspect.getmembers(thing) if not key.startswith("_")}
+        for key, function in functions.items():
+            if inspect.isfunction(function) or inspect.ismethod(function):
+                text = f"{inspect.getdoc(function)} {inspect.getdoc(thing)}"
+                words = set(re.findall(r"\w+", text))
+                wrong += [f"{name}.{key}: {each}" for each in parameters(function) - words]
+    assert not wrong
+
+
+def parameters(function: Callable[..., object]) -> set[str]:
+    """Names of a function's parameters, but `self` and those that only collect others."""
+    collecting = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    found = inspect.signature(function).parameters.values()
+    return {each.name for each in found if each.kind not in collecting} - {"self", "cls"}
 
 
 def test_version_has_one_source():

@@ -71,12 +71,13 @@ class Backend(ABC):
     @classmethod
     @abstractmethod
     def unavailable(cls, bundle: Bundle, options: Options) -> str | None:
-        """Why the backend cannot run `bundle` on this machine, and the fix; None where it can."""
+        """Why the backend cannot run `bundle` with `options` here, and the fix; None where it can."""
 
     @classmethod
     @abstractmethod
     def open(cls, bundle: Bundle, options: Options) -> Self:
-        """The backend, ready to run `bundle`, which it is not `unavailable` for; graphs load at first use."""
+        """The backend with these `options`, ready to run `bundle`, which it is not `unavailable` for; graphs
+        load at first use."""
 
     @abstractmethod
     def compute(self, graph: GraphName, inputs: Inputs, pixels: bool) -> NDArray[Any]:
@@ -113,7 +114,12 @@ class Backend(ABC):
         self.close()
 
     def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
-        """`compute`, with inputs and output checked."""
+        """`compute` of `graph` with its arguments `inputs` and `pixels`, inputs and output checked.
+
+        Raises:
+            BadInput: For inputs of another name, type or shape, or that are not finite.
+            FingerGenError: If the backend is closed, was loaded before a fork, or gives a wrong output.
+        """
         if self._closed:
             raise FingerGenError(f"the {self.name} backend is closed")
         if self._process != os.getpid():
@@ -136,7 +142,8 @@ class Backend(ABC):
         return self.run("mapping", {"z": z})
 
     def synthesize(self, w: Floats, noise: Sequence[Floats]) -> Floats:
-        """w (N, num_ws, style_dim) → images (N, C, R, R), nominally in [-1, 1]."""
+        """w (N, num_ws, style_dim) and noise images, (N, 1, H, W) or (1, 1, H, W) for each layer → images
+        (N, C, R, R), nominally in [-1, 1]."""
         return self.run("synthesis", synthesis_inputs(w, noise))
 
     def encode(self, maps: Floats) -> Encoded:
@@ -144,16 +151,18 @@ class Backend(ABC):
         return split(self.run("encoder", {"map": maps}), self._bundle.manifest)
 
     def read_fields(self, rasters: Floats) -> Floats:
-        """Rasters of templates (N, CHANNELS, CELLS, CELLS) → fields (N, FIELDS, CELLS, CELLS); see
+        """The rasters of templates (N, CHANNELS, CELLS, CELLS) → fields (N, FIELDS, CELLS, CELLS); see
         `minutiae.raster`."""
         return self.run("fields", {"raster": rasters})
 
     def decode(self, w: Floats, noise: Sequence[Floats]) -> Floats:
-        """As `synthesize`, for what comes from `encode`: the decoder graph, where the bundle has one."""
+        """As `synthesize`, for `w` and `noise` that come from `encode`: by the decoder graph, where there is
+        one."""
         return self.run(self._decoder, synthesis_inputs(w, noise))
 
     def render(self, w: Floats, noise: Sequence[Floats], decoder: bool = False) -> Pixels:
-        """As `synthesize`, or `decode`, in the 256 levels of image files: uint8 (N, C, R, R).
+        """Images of `w` and `noise` as `synthesize`, or with `decoder` as `decode`, gives them, in the 256
+        levels of image files: uint8 (N, C, R, R).
 
         Made where the networks are computed, so that only these bytes come from a GPU, if the bundle can.
         """

@@ -74,7 +74,7 @@ class Bundle:
     sha256: str
 
     def file(self, name: str) -> Path:
-        """Full path of a file, given as in the manifest: for messages; `read` has the content."""
+        """Full path of the file `name`, given as in the manifest: for messages; `read` has the content."""
         return self.path / name
 
     def read(self, name: str) -> bytes:
@@ -154,7 +154,17 @@ def read_bundle(path: str | Path) -> Bundle:
 
 
 def open_bundle(path: str | Path | None = None) -> Bundle:
-    """As `read_bundle`; None stands for the packaged demo bundle."""
+    """Read and check a bundle, as `read_bundle` does.
+
+    Args:
+        path: Its directory; None: the packaged demo bundle.
+
+    Returns:
+        The bundle, every file of which has the hash that the manifest states.
+
+    Raises:
+        BadInput: Names the file and the field that is wrong, or says that there is no such bundle.
+    """
     if path is not None and not isinstance(path, str | Path):
         raise BadInput(f"bundle: {path!r}; must be the path of a directory")
     if path is None and not DEMO.is_dir():

@@ -71,7 +71,20 @@ def make_fingers(
     kind: PatternClass | None = None,
     position: FingerPosition | None = None,
 ) -> list[Finger]:
-    """The fingers of some seeds, each as `make_finger` makes it."""
+    """The fingers of some seeds, each as `make_finger` makes it.
+
+    Args:
+        seeds: Integers in [0, 2**64).
+        window: (width, height) in pixels at 500 ppi of the impressions to be taken.
+        kind: Their pattern class; None samples one for each at its natural frequency.
+        position: Which of the ten fingers they are: the class is sampled at the frequency that it has there.
+
+    Returns:
+        A finger per seed, in their order.
+
+    Raises:
+        BadInput: For a seed, window, class or position that is none.
+    """
     check_iterable("seeds", seeds)
     if kind is not None:
         check_choice("kind", kind, list(PatternClass))
@@ -87,7 +100,21 @@ def take_impression(
     effects: Effects | None = None,
     area: SensorArea | None = None,
 ) -> Impression:
-    """An impression of a finger; see `Finger.impression`. `area`: of the sensor; None: the window."""
+    """An impression of a finger; see `Finger.impression`.
+
+    Args:
+        finger: As `make_finger` gives it.
+        number: The number of the impression, in [0, 2**32); the same number gives the same impression.
+        preset: How far impressions differ: `easy`, `medium` or `hard`.
+        effects: What is fixed instead of sampled.
+        area: The sensor's area; None: the window.
+
+    Returns:
+        The impression, at 500 ppi; its images are made when they are first asked for.
+
+    Raises:
+        BadInput: If the number or an effect is out of range, or there is no such preset.
+    """
     check_type("finger", finger, Master, "a Finger, as make_finger gives it")
     capture = sample_capture(finger, number, find_preset(preset), effects or Effects())
     return Impression(finger, replace(capture, area=area))

@@ -84,12 +84,31 @@ def decode_template(
     strict: bool = False,
     on_warning: Callable[[str], object] | None = None,
 ) -> Template:
-    """As `read_template`, of a file's bytes; `name` gives the extension and stands in messages."""
+    """Read a minutiae template from the bytes of a file.
+
+    Args:
+        data: The content of the file.
+        name: Its path, which gives the extension and stands in messages; nothing is opened.
+        format: A name in FORMATS; None: found by the first bytes, then by the extension.
+        width: Image width in pixels, as of `read_template`; likewise `height`, in pixels, and `ppi`.
+        height: Image height.
+        ppi: Resolution.
+        view: Which finger view, from 0; None: the first.
+        override: Whether width, height and ppi win over what the file states.
+        strict: Whether a field that the standard does not allow is an error.
+        on_warning: Called with each warning; None: `warnings.warn` with TemplateWarning.
+
+    Returns:
+        The template of one finger view.
+
+    Raises:
+        BadInput: Names the file, for whatever is wrong with it.
+    """
     return _decode(data, name, format, view, Reading(width, height, ppi, override, strict), on_warning)
 
 
 def is_template_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is taken for a template: by its first bytes, or else by its extension."""
+    """Whether the file at `path` is taken for a template: by its first bytes, or else by its extension."""
     path = Path(path)
     if path.suffix.lower() in by_extension(FORMATS.values()):
         return True

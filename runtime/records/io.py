@@ -111,6 +111,18 @@ def read_record(
     """Read a file of fingerprint images; see `decode_record`.
 
     Provenance, size and resolution that a file has no place for are read from `PATH.json` beside it.
+
+    Args:
+        path: The file.
+        format: A name in FORMATS; None: found by the first bytes, then by the extension.
+        size: (width, height) in pixels of raw pixels; None: as the file beside it says.
+        ppi: Pixels per inch; wins over what the file states.
+
+    Returns:
+        Images, minutiae and details of the file.
+
+    Raises:
+        BadInput: Names the file, for whatever is wrong with it.
     """
     check_path(path)
     path = Path(path)
