@@ -1,4 +1,4 @@
-"""StyledConv and StyledUpConv in the form for this processor and in the portable one, which no build here takes."""
+"""StyledConv and StyledUpConv in this processor's form and in the portable one, which no build here takes."""
 
 import ctypes
 import subprocess
