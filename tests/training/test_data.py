@@ -394,7 +394,9 @@ def test_the_finger_of_the_metadata_is_the_finger(tmp_path):
     rows = [{"image": f"images/{key}.png", "finger": finger} for key, finger in stated.items()]
     (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     dataset = PairFolder(folder, 16, 1, 16)
-    trained, spare = ({stated[sample.key] for sample in part} for part in (dataset._pairs, dataset._held_out))
+    trained, spare = (
+        {stated[sample.key] for sample in part} for part in (dataset._split.trained, dataset._split.spare)
+    )
     assert len(spare) == 1 and trained == set(stated.values()) - spare
     (folder / "metadata.jsonl").write_text("{\n")
     with pytest.raises(BadInput, match=r"metadata\.jsonl: not an index of images"):

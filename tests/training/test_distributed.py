@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +25,16 @@ from fingergen.training.checkpoints import load_generator
 from fingergen.training.data.pairs import Pairs
 from fingergen.training.distributed import choose_device
 from fingergen.training.networks.layers import BatchNorm2d
-from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
+from fingergen.training.trainers.generator import GeneratorTrainer
 from fingergen.training.trainers.minutiae import MinutiaeTrainer, load_minutiae_net
 from fingergen.training.trainers.training_loop import Interruption, train
 
+from . import tiny_generator
+
 PROGRAMS = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-TINY = GeneratorConfig(
-    resolution=16,
-    style_dim=16,
-    n_mlp=2,
-    channel_base=128,
-    channel_max=16,
-    batch=8,
+TINY = replace(
+    tiny_generator.TINY,
     r1_interval=2,
     path_interval=2,
 )

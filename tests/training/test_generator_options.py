@@ -14,6 +14,8 @@ from fingergen.training import distributed
 from fingergen.training.checkpoints import files, load_generator, save_generator
 from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
 
+from .tiny_generator import advance, weights
+
 CPU = torch.device("cpu")
 TINY = GeneratorConfig(
     resolution=8,
@@ -52,23 +54,6 @@ class OwnImages:
 
 def trainer(**changes: object) -> GeneratorTrainer:
     return GeneratorTrainer(replace(TINY, **changes), FewImages(), {"ppi": 250}, CPU)
-
-
-def advance(trainer: GeneratorTrainer, steps: int) -> list[dict[str, float]]:
-    rows = []
-    for _ in range(steps):
-        rows.append(trainer.step(trainer.load_batch(trainer.images_seen)))
-        trainer.images_seen += trainer.batch_size
-    return rows
-
-
-def weights(trainer: GeneratorTrainer) -> dict[str, Tensor]:
-    networks = {"g": trainer.generator, "d": trainer.discriminator, "ema": trainer.g_ema}
-    return {
-        f"{name}.{key}": value
-        for name, network in networks.items()
-        for key, value in network.state_dict().items()
-    }
 
 
 def test_accumulation_takes_the_step_of_the_whole_batch():

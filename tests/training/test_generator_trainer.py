@@ -16,17 +16,14 @@ from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.losses.adversarial import path_lengths, r1_penalty
-from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
+from fingergen.training.trainers.generator import GeneratorTrainer
 from fingergen.training.trainers.training_loop import Interruption, train
 
+from . import tiny_generator
+
 CPU = torch.device("cpu")
-TINY = GeneratorConfig(
-    resolution=16,
-    style_dim=16,
-    n_mlp=2,
-    channel_base=128,
-    channel_max=16,
-    batch=8,
+TINY = replace(
+    tiny_generator.TINY,
     r1_weight=0.1,
     ema_half_life=200,
 )

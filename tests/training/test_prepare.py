@@ -179,7 +179,9 @@ def test_the_encoder_trains_by_the_fingers_that_prepare_was_told(raw):
     out = raw.parent / "out"
     for data in (out, out / "shards"):
         dataset = PairFolder(data, 64, 1, 64)
-        trained, held = ({s.key.split("_")[1] for s in each} for each in (dataset._pairs, dataset._held_out))
+        trained, held = (
+            {s.key.split("_")[1] for s in each} for each in (dataset._split.trained, dataset._split.spare)
+        )
         assert not trained & held and trained | held == {"0", "1", "2", "3"}
 
 

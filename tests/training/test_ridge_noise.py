@@ -18,17 +18,15 @@ from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
 from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
 from fingergen.training.losses.ridges import ridge_loss
-from fingergen.training.trainers.generator import GeneratorConfig, GeneratorTrainer
+from fingergen.training.trainers.generator import GeneratorTrainer
 from fingergen.training.trainers.noise import RidgeNoise
 
+from . import tiny_generator
+from .tiny_generator import advance
+
 CPU = torch.device("cpu")
-TINY = GeneratorConfig(
-    resolution=16,
-    style_dim=16,
-    n_mlp=2,
-    channel_base=128,
-    channel_max=16,
-    batch=8,
+TINY = replace(
+    tiny_generator.TINY,
     noise="ridges",
     r1_weight=1.0,
     path_weight=0.0,
@@ -66,14 +64,6 @@ class Stripes:
 
 def tiny_trainer(**changes: Any) -> GeneratorTrainer:
     return GeneratorTrainer(replace(TINY, **changes), Stripes(), {"ppi": 250.0}, CPU)
-
-
-def advance(trainer: GeneratorTrainer, steps: int) -> list[dict[str, float]]:
-    rows = []
-    for _ in range(steps):
-        rows.append(trainer.step(trainer.load_batch(trainer.images_seen)))
-        trainer.images_seen += trainer.batch_size
-    return rows
 
 
 @pytest.mark.parametrize(("contrast", "brightness"), [(1.0, 0.0), (0.5, 0.3), (0.3, -0.5)])

@@ -21,7 +21,7 @@ from .image_io import decode, pad_to_square, square_offset, to_square
 from .masters import HELD_OUT, read_split_masters
 from .metadata import INDEX, stated_fingers
 from .minutiae_maps import draw_maps
-from .splits import FingerRule, divide
+from .splits import FingerRule, HeldOutSplit
 from .storage import IMAGE_SUFFIXES, TEMPLATE_SUFFIXES, Sample, StoredFile, find_samples
 
 
@@ -106,13 +106,13 @@ class PairFolder:
         if len(samples) < 10 or len(set(fingers)) < 2:
             found = f"{len(samples)} pairs of {len(set(fingers))} fingers"
             raise BadInput(f"{data}: holds {found}; give 10 of 2 at least, a tenth is held out")
-        self._pairs, self._held_out = divide(samples, fingers, 0.1, HELD_OUT)
+        self._split = HeldOutSplit(samples, fingers, HELD_OUT)
 
     def batch(self, rng: np.random.Generator, count: int) -> Pairs:
-        return self._read([self._pairs[index] for index in rng.integers(len(self._pairs), size=count)])
+        return self._read(self._split.batch(rng, count))
 
     def held_out(self, count: int) -> Pairs:
-        return self._read([self._held_out[i % len(self._held_out)] for i in range(count)])
+        return self._read(self._split.held_out(count))
 
     def _read(self, samples: Sequence[Sample]) -> Pairs:
         with ThreadPoolExecutor() as pool:

@@ -18,7 +18,7 @@ from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
 from .image_io import decode, pad_to_square, to_square
 from .masters import HELD_OUT, read_split_masters
 from .pairs import fingers_of
-from .splits import divide
+from .splits import HeldOutSplit
 from .storage import Sample, find_samples
 
 FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
@@ -163,15 +163,15 @@ class ScannedRidges:
                 )
         fingers = fingers_of(data, [sample.key for sample in samples])
         self._resolution = resolution
-        self._samples, self._held_out = divide(samples, fingers, 0.1, HELD_OUT)
-        if not self._samples or not self._held_out:
+        self._split = HeldOutSplit(samples, fingers, HELD_OUT)
+        if not self._split.trained or not self._split.spare:
             raise BadInput(f"{data}: holds images of one finger; give two at least, a tenth is held out")
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
-        return self._read([self._samples[i] for i in rng.integers(len(self._samples), size=count)])
+        return self._read(self._split.batch(rng, count))
 
     def held_out(self, count: int) -> RidgeImages:
-        return self._read([self._held_out[i % len(self._held_out)] for i in range(count)])
+        return self._read(self._split.held_out(count))
 
     def _read(self, samples: Sequence[Sample]) -> RidgeImages:
         with ThreadPoolExecutor() as pool:

@@ -4,7 +4,9 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
+
+import numpy as np
 
 from fingergen.runtime.errors import BadOption
 
@@ -117,6 +119,27 @@ def divide(
         for held in (False, True)
     )
     return train, apart
+
+
+class HeldOutSplit(Generic[Item]):
+    """Images to train on, and those of a tenth of the fingers, which are held out: always the same ones.
+
+    Attributes:
+        trained: Images to train on.
+        spare: Images that are held out.
+    """
+
+    def __init__(self, items: Sequence[Item], fingers: Sequence[str], most: int) -> None:
+        """`fingers`: the finger of each of `items`; `most`: upper bound of the number of those held out."""
+        self.trained, self.spare = divide(items, fingers, 0.1, most)
+
+    def batch(self, rng: np.random.Generator, count: int) -> list[Item]:
+        """`count` of the images to train on, chosen by `rng` alone."""
+        return [self.trained[index] for index in rng.integers(len(self.trained), size=count)]
+
+    def held_out(self, count: int) -> list[Item]:
+        """The first `count` of those held out, from the start again where there are fewer."""
+        return [self.spare[index % len(self.spare)] for index in range(count)]
 
 
 def _place(finger: str) -> float:
