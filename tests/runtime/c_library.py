@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import os
 from pathlib import Path
@@ -111,6 +112,12 @@ class Loaded:
         self.info = Info()
         if self.status == OK:
             self.library.fingergen_image_info_of(self.model, ctypes.byref(self.info))
+
+    def shared(self) -> Loaded:
+        """The same model, for a call of another thread."""
+        other = copy.copy(self)
+        other.error = ctypes.create_string_buffer(len(self.error))
+        return other
 
     def synthesize(self, seed: int, truncation: float | None = None, size: int | None = None) -> np.ndarray:
         return self._image("synthesize", ctypes.c_uint64(seed), _psi(truncation), size=size)
