@@ -70,23 +70,23 @@ def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white:
     Returns:
         One array (N, 1, H, W) per layer.
     """
+    pyramids = {"ridges": [ridges], "contact": [contact]}
     images = []
     for layer, drawn in zip(layers, white, strict=True):
-        size = drawn.shape[-1]
         if layer.source == "white":
             image = drawn
-        elif layer.source == "ridges":
-            image = _reduced(ridges, size)
         else:
-            image = 2.0 * _reduced(contact, size) - 1.0
+            levels = pyramids[layer.source]
+            while levels[-1].shape[-1] > drawn.shape[-1]:
+                levels.append(_halved(levels[-1]))
+            image = next(level for level in levels if level.shape[-1] == drawn.shape[-1])
+            if layer.source == "contact":
+                image = 2.0 * image - 1.0
         images.append(image if layer.gain == 1.0 else image * layer.gain)
     return images
 
 
-def _reduced(images: Any, size: int) -> Any:
-    """(N, 1, R, R) averaged to (N, 1, size, size)."""
-    number, _, side, _ = images.shape
-    factor = side // size
-    if factor == 1:
-        return images
-    return images.reshape(number, 1, size, factor, size, factor).mean(axis=(3, 5))
+def _halved(images: Any) -> Any:
+    """(N, 1, S, S) averaged to (N, 1, S / 2, S / 2)."""
+    rows = images[..., ::2, :] + images[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) * 0.25

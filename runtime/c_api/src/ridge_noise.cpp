@@ -1,40 +1,24 @@
 #include "ridge_noise.h"
 
 #include <cmath>
+#include <utility>
 
 #include "errors.h"
 
 namespace fingergen {
 namespace {
 
-// The sum of a row's `count` numbers, a power of two, in the order in which NumPy adds them.
-float row_sum(const float *values, int count) {
-  if (count < 8) {
-    float sum = values[0];
-    for (int i = 1; i < count; ++i) sum += values[i];
-    return sum;
-  }
-  float part[8];
-  for (int k = 0; k < 8; ++k) part[k] = values[k];
-  for (int i = 8; i < count; i += 8) {
-    for (int k = 0; k < 8; ++k) part[k] += values[i + k];
-  }
-  return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
-}
-
-// (side, side) averaged to (size, size).
-std::vector<float> reduced(const std::vector<float> &image, int side, int size) {
-  if (size == side) return image;
-  const int factor = side / size;
-  std::vector<float> means;
-  for (int y = 0; y < size; ++y) {
-    for (int x = 0; x < size; ++x) {
-      float sum = 0;
-      for (int row = 0; row < factor; ++row) sum += row_sum(&image[static_cast<size_t>(y * factor + row) * side + static_cast<size_t>(x) * factor], factor);
-      means.push_back(sum / static_cast<float>(factor * factor));
+// (side, side) averaged to (size, size), by halves and in the order of additions of ridge_noise.py.
+std::vector<float> reduced(std::vector<float> image, int side, int size) {
+  for (; side > size; side /= 2) {
+    std::vector<float> means;
+    for (int y = 0; y < side; y += 2) {
+      const float *above = &image[static_cast<size_t>(y) * side], *below = above + side;
+      for (int x = 0; x < side; x += 2) means.push_back(((above[x] + below[x]) + (above[x + 1] + below[x + 1])) * 0.25f);
     }
+    image = std::move(means);
   }
-  return means;
+  return image;
 }
 
 }  // namespace
