@@ -56,9 +56,30 @@ def modules() -> list[Path]:
 
 
 def test_files_are_short():
-    """One concept per file."""
-    long = {str(path): lines for path in modules() if (lines := len(path.read_text().splitlines())) > 450}
+    """One concept per file, tests too."""
+    files = [*modules(), *(ROOT / "tests").rglob("*.py")]
+    long = {str(path): lines for path in files if (lines := len(path.read_text().splitlines())) > 450}
     assert not long
+
+
+BRITISH = re.compile(
+    r"\w*(?:behaviou|colour|favour|grey|labelled|neighbour|(?:normal|optim|quant|recogn|serial)is(?:e|ing|ation)"
+    r"|synthesis(?:e|ed|es|ing)\b|centre\b)\w*",
+    re.IGNORECASE,
+)
+# A former spelling of an option, and a name inside graphs that were written with it.
+KEPT = ('"--colour"', '"grey"', "`--colour grey`", 'name="normalised"')
+
+
+def test_spelling_is_american():
+    files = [*modules(), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]
+    wrong = []
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        for each in KEPT:
+            text = text.replace(each, "")
+        wrong += [f"{path}: {word}" for word in BRITISH.findall(text)]
+    assert not wrong
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -74,7 +74,7 @@ class StateDict:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether the values are all there, none sparse, quantised or one value spread over a huge shape."""
+    """Whether the values are all there, none sparse, quantized or one value spread over a huge shape."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in DTYPES:
         return False
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.itemsize
