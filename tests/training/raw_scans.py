@@ -61,6 +61,20 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
+def damage(path: Path, number: int) -> None:
+    """Damage a file in one of four ways: empty, half of it, its size in the header, one bit."""
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(
+        [
+            b"",
+            whole[:middle],
+            whole[:16] + b"\xff" * 8 + whole[24:],
+            whole[:middle] + bytes([whole[middle] ^ 4]) + whole[middle + 1 :],
+        ][number % 4]
+    )
+
+
 def skipped(raw: Path) -> dict[str, str]:
     report = json.loads((raw.parent / "out/prepare.json").read_text())
     lines = (raw.parent / "out/skipped.txt").read_text().splitlines()

@@ -20,7 +20,7 @@ from fingergen.training.data.pairs import PairFolder
 from fingergen.training.data.storage import find_samples
 
 from . import raw_scans
-from .raw_scans import MIDDLE, content, run, save, scan
+from .raw_scans import MIDDLE, content, damage, run, save, scan
 
 # -- the data set -------------------------------------------------------------------------------------------
 
@@ -88,6 +88,18 @@ def test_the_same_files_with_several_processes_and_after_every_interruption(raw,
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     assert run(raw, "--workers", 2, out=raw.parent / "other").exit_code == 0
     assert content(raw.parent / "other") == whole
+
+
+def test_damaged_files_of_an_earlier_run_are_made_again(raw):
+    assert run(raw, "--ridge-maps").exit_code == 0
+    out = raw.parent / "out"
+    whole = content(out)
+    for folder in ("images", "maps", "ridges"):
+        for number, path in enumerate(sorted((out / folder).iterdir())[:4]):
+            damage(path, number)
+    damage(min((out / "templates").iterdir()), 1)
+    assert run(raw, "--ridge-maps").exit_code == 0
+    assert content(out) == whole
 
 
 @pytest.mark.slow

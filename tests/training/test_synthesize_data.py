@@ -16,6 +16,8 @@ from fingergen.runtime.minutiae.agreement import Agreement, agreement
 from fingergen.training.commands.synthesize_data import DataSet, synthesize_data, write_data_set
 from fingergen.training.data.masters import read_shard, write_masters
 
+from .raw_scans import damage
+
 TINY = (96, 96)
 
 
@@ -72,6 +74,11 @@ def test_data_set_resumes_and_refuses_other_settings(tmp_path: Path):
     (tmp_path / "images/00000001_1.png").unlink()
     result = runner.invoke(synthesize_data, command)
     assert "1 impressions written, 3 kept" in result.output
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    for folder in ("images", "maps"):
+        for number, path in enumerate(sorted((tmp_path / folder).iterdir())):
+            damage(path, number)
+    assert "4 impressions written, 0 kept" in runner.invoke(synthesize_data, command).output
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
     refused = runner.invoke(synthesize_data, [*command, "--seed", "1"])
     assert isinstance(refused.exception, BadInput) and "seed 0" in str(refused.exception)

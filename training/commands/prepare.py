@@ -19,7 +19,7 @@ from fingergen.runtime.minutiae import WRITABLE
 from ..config import ConfigurableCommand
 from ..data.metadata import INDEX, keep_metadata
 from ..data.pool import in_processes
-from ..data.prepare.convert import Task, convert, is_done
+from ..data.prepare.convert import Task, convert, is_done, is_intact_task
 from ..data.prepare.extractors import AFIS, NONE, load_extractor
 from ..data.prepare.raw import (
     Plan,
@@ -126,7 +126,12 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
     keep_metadata(out, options.as_json(), ["."])
     tasks = [Task(path, each, out / planned.parts[key], key) for key, (path, each) in planned.kept.items()]
     _refuse_strangers(tasks, options)
-    missing = [task for task in tasks if not is_done(task, options)]
+    kept = [task for task in tasks if is_done(task, options)]
+    verified = _with_bar(
+        "verifying", partial(is_intact_task, options), kept, min(processes, len(kept) // 100)
+    )
+    intact = {task.key for task, whole in verified if whole is True}  # and no line about a crash
+    missing = [task for task in tasks if task.key not in intact]
     skipped = {**unread, **planned.skipped}
     for task, reason in _with_bar("preparing", partial(convert, options), missing, processes):
         if reason:

@@ -32,6 +32,7 @@ from fingergen.runtime.seeds import check_seed
 from ..config import ConfigurableCommand
 from ..data.metadata import INDEX, keep_metadata
 from ..data.pool import in_processes
+from ..data.storage import is_intact
 from ..options import Window
 
 FOLDERS = ("images", "templates", "maps")
@@ -86,10 +87,8 @@ class DataSet:
 
 
 def write_finger(data: DataSet, finger: int, count: int) -> int:
-    """Write the first `count` impressions of a finger but those that are there; returns how many it wrote."""
-    missing = [
-        number for number in range(count) if not all(path.exists() for path in data.files(finger, number))
-    ]
+    """Write the first `count` impressions of a finger but those that are whole; returns how many it wrote."""
+    missing = [number for number in range(count) if not all(map(is_intact, data.files(finger, number)))]
     if not missing:
         return 0
     made = make_finger(data.seed + finger, data.window)

@@ -17,7 +17,8 @@ from urllib.parse import quote, unquote
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import replacing
-from fingergen.runtime.minutiae import FORMATS
+from fingergen.runtime.images import is_whole
+from fingergen.runtime.minutiae import FORMATS, decode_template
 
 IMAGE_SUFFIXES = (
     *(".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".wsq"),  # in the order of preference in a shard
@@ -65,6 +66,17 @@ class Sample:
     template: StoredFile | None = None
     map: StoredFile | None = None
     ridges: StoredFile | None = None
+
+
+def is_intact(path: Path) -> bool:
+    """Whether an image or a template is there and can be read to its end, for what continues a dataset."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return is_whole(path)
+    try:
+        decode_template(path.read_bytes(), path, on_warning=lambda _: None)
+    except (BadInput, OSError):
+        return False
+    return True
 
 
 def find_samples(data: Path) -> list[Sample]:

@@ -16,7 +16,7 @@ from fingergen.runtime.images import MAX_PIXELS, encode_image, read_provenance
 from fingergen.runtime.minutiae import FORMATS, Minutia, Point, Template, minutiae_map
 
 from ..image_io import decode
-from ..storage import StoredFile
+from ..storage import StoredFile, is_intact
 from .extractors import NONE, load_extractor
 from .raw import PrepareOptions, Raw, gray
 from .ridges import as_image, ridge_map
@@ -56,6 +56,11 @@ def is_done(task: Task, options: PrepareOptions) -> bool:
     if not all(path.exists() for path in files.values()):
         return False
     return read_provenance(files["images"]).get("source_sha256") == task.raw.file_hash
+
+
+def is_intact_task(options: PrepareOptions, task: Task) -> bool:
+    """Whether all its files can be read to their ends."""
+    return all(is_intact(path) for path in task.files(options).values())
 
 
 def convert(options: PrepareOptions, task: Task) -> str | None:
