@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from threading import Semaphore
+from functools import cached_property, lru_cache, partial
+from threading import Lock, Semaphore
 
 import numpy as np
 
@@ -135,6 +135,25 @@ class FingerNoise:
         return Semaphore(self.workers or usable_cores())
 
 
-@lru_cache(maxsize=FINGERS)
 def _finger(seed: int, side: int, kind: PatternClass | None, position: FingerPosition | None) -> Finger:
-    return make_finger(seed, (side, side), kind, position)
+    return _kept(seed, side, kind, position).get()
+
+
+class _Kept:
+    """A finger that is grown once, however many threads ask for it: those that come later wait."""
+
+    def __init__(
+        self, seed: int, side: int, kind: PatternClass | None, position: FingerPosition | None
+    ) -> None:
+        self._grow = partial(make_finger, seed, (side, side), kind, position)
+        self._finger: Finger | None = None
+        self._lock = Lock()
+
+    def get(self) -> Finger:
+        with self._lock:
+            if self._finger is None:
+                self._finger = self._grow()
+            return self._finger
+
+
+_kept = lru_cache(maxsize=FINGERS)(_Kept)

@@ -185,3 +185,20 @@ def test_callers_on_several_threads_grow_as_many_fingers_as_one(ridges: Path, mo
     with ThreadPoolExecutor(3) as callers:
         list(callers.map(noise.of_seeds, [range(4)] * 3))
     assert most == 2
+
+
+def test_threads_that_ask_for_one_finger_grow_it_once(ridges: Path, monkeypatch):
+    with load(ridges, backend="onnxruntime") as model:
+        noise = FingerNoise(model.bundle.manifest)
+    grown, finger = [], noise.impression(1).finger
+
+    def slow(seed, *arguments):
+        grown.append(seed)
+        time.sleep(0.02)
+        return finger
+
+    monkeypatch.setattr(noise_module, "make_finger", slow)
+    with ThreadPoolExecutor(4) as callers:
+        list(callers.map(noise.impression, [2**60, 2**60 + 1] * 4))
+    noise_module._kept.cache_clear()  # of what are not these seeds' fingers
+    assert sorted(grown) == [2**60, 2**60 + 1]
