@@ -20,7 +20,8 @@ from fingergen.runtime.minutiae.agreement import Agreement, agreement
 from .error_rates import Scores, det_points, error_rates
 from .flags import DUPLICATE, find_flags
 from .image_sets import ImageSet, PrintFile
-from .matching import bozorth3, kept_in_place, mated_pairs, mcc, non_mated_pairs, sample, scores_of
+from .matching import bozorth3, mated_pairs, mcc, non_mated_pairs, sample, scores_of
+from .mates import kept_in_place, near, pixel_correlations
 from .measurement import EXTRACTORS, Measurement, measure_file
 from .minutiae_statistics import Histograms, as_lists, histograms
 from .workers import spread
@@ -98,7 +99,9 @@ def evaluate(
     images = ImageSet(images.name, tuple(kept))
     samples = _samples(measured)
     counted = histograms([m.mindtct for m in measured])
-    scores, in_place = _matching(images, measured, pool, sampling)
+    scores = _matching(images, measured, pool, sampling)
+    mates = mated_pairs(images, sampling.pairs)
+    in_place = [kept_in_place(measured[one], measured[two]) for one, two in mates]
     figures: dict[str, Any] = {
         "images": len(measured),
         "fingers": len(images.fingers()),
@@ -114,6 +117,8 @@ def evaluate(
         "minutiae_histograms": as_lists(counted),
         **{name: _matcher(each) for name, each in scores.items()},
         "mates_in_place": describe(in_place),
+        "mates_near": describe([near(measured[one], measured[two]) for one, two in mates]),
+        "mates_correlation": describe(pixel_correlations(pool, images, mates, ppi)),
     }
     figures["bozorth3"] |= _duplicates(images, scores["bozorth3"], sampling)
     flags = find_flags(samples["hole_area"], figures["bozorth3"], len(images.fingers()), in_place)
@@ -194,16 +199,15 @@ def _patterns(measured: Sequence[Measurement]) -> dict[str, float]:
 
 def _matching(
     images: ImageSet, measured: Sequence[Measurement], pool: Executor, sampling: Sampling
-) -> tuple[dict[str, Scores], list[float]]:
-    """Scores of both matchers, and the share of minutiae in the same place of each mated pair."""
+) -> dict[str, Scores]:
+    """Scores of both matchers."""
     found = {}
     for name, compare, most in (("bozorth3", bozorth3, sampling.pairs), ("mcc", mcc, sampling.mcc)):
         mated, other = mated_pairs(images, most), non_mated_pairs(images, most)
         mated_scores = compare(pool, measured, mated, f"{images.name}: {name}, mated pairs")
         scores = compare(pool, measured, other, f"{images.name}: {name}, non-mated pairs")
         found[name] = scores_of(images, mated, mated_scores, other, scores)
-    mates = mated_pairs(images, sampling.pairs)
-    return found, [kept_in_place(measured[one], measured[two]) for one, two in mates]
+    return found
 
 
 def _matcher(scores: Scores) -> dict[str, Any]:

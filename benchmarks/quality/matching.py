@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from fingergen.runtime.minutiae.agreement import agreement
 from fingergen.training.metrics import fingerprints
 
 from .cylinders import cylinders, match
@@ -20,7 +19,6 @@ from .workers import spread
 
 Pairs = NDArray[np.intp]  # (N, 2): indices of images
 CHUNK = 200  # pairs that are sent to a process at a time
-IN_PLACE_PIXELS, IN_PLACE_DEGREES = 2.0, 6.0
 
 
 def mated_pairs(images: ImageSet, most: int | None = None) -> Pairs:
@@ -101,13 +99,3 @@ def scores_of(images: ImageSet, mated: Pairs, mated_scores: NDArray, other: Pair
     for number, group in enumerate(groups):
         finger[group] = number
     return Scores(mated_scores, finger[mated[:, 0]], scores, finger[other], len(groups))
-
-
-def kept_in_place(one: Measurement, other: Measurement) -> float:
-    """Returns the share of minutiae that two prints have at the same place, without any alignment.
-
-    Two captures of a finger differ in placement and distortion; where most minutiae lie within 2 pixels and
-    6 degrees of each other, one image is a copy of the other.
-    """
-    shared = agreement(one.template("mindtct"), other.template("mindtct"), IN_PLACE_PIXELS, IN_PLACE_DEGREES)
-    return shared.matched / max(min(shared.found, shared.true), 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import ks_2samp
 
 from .evaluation import LISTED, Evaluation, Sampling, describe
 from .flags import DUPLICATE, SIGNIFICANCE, differences, histogram_differences
@@ -46,12 +47,26 @@ def compare_with_reference(
         )
     compared = {
         "name": reference.name,
+        "scores": _score_tests(one, reference),
         "minutiae_histograms": figures,
         "distances": distances(here[0], there[0], inception),
         "classifier": told_apart,
     }
     flags = one.flags + differences(one.samples, reference.samples) + lines
     return replace(one, flags=flags, figures=one.figures | {"reference": compared})
+
+
+def _score_tests(one: Evaluation, reference: Evaluation) -> dict[str, dict[str, float]]:
+    """Kolmogorov-Smirnov tests of the Bozorth3 scores of both sets. Pairs share fingers, which the test does
+    not know: its p is too small rather than too large."""
+    here, there = one.scores["bozorth3"], reference.scores["bozorth3"]
+    tests = {}
+    for kind in ("mated", "non_mated"):
+        ours, theirs = getattr(here, kind), getattr(there, kind)
+        if min(len(ours), len(theirs)):
+            result = ks_2samp(ours, theirs)
+            tests[kind] = {"statistic": round(float(result.statistic), 5), "p": float(result.pvalue)}
+    return tests
 
 
 def nearest_training_fingers(

@@ -75,13 +75,22 @@ def contact(image: NDArray[np.uint8]) -> tuple[float, float]:
     Returns:
         Share of the image inside the print's outline, and share of that without local contrast: holes.
     """
+    ridges = _with_contrast(image)
+    whole = binary_fill_holes(ridges)
+    area = int(whole.sum())
+    return area / image.size, float((whole & ~ridges).sum() / area) if area else 0.0
+
+
+def outline(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where an image (H, W) shows the print, holes included."""
+    return np.asarray(binary_fill_holes(_with_contrast(image)), np.bool_)
+
+
+def _with_contrast(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     values = image.astype(np.float64)
     mean = gaussian_filter(values, CONTRAST_WINDOW)
     contrast = np.sqrt(np.maximum(gaussian_filter(values**2, CONTRAST_WINDOW) - mean**2, 0))
-    ridges = contrast > FLAT * np.percentile(contrast, 90)
-    outline = binary_fill_holes(ridges)
-    area = int(outline.sum())
-    return area / image.size, float((outline & ~ridges).sum() / area) if area else 0.0
+    return np.asarray(contrast > FLAT * np.percentile(contrast, 90), np.bool_)
 
 
 def pattern_class(image: NDArray[np.uint8]) -> PatternClass:

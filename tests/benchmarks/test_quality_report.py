@@ -79,14 +79,17 @@ def test_a_good_set_and_three_bad_ones(prints: list[list[Print]], cache: Path, t
     assert figures["bozorth3"]["mated_pairs"] == FINGERS
     assert figures["bozorth3"]["non_mated_pairs"] == FINGERS * (FINGERS - 1) // 2
     assert figures["bozorth3"]["mated"]["p50"] > 2 * figures["bozorth3"]["non_mated"]["p95"]
+    assert figures["mates_near"]["p50"] < 0.15 and abs(figures["mates_correlation"]["p50"]) < 0.2
+    assert sets["copies"]["mates_near"]["p50"] > 0.9 and sets["copies"]["mates_correlation"]["p50"] > 0.9
     assert sum(figures["nfiq2"]["histogram"]) == 2 * FINGERS
     for extractor in ("mindtct", "leader"):
         found = figures["minutiae"][extractor]
         assert found["images_with_truth"] == 2 * FINGERS and found["recall"] > 0.7 and found["spurious"] < 0.6
     assert 7 < figures["ridge_period"]["p50"] < 11
     halves = [write(tmp_path / name, prints[part::2]) for part, name in ((0, "one"), (1, "other"))]
-    for each in results(cache, halves[0], "--reference", halves[1]):
-        assert each["flags"] == []
+    one, other = results(cache, halves[0], "--reference", halves[1])
+    assert one["flags"] == other["flags"] == []
+    assert 0.01 < one["reference"]["scores"]["non_mated"]["p"] <= 1
 
 
 def brighter(image: np.ndarray) -> np.ndarray:
