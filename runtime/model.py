@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -22,10 +23,14 @@ from .images import Pixels, resize, to_picture
 from .minutiae import PPI, Template
 from .minutiae.raster import rasterize
 from .pipeline.reconstruction import Map, ReconstructionInput, encoder_maps, list_templates, to_encoder_input
-from .pipeline.request import MOST_IN_A_BATCH, Pair, SynthesisRequest, check_noise, check_size
-from .pipeline.steps import SynthesisInputs, batches
+from .pipeline.request import MOST_IN_A_BATCH, SynthesisRequest, check_noise, check_size
+from .pipeline.steps import batches
+from .pipeline.synthesis import Synthesis
 from .seeds import noise as draw_noise
 from .seeds import z as draw_z
+
+if TYPE_CHECKING:
+    from .datasets import MatedDataset
 
 
 def load(
@@ -42,7 +47,9 @@ def load(
     whole or the backend cannot run it here.
     """
     opened = open_bundle(bundle)
-    return Model(opened, open_backend(backend, opened, workers, device, precision), workers)
+    model = Model(opened, open_backend(backend, opened, workers, device, precision), workers)
+    model.loading = partial(load, bundle, backend, workers, device, precision)
+    return model
 
 
 class Model:
@@ -65,6 +72,8 @@ class Model:
 
     def __init__(self, bundle: Bundle, backend: Backend, workers: int | None = None) -> None:
         self.bundle = bundle
+        self.workers = workers
+        self.loading: Callable[[], Model] | None = None  # loads it again, in another process
         self._backend: Backend | None = backend
         ridges = bundle.manifest.ridge_noise is not None
         self.finger_noise = FingerNoise(bundle.manifest, workers) if ridges else None
@@ -329,6 +338,28 @@ class Model:
         side = round(image.output_size * PPI / image.output_ppi)
         return make_fingers(seeds, (side, side), kind, position)
 
+    def dataset(
+        self, fingers: int, impressions: int = 2, batch: int | None = None, **fields: Any
+    ) -> MatedDataset:
+        """Fingers with mated impressions, as `fg-run dataset` writes them.
+
+        Args:
+            fingers: How many.
+            impressions: Of each finger.
+            batch: Images per call of the backend; None: what keeps it busy.
+            fields: Of `DatasetRequest`, such as `preset="easy"`.
+
+        Returns:
+            A sequence of `Sample`; iterate over it, take one by its index, or `write` it into a folder.
+
+        Raises:
+            BadInput: If a field is out of its range, or not to be had of this bundle.
+        """
+        from .datasets import DatasetRequest, MatedDataset  # here, so that importing the runtime stays quick
+
+        request = DatasetRequest(fingers, impressions, renderer="model", **fields)
+        return MatedDataset(request, self.loading, self, self.workers, batch)
+
     def edit(
         self,
         w: Floats | Encoded,
@@ -402,46 +433,6 @@ class Model:
             return self.finger_noise.of_seeds(seeds)
         drawn = [draw_noise(seed, shapes) for seed in seeds]
         return [np.concatenate(buffers) for buffers in zip(*drawn, strict=True)]
-
-
-class Synthesis:
-    """The steps of a request, for the pipeline: seeds, with those that are mixed in, to images."""
-
-    def __init__(self, model: Model, request: SynthesisRequest) -> None:
-        """`BadInput` where a setting has a wrong type or is out of range."""
-        request.check()
-        self.model = model
-        self.truncation, self.noise = model.settings(request.truncation, request.noise)
-        self.size = request.size
-        self._layers = latents.check_layers(request.mix_layers, model.num_ws)
-        self._alpha = request.mix_alpha
-
-    @property
-    def backend(self) -> Backend:
-        """The backend that computes the networks."""
-        return self.model.backend
-
-    def prepare(self, pairs: Sequence[Pair]) -> SynthesisInputs:
-        """The networks' inputs of a batch, from its random numbers."""
-        seeds = [seed for seed, _ in pairs]
-        others = [other for _, other in pairs if other is not None]
-        return SynthesisInputs(
-            self.model.z(seeds),
-            self.model.z(others) if others else None,
-            self.model.noise_buffers(self.noise, seeds, len(seeds)),
-        )
-
-    def compute(self, inputs: SynthesisInputs) -> Pixels:
-        """The networks: uint8 (N, C, R, R)."""
-        w = self.model.map(inputs.z)
-        if inputs.other_z is not None:
-            w = self.model.mix(w, self.model.map(inputs.other_z), self._layers, self._alpha)
-        w = self.model.styles(self.model.truncate(w, self.truncation))
-        return self.model.backend.render(w, inputs.noise)
-
-    def finish(self, levels: Pixels) -> Pixels:
-        """One of the network's images (C, R, R) → uint8 (size, size), or (size, size, 3)."""
-        return self.model.finish(levels, self.size)
 
 
 def _text(value: Any) -> str:

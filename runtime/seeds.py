@@ -37,6 +37,7 @@ class Purpose(IntEnum):
     SKIN = 4  # pores and creases of a finger
     PATTERN = 5  # class, singular points, orientation and period of a finger
     EXPORT_CHECK = 6  # inputs on which an exported graph is compared with its network
+    REPLACEMENT = 7  # seeds of the fingers that take the place of one in a data set
     IMPRESSION = 1 << 32  # the first of 2^32: one for each impression of a finger
     LOOK = 2 << 32  # latent of an impression's look: one for each impression of a finger, as IMPRESSION
     IMPRESSION_NOISE = 3 << 32  # white noise of an impression, likewise
@@ -121,6 +122,12 @@ def edits(seed: int, count: int) -> NDArray[np.float64]:
     A larger count begins with the same rows.
     """
     return stream(seed, Purpose.EDITS).random((count, 2))
+
+
+def replacement(seed: int, number: int) -> int:
+    """The seed, in [0, 2**64), of the `number`-th finger, from 1, that takes the place of a seed's finger."""
+    drawn = stream(seed, Purpose.REPLACEMENT).integers(0, SEEDS, number, np.uint64, endpoint=False)
+    return int(drawn[-1])
 
 
 def parse_seeds(text: str) -> Sequence[int]:

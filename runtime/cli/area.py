@@ -60,7 +60,7 @@ class AreaChoice:
 
 def described(area: SensorArea | None) -> str | None:
     """An area as text for the provenance of images; None for none."""
-    return None if area is None else f"{area.width} x {area.height} at {area.ppi:g} ppi"
+    return None if area is None else str(area)
 
 
 area = as_one(

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
 import click
 
 from ..backends import usable_cores
-from ..datasets.impressions import BundleMaker, Maker, SensorMaker
-from ..datasets.mated import Mate, MatedSynthesis, check_directions, mate
-from ..datasets.plan import Entry, Plan
-from ..datasets.writer import Encoding
+from ..datasets.request import MOST_DIRECTIONS, DatasetRequest
 from ..errors import BadInput
-from ..fingers import PPI, FingerPosition
-from ..model import Model, NoiseMode
-from .area import AreaChoice, area, described
+from ..fingers import FingerPosition
+from ..model import NoiseMode
+from .area import AreaChoice, area
 from .dataset_run import Arrangement, DatasetRun, arrangement, use_existing
 from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
 from .output import MOST_ON_A_SHEET
 from .sensor import Prints, prints
-
-if TYPE_CHECKING:
-    from ..datasets.gate import NistGate
-
-MOST_DIRECTIONS = 16  # of the default: those that change images most
 
 
 @click.command()
@@ -38,6 +30,13 @@ MOST_DIRECTIONS = 16  # of the default: those that change images most
 )
 @click.option(
     "--impressions", type=click.IntRange(1, 1000), default=2, show_default=True, help="Images of each finger."
+)
+@click.option(
+    "--rolled",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Grown fingers: how many impressions of each, the first ones, are rolled from nail to nail.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the first finger.")
 @click.option(
@@ -79,11 +78,12 @@ def dataset(
     fingers: int | None,
     subjects: int | None,
     impressions: int,
+    rolled: int,
     seed: int,
     directions: Sequence[int] | None,
     degree: float,
     layers: Sequence[int] | None,
-    renderer: str,
+    renderer: Literal["model", "sensor"],
     arrangement: Arrangement,
     prints: Prints,
     truncation: float | None,
@@ -124,91 +124,36 @@ def dataset(
         return use_existing(arrangement, writing, workers)
     if fingers is None:
         raise click.UsageError("give --fingers or --subjects")
-    if seed + fingers > 2**64:
-        raise click.UsageError("--fingers: the last seed would be above 2**64 - 1")
-    plan = Plan(fingers, impressions, seed, prints.position, arrangement.shard, subjects is not None)
-    if writing.grid is not None and plan.images > MOST_ON_A_SHEET:
-        raise BadInput(f"--grid: {plan.images} images, but a sheet holds at most {MOST_ON_A_SHEET}")
+    if writing.grid is not None and fingers * impressions > MOST_ON_A_SHEET:
+        raise BadInput(f"--grid: {fingers * impressions} images, but a sheet holds at most {MOST_ON_A_SHEET}")
     with ExitStack() as stack:
-        if renderer == "sensor":
-            shown = area.chosen(size=prints.window)
-            window = prints.window if shown is None else shown.window
-            maker: Maker = SensorMaker(
-                window, prints.preset or "medium", prints.effects, prints.kind, workers, shown
-            )
-            shared, has_truth = prints.sensor_provenance(shown), True
-            ppi = float(PPI) if shown is None else shown.ppi
-            own: dict[str, Any] = {}
-        else:
-            model = stack.enter_context(running.load())
-            shown = area.of_bundle(model, size)
-            truncation, noise = model.settings(truncation, noise)
-            has_truth = noise == "ridges"
-            usual: Sequence[int] = () if has_truth else _first_directions(model)
-            chosen = check_directions(model, directions) if directions else usual
-            layers = model.edit_layers(layers)
-            given = prints.given() if has_truth else {}
-            shared = model.provenance(
-                "dataset",
-                layers=layers,
-                truncation=truncation,
-                noise=noise,
-                size=size,
-                area=described(shown),
-                **given,
-            )
-            ppi, own = model.ppi(size), {"directions": list(chosen), "degree": degree}
-            steps = MatedSynthesis(
-                model, truncation, noise, layers, size, prints.preset, prints.effects, prints.kind, {}
-            )
-
-            def edit(entry: Entry) -> Mate:
-                return mate(
-                    entry.seed,
-                    entry.impression,
-                    chosen,
-                    degree,
-                    entry.number if entry.attempt else None,
-                    entry.position,
-                )
-
-            maker = BundleMaker(steps, edit, batch or model.backend.batch, workers, shown)
-        encoding = Encoding(
-            writing.image_format,
-            prints.templates if has_truth else (),
-            ppi,
-            shared,
-            with_row=arrangement.layout == "shards",
+        model = stack.enter_context(running.load()) if renderer == "model" else None
+        shown = area.chosen(size=prints.window) if model is None else area.of_bundle(model, size)
+        request = DatasetRequest(
+            fingers=fingers,
+            impressions=impressions,
+            seed=seed,
+            subjects=subjects is not None,
+            rolled=rolled,
+            renderer=renderer,
+            preset=prints.preset,
+            pattern=prints.kind,
+            position=prints.position,
+            effects=prints.effects,
+            window=prints.window,
+            area=shown,
+            templates=prints.templates,
+            directions=directions,
+            degree=degree,
+            layers=layers,
+            truncation=truncation,
+            noise=noise,
+            size=size,
+            layout=arrangement.layout,
+            database=arrangement.database,
+            image_format=writing.image_format,
+            gate=arrangement.bounds,
+            distinct=arrangement.distinct,
+            transactions=arrangement.transactions,
         )
-        settings: dict[str, Any] = {
-            **{"fingers": fingers, "impressions": impressions, "first_seed": seed, **own, "ppi": ppi},
-            **{"layout": arrangement.layout, "database": arrangement.database},
-            **{"format": writing.image_format, "templates": list(encoding.template_formats)},
-            **shared,
-        }
-        if subjects is not None:
-            if not has_truth:
-                raise BadInput("--subjects: this bundle's fingers have no classes; use --renderer sensor")
-            settings["subjects"] = True
-        gate = None
-        if arrangement.gate is not None:
-            gate = _open_gate(arrangement.gate, ppi, has_truth)
-            settings["gate"] = dict(sorted(gate.bounds.items()))
-        DatasetRun(plan, maker, encoding, settings, arrangement, writing, gate).write()
-
-
-def _open_gate(text: str, ppi: float, has_truth: bool) -> NistGate:
-    try:
-        from ..datasets.gate import NistGate, parse_gate
-    except ModuleNotFoundError as error:
-        raise BadInput(
-            f"--gate: needs {error.name}, which is not installed: pip install 'fingergen[eval]'"
-        ) from None
-    bounds = parse_gate(text)
-    if not has_truth and bounds.keys() & {"recall", "spurious"}:
-        raise BadInput(f"--gate {text}: images of this bundle have no true template; give nfiq2 only")
-    return NistGate(bounds, ppi)
-
-
-def _first_directions(model: Model) -> Sequence[int]:
-    return range(min(MOST_DIRECTIONS, len(model.bundle.latents.sefa_directions)))
+        DatasetRun(request, request.open(model, workers, batch), arrangement, writing, workers).write()

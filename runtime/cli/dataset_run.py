@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,21 @@ from typing import Any
 import click
 import numpy as np
 
-from ..datasets.folder import open_folder
-from ..datasets.impressions import Made, Maker
+from ..datasets.impressions import Made
 from ..datasets.layouts import LAYOUTS, Layout
 from ..datasets.merge import merge as merge_sets
 from ..datasets.pairs import MOST_IMPOSTORS, write_pairs
 from ..datasets.plan import Entry, Plan
+from ..datasets.production import Production
+from ..datasets.request import DatasetRequest, OpenDataset, needs_nbis
 from ..datasets.table import Row, read_part, read_settings
+from ..datasets.transactions import Transactions
 from ..datasets.verify import verify as verify_set
-from ..datasets.writer import Encoding, Gate, Writer, finish
+from ..datasets.writer import Encoding, finish
 from ..errors import BadInput, Incomplete, say
 from ..images import Pixels, contact_sheet, decode_image, save_image
 from .kit import Writing, as_one
-from .progress import ImageProgress, ended_by_sigterm
+from .progress import ImageProgress, ended_by_sigterm, progress_of_steps
 
 
 class Shard(click.ParamType):
@@ -53,9 +55,21 @@ class Arrangement:
     pairs: bool
     impostors: int
     gate: str | None
+    distinct: int | None
+    transactions: bool
     shard: tuple[int, int]
     verify: bool
     merge: tuple[Path, ...]
+
+    @property
+    def bounds(self) -> dict[str, float] | None:
+        """What the gate asks for."""
+        if self.gate is None:
+            return None
+        needs_nbis("--gate")
+        from ..datasets.gate import parse_gate
+
+        return parse_gate(self.gate)
 
 
 arrangement = as_one(
@@ -91,6 +105,19 @@ arrangement = as_one(
         " recall=0.85,spurious=0.15,nfiq2=20. Needs the extra eval.",
     ),
     click.option(
+        "--distinct",
+        type=click.IntRange(1),
+        metavar="SCORE",
+        help="Give other seeds to fingers whose first impression matches that of another finger, with this"
+        " Bozorth3 score or more, such as 40. Needs the extra eval.",
+    ),
+    click.option(
+        "--transactions",
+        is_flag=True,
+        help="With --subjects: write one ANSI/NIST-ITL transaction per subject, with its images and"
+        " templates.",
+    ),
+    click.option(
         "--shard",
         type=Shard(),
         default="1/1",
@@ -115,13 +142,11 @@ arrangement = as_one(
 class DatasetRun:
     """One run of the command that makes images."""
 
-    plan: Plan
-    maker: Maker
-    encoding: Encoding
-    settings: Mapping[str, Any]
+    request: DatasetRequest
+    opened: OpenDataset
     arrangement: Arrangement
     writing: Writing
-    gate: Gate | None = None
+    workers: int
 
     def write(self) -> None:
         """Make the set, or only its sheet."""
@@ -130,43 +155,52 @@ class DatasetRun:
         def see(entry: Entry, made: Made) -> None:
             tiles[entry.finger, entry.impression] = made
 
-        out, grid = self.writing.out, self.writing.grid
-        progress = ImageProgress(self.plan.own_images)
+        out, grid, how = self.writing.out, self.writing.grid, self.arrangement
         if out is None:
-            every = (entry for part in self.plan.parts for entry in self.plan.entries(part))
-            with closing(self.maker.images(every, see)) as images:
-                for _ in images:
-                    progress.made(1)
-            progress.close()
+            self._show(see)
             assert grid is not None  # Writing has seen to it
-            self._write_sheet(grid, None, tiles)
-            self._report(None, self.plan.images, 0)
+            self._write_sheet(grid, self.request.plan(), None, tiles)
+            self._report(None, self.request.fingers * self.request.impressions)
             return
-        layout = LAYOUTS[self.arrangement.layout](out, self.plan, self.arrangement.database)
-        open_folder(layout, self.settings, self.writing.overwrite, self.writing.resume)
-        writer = Writer(layout, self.encoding, progress)
-        writer.gate = self.gate
-        writer.see = see if grid is not None else None
-        with ended_by_sigterm(f"{out} is continued with --resume"):
-            writer.write(self.maker)
-            progress.close()
-            whole = finish(layout)
-            if whole and self.arrangement.pairs:
-                write_pairs(layout, self.encoding, self.arrangement.impostors)
+        with progress_of_steps() as progress, ended_by_sigterm(f"{out} is continued with --resume"):
+            done = Production(
+                self.request,
+                self.opened,
+                out,
+                how.shard,
+                self.workers,
+                progress,
+                how.impostors if how.pairs else None,
+                self.writing.overwrite,
+                self.writing.resume,
+                see if grid is not None else None,
+            ).run()
         if grid is not None:
-            self._write_sheet(grid, layout, tiles)
-        self._report(layout, writer.made, writer.kept, writer.refused)
-        if not whole:
-            first, of = self.plan.shard
+            self._write_sheet(grid, done.layout.plan, done.layout, tiles)
+        self._report(done.layout, done.made, done.kept, done.refused)
+        if not done.whole:
+            first, of = how.shard
             say(f"{out}: shard {first} of {of} is whole; impressions.csv comes with the last one", err=True)
 
-    def _write_sheet(self, grid: Path, layout: Layout | None, tiles: Mapping[tuple[int, int], Made]) -> None:
+    def _show(self, see: Callable[[Entry, Made], None]) -> None:
+        """Make the images of a sheet alone."""
+        plan = self.request.plan()
+        progress = ImageProgress(plan.images)
+        every = (entry for part in plan.parts for entry in plan.entries(part))
+        with closing(self.opened.maker.images(every, see)) as images:
+            for _ in images:
+                progress.made(1)
+        progress.close()
+
+    def _write_sheet(
+        self, grid: Path, plan: Plan, layout: Layout | None, tiles: Mapping[tuple[int, int], Made]
+    ) -> None:
         images, labels, own = [], [], []
-        for part in self.plan.own_parts:
+        for part in plan.own_parts:
             rows: dict[tuple[int, int], Row] = (
                 {} if layout is None else {_key(row): row for row in read_part(layout.folder, part)}
             )
-            for entry in self.plan.entries(part):
+            for entry in plan.entries(part):
                 key = (entry.finger, entry.impression)
                 if key in tiles:
                     images.append(tiles[key].pixels)
@@ -181,12 +215,12 @@ class DatasetRun:
         listed = ("seed", "impression", "class", "direction", "degree")
         lists = {key: ",".join(each.get(key, "") for each in own) for key in listed}
         grid.parent.mkdir(parents=True, exist_ok=True)
-        sheet = contact_sheet(images, self.plan.impressions, labels=labels)
+        sheet = contact_sheet(images, plan.impressions, labels=labels)
         shown = {key: text for key, text in lists.items() if text.strip(",")}
-        save_image(grid, sheet, self.encoding.ppi, {**self.encoding.shared, **shown})
+        save_image(grid, sheet, self.opened.encoding.ppi, {**self.opened.encoding.shared, **shown})
 
-    def _report(self, layout: Layout | None, made: int, kept: int, refused: int = 0) -> None:
-        out, grid, ppi = self.writing.out, self.writing.grid, self.encoding.ppi
+    def _report(self, layout: Layout | None, made: int, kept: int = 0, refused: int = 0) -> None:
+        out, grid, ppi = self.writing.out, self.writing.grid, self.opened.encoding.ppi
         if self.writing.as_json:
             # A line per image: a set may be larger than memory.
             click.echo('{"images": [', nl=False)
@@ -207,10 +241,11 @@ class DatasetRun:
             say(f"{grid}: sheet of {made + kept} images")
 
     def _images(self, layout: Layout | None) -> Iterator[Mapping[str, Any]]:
-        shared = self.encoding.shared
-        for part in self.plan.own_parts:
+        shared = self.opened.encoding.shared
+        plan = self.request.plan() if layout is None else layout.plan
+        for part in plan.own_parts:
             if layout is None:
-                for entry in self.plan.entries(part):
+                for entry in plan.entries(part):
                     yield {
                         "file": None,
                         **shared,
@@ -252,8 +287,9 @@ def use_existing(arrangement: Arrangement, writing: Writing, workers: int) -> No
         say(f"{out}: {added} parts added, {state}")
     if arrangement.verify:
         progress = ImageProgress(plan.own_images)
+        transactions = Transactions(layout, encoding.ppi) if found.get("transactions") else None
         wrong = 0
-        with closing(verify_set(layout, workers, progress)) as lines:
+        with closing(verify_set(layout, workers, progress, transactions)) as lines:
             for line in lines:
                 wrong += 1
                 say(line, err=True)

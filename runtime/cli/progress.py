@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -18,10 +18,11 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ImageProgress:
-    """Counts images of a run; what is kept does not count in the time that is left."""
+    """Counts images of a run, or what else there is; what is kept does not count in the time that is left."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, what: str = "images") -> None:
         self._total = total
+        self._what = what
         self._kept = self._made = 0
         self._began = self._last = time.monotonic()
         self._shows_bar = sys.stderr.isatty()
@@ -48,12 +49,12 @@ class ImageProgress:
 
     def _line(self, now: float) -> str:
         done = self._kept + self._made
-        line = f"{done} of {self._total} images ({done / max(self._total, 1):.1%})"
+        line = f"{done} of {self._total} {self._what} ({done / max(self._total, 1):.1%})"
         counted = self._made or self._kept
         if counted:
             rate = counted / (now - self._began)
             left = round((self._total - done) / rate)
-            line += f", {rate:.1f} images/s, {_duration(left)} left"
+            line += f", {rate:.1f} {self._what.split()[0]}/s, {_duration(left)} left"
         return line
 
     def close(self) -> None:
@@ -66,6 +67,24 @@ def _duration(seconds: int) -> str:
     days, rest = divmod(seconds, 86400)
     clock = f"{rest // 3600}:{rest // 60 % 60:02d}:{rest % 60:02d}"
     return f"{days} d {clock}" if days else clock
+
+
+@contextmanager
+def progress_of_steps() -> Iterator[Callable[[str, int], ImageProgress]]:
+    """Progress of one step after the other: of (what is counted, how many) → what hears of them."""
+    shown: list[ImageProgress] = []
+
+    def begin(what: str, total: int) -> ImageProgress:
+        for each in shown:
+            each.close()
+        shown.append(ImageProgress(total, what))
+        return shown[-1]
+
+    try:
+        yield begin
+    finally:
+        for each in shown:
+            each.close()
 
 
 @contextmanager

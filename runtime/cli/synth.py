@@ -14,10 +14,11 @@ import click
 
 from ..fingers import SensorArea
 from ..images import Pixels
-from ..model import Model, NoiseMode, Synthesis
+from ..model import Model, NoiseMode
 from ..pipeline.batch_size import best_batch, try_batches
 from ..pipeline.request import Pair, SynthesisRequest
 from ..pipeline.steps import SynthesisInputs
+from ..pipeline.synthesis import Synthesis
 from ..pipeline.throughput import ImagePipeline
 from ..pipeline.writer import Impression, Planned, PlannedSeeds
 from ..seeds import SEEDS as ALL_SEEDS

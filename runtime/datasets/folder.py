@@ -11,7 +11,9 @@ from typing import Any
 from ..errors import BadInput
 from .layouts import Layout
 from .table import PARTS, SETTINGS, TABLE, read_settings, write_settings
+from .transactions import FOLDER as TRANSACTIONS
 
+CHOICE = "distinct"  # the folder of what was found in choosing distinct fingers
 PAIRS = ("genuine.csv", "impostor.csv")
 MAY_GROW = ("fingers", "impressions")
 MAY_DIFFER = {*MAY_GROW, "fingergen"}  # of the settings of a set that is continued
@@ -49,7 +51,8 @@ def open_folder(layout: Layout, settings: Mapping[str, Any], overwrite: bool, re
             _check_same(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
     if overwrite:
-        shutil.rmtree(folder / PARTS, ignore_errors=True)
+        for name in (PARTS, CHOICE, TRANSACTIONS):
+            shutil.rmtree(folder / name, ignore_errors=True)
     if overwrite or not same:
         for name in (TABLE, *PAIRS):
             (folder / name).unlink(missing_ok=True)

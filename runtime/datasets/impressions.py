@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from ..fingers import Effects, Impression, PatternClass, SensorArea, make_finger, take_impression
@@ -77,7 +77,8 @@ class SensorMaker:
             first = of_finger[0]
             finger = make_finger(first.seed, self.window, self.kind, first.position)
             for entry in of_finger:
-                taken = take_impression(finger, entry.number, self.preset, self.effects, self.area)
+                effects = replace(self.effects, rolled=True) if entry.rolled else self.effects
+                taken = take_impression(finger, entry.number, self.preset, effects, self.area)
                 kind = finger.kind.value
                 columns = capture_columns(taken, self.preset)
                 label = f"{entry.seed} {entry.impression}: {kind}"

@@ -94,7 +94,7 @@ class Flat(Layout):
     """All files in one folder: `00000005_2.png` is impression 2 of the finger of seed 5."""
 
     def name(self, entry: Entry) -> str:
-        return f"{entry.seed:08d}_{entry.impression}"
+        return f"{self.plan.label(entry.finger):08d}_{entry.impression}"
 
     def folders(self) -> Sequence[str]:
         return ("",)
@@ -159,7 +159,7 @@ class Shards(Layout):
         self._open: tuple[str, tarfile.TarFile] | None = None
 
     def name(self, entry: Entry) -> str:
-        return f"{entry.seed:08d}_{entry.impression}"
+        return f"{self.plan.label(entry.finger):08d}_{entry.impression}"
 
     def folders(self) -> Sequence[str]:
         return ("shards",)

@@ -7,7 +7,8 @@ the seed, of the finger's latent.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,11 @@ from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
 from ..fingers import Effects, FingerPosition, Impression, PatternClass
 from ..images import Pixels
-from ..model import Model
 from ..seeds import edits as draw_edits
 from ..seeds import look
+
+if TYPE_CHECKING:
+    from ..model import Model
 
 FIRST, FURTHER = "easy", "medium"  # presets of impressions with ridge noise
 
@@ -31,7 +34,7 @@ class Mate:
 
     `direction`: SeFa direction along which w is moved, by `degree`; None: the finger as it is. `number`: of
     the impression among all that the finger has, where that is not `impression` - 1. `position`: which of the
-    ten fingers it is, where that is known.
+    ten fingers it is, where that is known. `rolled`: whether it is taken from nail to nail.
     """
 
     seed: int
@@ -40,6 +43,7 @@ class Mate:
     degree: float = 0.0
     number: int | None = None
     position: FingerPosition | None = None
+    rolled: bool = False
 
     @property
     def capture_number(self) -> int:
@@ -54,16 +58,17 @@ def mate(
     degree: float,
     number: int | None = None,
     position: FingerPosition | None = None,
+    rolled: bool = False,
 ) -> Mate:
     """Impression `impression` of a finger: the first is the finger as it is, each further one has an edit
     along one of `directions`, by a degree in [-degree, degree); both drawn uniformly. Without `directions`
     there is no edit.
     """
     if not directions or impression == 1:
-        return Mate(seed, impression, number=number, position=position)
+        return Mate(seed, impression, number=number, position=position, rolled=rolled)
     choice, extent = draw_edits(seed, impression - 1)[-1]
     direction = directions[int(choice * len(directions))]
-    return Mate(seed, impression, direction, round((2 * extent - 1) * degree, 3), number, position)
+    return Mate(seed, impression, direction, round((2 * extent - 1) * degree, 3), number, position, rolled)
 
 
 def mates(seed: int, impressions: int, directions: Sequence[int], degree: float) -> Iterator[Mate]:
@@ -134,6 +139,9 @@ class MatedSynthesis:
         """How far an impression may differ, of ridge noise."""
         return self.preset or (FIRST if mate.impression == 1 else FURTHER)
 
+    def _effects_of(self, mate: Mate) -> Effects | None:
+        return replace(self.effects or Effects(), rolled=True) if mate.rolled else self.effects
+
     @property
     def _has_ridges(self) -> bool:
         return self.model.settings(None, self.noise)[1] == "ridges"
@@ -145,7 +153,12 @@ class MatedSynthesis:
             raise BadInput(f"noise ridges: bundle {self.model.bundle.manifest.name} has no ridge noise")
         taken = [
             fingers.impression(
-                each.seed, each.capture_number, self.preset_of(each), self.effects, self.kind, each.position
+                each.seed,
+                each.capture_number,
+                self.preset_of(each),
+                self._effects_of(each),
+                self.kind,
+                each.position,
             )
             for each in batch
         ]

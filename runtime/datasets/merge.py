@@ -11,6 +11,7 @@ from ..errors import BadInput
 from ..files import replacing
 from .layouts import Layout
 from .table import PARTS, SETTINGS, part_path, read_part, read_settings, write_settings
+from .transactions import FOLDER, Transactions
 from .writer import stated_files
 
 
@@ -43,7 +44,8 @@ def merge(layout: Layout, sources: Sequence[Path]) -> int:
     (folder / PARTS).mkdir(parents=True, exist_ok=True)
     if not (folder / SETTINGS).exists():
         write_settings(folder, settings)
-    for name in layout.folders():
+    transactions = Transactions(layout, settings["ppi"]) if settings.get("transactions") else None
+    for name in [*layout.folders(), *([FOLDER] if transactions else [])]:
         (folder / name).mkdir(exist_ok=True)
     for source in sources:
         for part in layout.plan.parts:
@@ -54,7 +56,10 @@ def merge(layout: Layout, sources: Sequence[Path]) -> int:
                 if ours.read_bytes() != theirs.read_bytes():
                     raise BadInput(f"{theirs}: differs from {ours}; one of them is not of this set")
                 continue
-            for name in _files(layout, source, part):
+            names = _files(layout, source, part)
+            if transactions is not None:
+                names += [transactions.name(subject) for subject in transactions.subjects(part)]
+            for name in names:
                 _bring(source / name, folder / name)
             _bring(theirs, ours)
             added += 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import nbis
@@ -22,7 +23,6 @@ class Nist:
     def __init__(self, with_quality: bool = False) -> None:
         """`with_quality`: NFIQ 2 is computed too, which takes most of the time."""
         self._with_quality = with_quality
-        self._local = threading.local()
 
     def extract(self, pixels: Pixels, ppi: float) -> Any:
         """What nbis-py finds in an image, uint8 (H, W) or (H, W, 3), resized to 500 ppi.
@@ -37,7 +37,8 @@ class Nist:
         stream = io.BytesIO()
         picture.save(stream, "PNG", dpi=(PPI, PPI), compress_level=1)
         try:
-            return self._extractor.extract_minutiae(stream.getvalue())
+            with _extractor(self._with_quality) as extractor:
+                return extractor.extract_minutiae(stream.getvalue())
         except nbis.NbisError as error:
             raise BadInput(
                 f"MINDTCT cannot read an image of {picture.width} x {picture.height}: {error}"
@@ -45,7 +46,8 @@ class Nist:
 
     def load(self, record: bytes) -> Any:
         """What nbis-py reads of the minutiae in an ISO/IEC 19794-2:2005 record."""
-        return self._extractor.load_iso_19794_2_2005(record)
+        with _extractor(self._with_quality) as extractor:
+            return extractor.load_iso_19794_2_2005(record)
 
     def bozorth3(self, one: Pixels, other: Pixels, ppi: float) -> int:
         """The score of two images' minutiae; `LIKELY_MATCH` or more is usually a match.
@@ -55,16 +57,23 @@ class Nist:
         """
         return int(self.extract(one, ppi).compare(self.extract(other, ppi)))
 
-    @property
-    def _extractor(self) -> Any:
-        """One for each thread."""
-        if not hasattr(self._local, "extractor"):
-            settings = nbis.NbisExtractorSettings(
-                min_quality=0.0,
-                get_center=False,
-                check_fingerprint=False,
-                compute_nfiq2=self._with_quality,
-                ppi=float(PPI),
-            )
-            self._local.extractor = nbis.new_nbis_extractor(settings)
-        return self._local.extractor
+
+_IDLE: dict[bool, list[Any]] = {False: [], True: []}
+
+
+@contextmanager
+def _extractor(with_quality: bool) -> Iterator[Any]:
+    """An extractor for one thread at a time. A new one takes most of a second, so they are kept."""
+    try:
+        extractor = _IDLE[with_quality].pop()
+    except IndexError:
+        settings = nbis.NbisExtractorSettings(
+            min_quality=0.0,
+            get_center=False,
+            check_fingerprint=False,
+            compute_nfiq2=with_quality,
+            ppi=float(PPI),
+        )
+        extractor = nbis.new_nbis_extractor(settings)
+    yield extractor
+    _IDLE[with_quality].append(extractor)  # after an error it is not used again

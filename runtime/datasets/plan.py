@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ..fingers import FingerPosition
+from ..seeds import replacement
 
 _HANDS = tuple(FingerPosition)
 
@@ -23,6 +24,8 @@ class Entry:
         position: Which of the ten fingers it is, where that is known.
         attempt: How many draws of this impression were made before and refused.
         subject: Whose finger it is, from 0, where a set has subjects.
+        replaced: How many seeds were refused before this one, where fingers have to be distinct.
+        rolled: Whether it is taken from nail to nail.
     """
 
     finger: int
@@ -31,6 +34,8 @@ class Entry:
     position: FingerPosition | None = None
     attempt: int = 0
     subject: int | None = None
+    replaced: int = 0
+    rolled: bool = False
 
     @property
     def number(self) -> int:
@@ -52,6 +57,8 @@ class Plan:
         position: Which of the ten fingers all are; None where that is not known.
         subjects: Whether every ten fingers are the hands of one subject, in the order of `FingerPosition`.
         shard: (i, n), from 1: only every n-th part is made, beginning with the i-th.
+        rolled: How many of each finger's impressions, the first ones, are taken from nail to nail.
+        replaced: Fingers with another seed than their own: which of `seeds.replacement`.
     """
 
     fingers: int
@@ -60,6 +67,8 @@ class Plan:
     position: FingerPosition | None = None
     shard: tuple[int, int] = (1, 1)
     subjects: bool = False
+    rolled: int = 0
+    replaced: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def parts(self) -> range:
@@ -85,9 +94,14 @@ class Plan:
         """How many images the set has."""
         return self.fingers * self.impressions
 
+    def label(self, finger: int) -> int:
+        """What files of finger `finger`, from 0, are called by: its seed, unless that was replaced."""
+        return self.first_seed + finger
+
     def seed(self, finger: int) -> int:
         """The seed that names finger `finger`, from 0."""
-        return self.first_seed + finger
+        number = self.replaced.get(finger, 0)
+        return replacement(self.label(finger), number) if number else self.label(finger)
 
     def fingers_of(self, part: int) -> range:
         """Indices of a part's fingers."""
@@ -95,10 +109,19 @@ class Plan:
 
     def entry(self, finger: int, impression: int) -> Entry:
         """One impression of the set."""
-        if not self.subjects:
-            return Entry(finger, self.seed(finger), impression, self.position)
-        subject, place = divmod(finger, len(_HANDS))
-        return Entry(finger, self.seed(finger), impression, _HANDS[place], subject=subject)
+        position, subject = self.position, None
+        if self.subjects:
+            subject, place = divmod(finger, len(_HANDS))
+            position = _HANDS[place]
+        return Entry(
+            finger,
+            self.seed(finger),
+            impression,
+            position,
+            subject=subject,
+            replaced=self.replaced.get(finger, 0),
+            rolled=impression <= self.rolled,
+        )
 
     def entries(self, part: int) -> Iterator[Entry]:
         """The impressions of a part, in order."""

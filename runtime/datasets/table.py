@@ -29,7 +29,9 @@ COLUMNS = (
         "impression",
         "class",
         "position",
+        "impression_type",
         "attempts",
+        "replaced",
     ),
     # how the impression was taken
     *("preset", "rotation", "shift_x", "shift_y", "contact", "pressure", "moisture", "unevenness"),

@@ -12,16 +12,20 @@ from ..minutiae import decode_template
 from ..pipeline.stages import Pipeline, Stage
 from .layouts import Layout
 from .table import TABLE, Row, read_part
+from .transactions import Transactions
 from .writer import Progress, stated_files
 
 
-def verify(layout: Layout, workers: int, progress: Progress) -> Generator[str]:
+def verify(
+    layout: Layout, workers: int, progress: Progress, transactions: Transactions | None = None
+) -> Generator[str]:
     """Check the parts of a shard (usually of the whole set).
 
     Args:
         layout: Of the set.
         workers: Threads.
         progress: Hears of each image.
+        transactions: Of the set, where it has some.
 
     Yields:
         A line for each thing that is wrong.
@@ -40,6 +44,8 @@ def verify(layout: Layout, workers: int, progress: Progress) -> Generator[str]:
         wrong = [] if found == wanted else [f"part {part}: has {len(rows)} of {len(wanted)} images"]
         for row in rows:
             wrong += _check(layout, part, row)
+        if transactions is not None and not wrong:  # they are made of the images
+            wrong += _check_transactions(transactions, part, rows)
         return [(len(rows), wrong)]
 
     stage = Stage("verify", check, workers, room=2 * workers)
@@ -64,3 +70,12 @@ def _check(layout: Layout, part: int, row: Row) -> Iterator[str]:
             yield f"{name}: is not there; use --resume"
         except BadInput as error:
             yield str(error)
+
+
+def _check_transactions(transactions: Transactions, part: int, rows: list[Row]) -> Iterator[str]:
+    for subject, content in transactions.contents(part, rows):
+        path = transactions.path(subject)
+        if not path.exists():
+            yield f"{path}: is not there; use --resume"
+        elif path.read_bytes() != content:
+            yield f"{path}: is not as it was written; remove it and use --resume"

@@ -23,6 +23,9 @@ from .impressions import Made, Maker
 from .layouts import Layout
 from .plan import PART, Entry
 from .table import PARTS, TABLE, Row, part_path, read_part, write_part, write_table
+from .transactions import Transactions
+
+MOST_ATTEMPTS = 16  # draws of an impression that a gate refuses
 
 
 class Progress(Protocol):
@@ -79,6 +82,8 @@ class Encoding:
             own["subject"] = str(entry.subject)
         if entry.attempt:
             own["attempts"] = str(entry.attempt + 1)
+        if entry.rolled:
+            own["impression_type"] = "rolled"
         row = {
             "file": image,
             "template": " ".join(files),
@@ -87,7 +92,9 @@ class Encoding:
             "seed": str(entry.seed),
             "impression": str(entry.impression),
             "position": entry.position.value if entry.position else "",
+            "impression_type": "" if made.template is None else "rolled" if entry.rolled else "plain",
             "attempts": str(entry.attempt + 1),
+            "replaced": str(entry.replaced) if entry.replaced else "",
             **row,
             **made.columns,
         }
@@ -130,14 +137,16 @@ class Writer:
         gate: What refuses impressions.
         most_attempts: Draws of an impression; the last is kept whatever the gate says.
         see: Is shown each impression that is written.
+        transactions: Of the subjects of parts that are written.
     """
 
     layout: Layout
     encoding: Encoding
     progress: Progress
     gate: Gate | None = None
-    most_attempts: int = 16
+    most_attempts: int = MOST_ATTEMPTS
     see: Callable[[Entry, Made], None] | None = None
+    transactions: Transactions | None = None
     made: int = 0
     kept: int = 0
     refused: int = 0
@@ -180,6 +189,8 @@ class Writer:
             self.kept += len(rows)
             self.progress.kept(len(rows))
             if not missing:
+                if self.transactions is not None and not self.transactions.are_there(part):
+                    self.transactions.write(part, [rows[key] for key in sorted(rows)])
                 continue
             for path in (folder / TABLE, part_path(folder, part)):  # they say that all is there
                 path.unlink(missing_ok=True)
@@ -231,8 +242,11 @@ class Writer:
                 return
             del self._parts[number]
         self.layout.end(number)
+        rows = [part.rows[key] for key in sorted(part.rows)]
+        if self.transactions is not None:
+            self.transactions.write(number, rows)
         (self.layout.folder / PARTS).mkdir(exist_ok=True)
-        write_part(self.layout.folder, number, (part.rows[key] for key in sorted(part.rows)))
+        write_part(self.layout.folder, number, rows)
 
 
 def stated_files(row: Mapping[str, str]) -> Iterator[tuple[str, int, str]]:

@@ -17,7 +17,7 @@ def test_the_guide_runs(tmp_path: Path):
         pytest.importorskip(package)
     programs = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert [language for language, _ in blocks] == ["sh", "python", "sh", "python", "sh"]
+    assert [language for language, _ in blocks] == ["sh", "python", "sh", "python", "python", "sh"]
     output = []
     for language, text in blocks:
         command = ["bash", "-ec", text] if language == "sh" else [sys.executable, "-c", text]
@@ -28,4 +28,5 @@ def test_the_guide_runs(tmp_path: Path):
     median, highest = map(float, re.findall(r"(?:median|highest) ([\d.]+)", output[1]))
     assert output[1].startswith("10 genuine") and "45 impostor" in output[1] and median > highest
     assert len(output[3].splitlines()) == 8 and "00000003_2 (96, 96)" in output[3]
-    assert "the set is whole" in output[4]
+    assert len(output[4].splitlines()) == 6 and "(96, 96)" in output[4]
+    assert "the set is whole" in output[5]

@@ -19,12 +19,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fingergen.runtime.cli import main
-from fingergen.runtime.datasets import layouts, plan, writer
+from fingergen.runtime.datasets import layouts, plan, request, writer
 from fingergen.runtime.datasets.impressions import Made
 from fingergen.runtime.datasets.pairs import genuine, impostor
 from fingergen.runtime.fingers import FingerPosition, make_finger, sample_pattern
-from fingergen.runtime.images import read_provenance
-from fingergen.runtime.minutiae import Template
+from fingergen.runtime.images import read_image, read_provenance
+from fingergen.runtime.minutiae import Template, read_template
+from fingergen.runtime.records.image import LIVE_PLAIN, LIVE_ROLLED
+from fingergen.runtime.records.io import read_record
 
 FEW = 3  # fingers per part in these tests
 PROGRAM = f"""
@@ -184,8 +186,7 @@ class Countless:
 
 
 def test_ten_million_fingers_begin_at_once_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    command = sys.modules["fingergen.runtime.cli.dataset"]  # the package has the command under this name
-    monkeypatch.setattr(command, "SensorMaker", lambda *_: Countless(20))
+    monkeypatch.setattr(request, "SensorMaker", lambda *_: Countless(20))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.monotonic()
     words = ["dataset", "--renderer", "sensor", "--fingers", str(10**7), "--impressions", "8"]
@@ -261,10 +262,7 @@ class Picky:
 
 @pytest.mark.parametrize("layout", ["flat", "shards"])
 def test_what_a_gate_refuses_is_drawn_again_the_same_in_any_shard(tmp_path: Path, layout: str, monkeypatch):
-    command = sys.modules["fingergen.runtime.cli.dataset"]
-    gate = Picky()
-    gate.bounds = {}  # type: ignore[attr-defined]
-    monkeypatch.setattr(command, "_open_gate", lambda *_: gate)
+    monkeypatch.setattr(request, "_open_gate", lambda *_: Picky())
     size = ("--fingers", 7, "--gate", "nfiq2=1", "--layout", layout)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     output = dataset(*size, "--out", whole).output
@@ -318,3 +316,60 @@ def test_subjects_have_ten_fingers_each_with_classes_of_their_position(tmp_path:
     dataset("--subjects", 3, "--impressions", 1, "--resume", "--out", tmp_path)
     assert "30 images" in dataset("--verify", "--out", tmp_path).output
     assert "--subjects" in dataset("--subjects", 1, "--fingers", 3, "--out", tmp_path / "x", code=2).output
+
+
+def test_rolled_impressions_show_more_of_the_sides(tmp_path: Path):
+    dataset(
+        "--fingers",
+        1,
+        "--impressions",
+        2,
+        "--rolled",
+        1,
+        "--window",
+        512,
+        512,
+        "--contact",
+        1,
+        "--out",
+        tmp_path,
+    )
+    rows = table(tmp_path / "impressions.csv")
+    assert [row["impression_type"] for row in rows] == ["rolled", "plain"]
+    rolled, plain = (json.loads(row["outline"])[2] for row in rows)  # half widths
+    assert 1.2 < rolled / plain < 1.7
+    assert read_provenance(tmp_path / "00000000_1.png")["impression_type"] == "rolled"
+    assert "impression_type" not in read_provenance(tmp_path / "00000000_2.png")
+    counts = [len(json.loads((tmp_path / row["template"]).read_text())["minutiae"]) for row in rows]
+    assert counts[0] > counts[1]
+
+
+@pytest.mark.parametrize("layout", ["flat", "shards"])
+def test_each_subject_has_a_transaction(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch):
+    for module in (layouts, plan, writer):
+        monkeypatch.setattr(module, "PART", 10)
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    size = ("--subjects", 2, "--impressions", 2, "--rolled", 1, "--transactions", "--layout", layout)
+    dataset(*size, "--out", whole)
+    assert sorted(path.name for path in (whole / "transactions").iterdir()) == ["0000000.an2", "0000001.an2"]
+    content = read_record(whole / "transactions/0000001.an2")
+    assert [image.position for image in content.images] == [p for p in range(1, 11) for _ in (1, 2)]
+    assert [image.impression_type for image in content.images] == [LIVE_ROLLED, LIVE_PLAIN] * 10
+    rows = table(whole / "impressions.csv")[20:]
+    if layout == "flat":
+        for image, template, row in zip(content.images, content.templates, rows, strict=True):
+            np.testing.assert_array_equal(image.pixels, np.asarray(read_image(whole / row["file"])))
+            assert len(template.minutiae) == len(read_template(whole / row["template"]).minutiae)
+    for number in (1, 2):
+        dataset(*size, "--shard", f"{number}/2", "--out", shared / str(number))
+    merged = tmp_path / "merged"
+    dataset("--merge", shared / "1", "--merge", shared / "2", "--out", merged)
+    assert contents(merged) == contents(whole)
+    before = contents(whole)
+    (whole / "transactions/0000001.an2").unlink()
+    assert "0000001.an2: is not there" in dataset("--verify", "--out", whole, code=3).output
+    dataset(*size, "--resume", "--out", whole)
+    assert contents(whole) == before
+    (whole / "transactions/0000000.an2").write_bytes(b"x")
+    assert "0000000.an2: is not as it was written" in dataset("--verify", "--out", whole, code=3).output
+    assert "--subjects" in dataset("--fingers", 2, "--transactions", "--out", tmp_path / "x", code=2).output

@@ -15,9 +15,10 @@ from click.testing import CliRunner, Result
 
 from fingergen.runtime.cli import main
 from fingergen.runtime.errors import BadInput, FingerGenError
-from fingergen.runtime.model import Model, Synthesis, load
+from fingergen.runtime.model import Model, load
 from fingergen.runtime.pipeline.batch_size import Trial, best_batch, try_batches
 from fingergen.runtime.pipeline.request import Pair, SynthesisRequest
+from fingergen.runtime.pipeline.synthesis import Synthesis
 from fingergen.runtime.pipeline.throughput import ImagePipeline
 
 from ..tiny_bundle import write_tiny_bundle

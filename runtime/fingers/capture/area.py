@@ -36,6 +36,9 @@ class SensorArea:
         if not RESOLUTIONS[0] <= self.ppi <= RESOLUTIONS[1]:
             raise BadInput(f"sensor ppi: {self.ppi:g}; must be {RESOLUTIONS[0]:g} to {RESOLUTIONS[1]:g}")
 
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height} at {self.ppi:g} ppi"
+
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the image, in its pixels."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # NumPy imports it when it is first used
 
 _CELLS = (12, 45)  # cell size in pixels of the smooth noise fields: blotches, uneven pressure
 _FINE_CELLS = 8  # of stains
+_ROLLED = 1.45  # width of a rolled print's contact, by that of a plain one
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +154,7 @@ def sample_capture(finger: Master, number: int, preset: Preset, effects: Effects
     waves = _displacement(rng, distortion)
     contact_part = _fixed(effects.contact, _uniform(rng, preset.contact))
     pressure = _fixed(effects.pressure, _normal(rng, preset.pressure))
-    contact = _contact(rng, finger, contact_part, pressure)
+    contact = _contact(rng, finger, contact_part, pressure, effects.rolled)
     scars = int(_fixed(effects.scars, float(rng.choice(len(preset.scars), p=preset.scars))))
     lines = np.concatenate([finger.creases, _cuts(rng, scars, master)])
     assert not isinstance(effects.moisture, str)  # Effects has replaced names by values
@@ -225,10 +226,12 @@ def _displacement(rng: Generator, deviation: float, count: int = 3) -> Floats:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _contact(rng: Generator, finger: Master, part: float, pressure: float) -> Floats:
+def _contact(rng: Generator, finger: Master, part: float, pressure: float, rolled: bool) -> Floats:
     """The outline: a part of the fingertip lies anywhere in it; a firm touch is a little larger."""
     sides = np.array([rng.normal(178.0, 12.0), rng.normal(215.0, 14.0), rng.normal(225.0, 20.0)])
     sides *= 1.0 + 0.04 * pressure
+    if rolled:
+        sides[0] *= _ROLLED
     wander, direction = rng.normal(0.0, 8.0, 2), rng.uniform(0.0, 2 * np.pi)
     wobble = rng.uniform(1.0, 3.5)
     scale = np.sqrt(part)

@@ -114,6 +114,7 @@ class Effects:
         scars: Number of cuts in the skin, 0 to 8.
         noise: Standard deviation of the sensor's noise, gray levels of 255, 0 to 60.
         background: Standard deviation of the smooth background, gray levels of 255, 0 to 60.
+        rolled: Whether the finger is rolled from nail to nail, which shows more of its sides.
 
     Raises:
         BadInput: If a value is out of its range.
@@ -127,11 +128,12 @@ class Effects:
     scars: int | None = None
     noise: float | None = None
     background: float | None = None
+    rolled: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is None:
+            if value is None or field.name == "rolled":
                 continue
             if field.name == "moisture" and value in MOISTURE:
                 value = MOISTURE[value]

@@ -1,0 +1,116 @@
+"""A data set from its request to the files in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .folder import open_folder
+from .impressions import Made
+from .layouts import LAYOUTS, Layout
+from .pairs import write_pairs
+from .plan import Entry
+from .request import DatasetRequest, OpenDataset
+from .transactions import Transactions
+from .writer import Progress, Writer, finish
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run wrote.
+
+    Attributes:
+        layout: Of the set; its plan has the seeds that were chosen.
+        made: Images.
+        kept: Images that were there.
+        refused: Images that a gate refused.
+        whole: Whether the parts of all shards are there.
+    """
+
+    layout: Layout
+    made: int
+    kept: int
+    refused: int
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Production:
+    """Writes a shard of a set, usually all of it.
+
+    Attributes:
+        request: What it is.
+        opened: What makes it.
+        out: Its folder.
+        shard: (i, n), from 1.
+        workers: Processes that compare fingers.
+        progress: Of (what is counted, how many) → what hears of them.
+        impostors: Most pairs of the impostor list; None: no lists.
+        overwrite: See `open_folder`.
+        resume: See `open_folder`.
+        see: Is shown each impression that is written.
+    """
+
+    request: DatasetRequest
+    opened: OpenDataset
+    out: Path
+    shard: tuple[int, int]
+    workers: int
+    progress: Callable[[str, int], Progress]
+    impostors: int | None = None
+    overwrite: bool = False
+    resume: bool = False
+    see: Callable[[Entry, Made], None] | None = None
+
+    def run(self) -> Outcome:
+        """Write what is missing. After an error, or Ctrl-C, all that is recorded is whole.
+
+        Raises:
+            BadInput: If the folder holds something else, or the set cannot be made.
+        """
+        layout = self.prepare()
+        writer = self.write(layout)
+        whole = finish(layout)
+        if whole and self.impostors is not None:
+            write_pairs(layout, self.opened.encoding, self.impostors)
+        return Outcome(layout, writer.made, writer.kept, writer.refused, whole)
+
+    def prepare(self) -> Layout:
+        """Make or continue the folder, and choose the seeds of distinct fingers."""
+        plan = self.request.plan(self.shard)
+        layout = LAYOUTS[self.request.layout](self.out, plan, self.request.database)
+        if self.request.transactions:
+            Transactions(layout, self.opened.encoding.ppi)
+        open_folder(layout, self.opened.settings, self.overwrite, self.resume)
+        if self.request.distinct is not None:
+            from .distinct import Distinct
+
+            opened = self.opened
+            choice = Distinct(
+                self.request.distinct,
+                self.out,
+                plan,
+                opened.maker,
+                opened.gate,
+                opened.encoding.ppi,
+                self.workers,
+                self.progress,
+            )
+            layout.plan = replace(plan, replaced=choice.choose())
+        return layout
+
+    def write(self, layout: Layout) -> Writer:
+        """Write what is missing of the parts of the layout's shard."""
+        opened = self.opened
+        writer = Writer(
+            layout,
+            opened.encoding,
+            self.progress("images", layout.plan.own_images),
+            gate=opened.gate,
+            see=self.see,
+        )
+        if self.request.transactions:
+            writer.transactions = Transactions(layout, opened.encoding.ppi)
+        writer.write(opened.maker)
+        return writer
