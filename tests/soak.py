@@ -120,9 +120,14 @@ def triton_face(port: int) -> Ask:
         body = {"inputs": inputs, "outputs": [{"name": "IMAGE", "parameters": {"binary_data": True}}]}
         if not hasattr(connections, "open"):
             connections.open = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
-        connections.open.request("POST", f"/v2/models/{kind}/infer", json.dumps(body))
-        answer = connections.open.getresponse()
-        content = answer.read()
+        try:
+            connections.open.request("POST", f"/v2/models/{kind}/infer", json.dumps(body))
+            answer = connections.open.getresponse()
+            content = answer.read()
+        except OSError:
+            del connections.open  # what is left of the answer would be read as the next one's
+            time.sleep(1.0)
+            raise
         assert answer.status == 200, content
         head = int(answer.headers["Inference-Header-Content-Length"])
         (output,) = json.loads(content[:head])["outputs"]
