@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..arguments import check_choice, check_finite, check_whole
-from ..errors import BadInput
+from ..errors import BadInput, printable
 from ..fingers import PRESETS
 from ..minutiae import FORMATS, Template, decode_template
 from ..records import decode_record
@@ -103,7 +103,7 @@ def _traits(given: Any) -> dict[int | str, float]:
         raise BadInput("traits: give degrees by name")
     traits: dict[int | str, float] = {}
     for name, degree in given.items():
-        _check_within(f"trait {name:.40}", degree, MOST_DEGREE)
+        _check_within(f"trait {printable(name[:40])}", degree, MOST_DEGREE)
         if degree:
             traits[int(name) if name.isascii() and name.isdecimal() and len(name) < 9 else name] = degree
     return traits
@@ -120,7 +120,7 @@ def _template_file(given: Any) -> TemplateFile:
     may be missing or null."""
     if not isinstance(given, dict) or not isinstance(given.get("data"), str):
         raise BadInput("template: give its name and its data in base64")
-    name = str(given.get("name") or "template")[:200]
+    name = printable(str(given.get("name") or "template")[:200])
     try:
         data = base64.b64decode(given["data"], validate=True)
     except (binascii.Error, ValueError):

@@ -243,6 +243,13 @@ def test_bad_requests_are_one_line(port: int, tmp_path: Path):
     assert ask(port, "/api/print", {"seed": "7"})[0] == 200  # the server lives
 
 
+def test_names_from_elsewhere_are_shown_as_text(port: int):
+    given = template_fields(SAMPLES / "sample.fmr", width=400) | {"name": "a\x7f\ud800\n.fmr"}
+    shown = made(port, "/api/print", template=given)
+    assert "a\\x7f\\ud800 .fmr" in shown["caption"]
+    assert all(line.isprintable() for line in shown["warnings"]) and shown["warnings"]
+
+
 def test_a_transactions_minutiae_are_read(port: int, tmp_path: Path):
     from fingergen.runtime.records import Content
 
