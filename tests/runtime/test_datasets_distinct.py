@@ -91,6 +91,7 @@ def table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_any_shards_make_the_same_set_whose_fingers_do_not_match(tmp_path: Path, likeness):
     whole, shared, grown = tmp_path / "whole", tmp_path / "shared", tmp_path / "grown"
     size = ("--fingers", 7, "--impressions", 1)
