@@ -88,7 +88,9 @@ def open_backend(
 
 def _open_tuned(bundle: Bundle, options: Options) -> Backend | None:
     """What the bundle recommends on this device, unless that cannot run or another precision is asked for."""
-    tuned = bundle.manifest.recommended.tuned_for(describe_device(options.device))
+    recommended = bundle.manifest.recommended
+    # Most bundles are not tuned, and naming the device takes a look for GPUs.
+    tuned = recommended.tuned_for(describe_device(options.device)) if recommended.tuned else None
     if tuned is None or tuned.backend not in REGISTRY or options.precision not in (None, tuned.precision):
         return None
     options = replace(options, precision=tuned.precision)

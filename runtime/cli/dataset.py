@@ -10,13 +10,11 @@ import click
 
 from ..backends import usable_cores
 from ..datasets.request import MOST_DIRECTIONS, DatasetRequest
-from ..errors import BadInput
 from ..fingers import FingerPosition
 from ..model import NoiseMode
 from .area import AreaChoice, area
 from .dataset_run import Arrangement, DatasetRun, arrangement, use_existing
 from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
-from .output import MOST_ON_A_SHEET
 from .sensor import Prints, prints
 
 
@@ -124,8 +122,7 @@ def dataset(
         return use_existing(arrangement, writing, workers)
     if fingers is None:
         raise click.UsageError("give --fingers or --subjects")
-    if writing.grid is not None and fingers * impressions > MOST_ON_A_SHEET:
-        raise BadInput(f"--grid: {fingers * impressions} images, but a sheet holds at most {MOST_ON_A_SHEET}")
+    writing.check_sheet(range(fingers * impressions))
     with ExitStack() as stack:
         model = stack.enter_context(running.load()) if renderer == "model" else None
         shown = area.chosen(size=prints.window) if model is None else area.of_bundle(model, size)

@@ -170,10 +170,10 @@ class DatasetRun:
                 how.shard,
                 self.workers,
                 progress,
-                how.impostors if how.pairs else None,
-                self.writing.overwrite,
-                self.writing.resume,
-                see if grid is not None else None,
+                impostors=how.impostors if how.pairs else None,
+                overwrite=self.writing.overwrite,
+                resume=self.writing.resume,
+                see=see if grid is not None else None,
             ).run()
         if grid is not None:
             self._write_sheet(grid, done.layout.plan, done.layout, tiles)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import click
 from ..backends import BACKENDS, PRECISIONS, Precision
 from ..bundle.manifest import NOISE_MODES
 from ..errors import BadInput, Incomplete, printable, say
-from ..images import FORMATS, read_image
+from ..images import FORMATS, MOST_ON_A_SHEET, read_image
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
 from ..minutiae import Template, read_template
 from ..model import Model, load
@@ -107,6 +107,12 @@ class Writing:
                 raise click.UsageError(f"--grid {self.grid}: write .png, .tiff or .bmp")
             if self.grid.exists() and not (self.overwrite or self.resume):
                 raise BadInput(f"{self.grid}: exists already (--overwrite replaces it)")
+
+    def check_sheet(self, images: Sized) -> None:
+        """`BadInput` if a sheet is wanted and cannot hold so many images."""
+        # Without a sheet there may be more of them than `len` can say.
+        if self.grid is not None and len(images) > MOST_ON_A_SHEET:
+            raise BadInput(f"--grid: {len(images)} images, but a sheet holds at most {MOST_ON_A_SHEET}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import click
 from ..backends import usable_cores
 from ..errors import BadInput, say
 from ..fingers import SensorArea
-from ..images import MOST_ON_A_SHEET, Pixels, Provenance, contact_sheet, read_image, save_image
+from ..images import Pixels, Provenance, contact_sheet, read_image, save_image
 from ..pipeline.writer import FilesOfSeeds, Folder, Impression, Planned, PlannedSeeds, write_impressions
 from .kit import Writing
 
@@ -79,7 +79,7 @@ class Output:
 
     def begin_seeds(self, planned: PlannedSeeds) -> None:
         """As `begin`, for the images of seeds; `BadInput` if they cannot be written."""
-        self.check_sheet(planned)
+        self._writing.check_sheet(planned)
         self.folder.check(planned)
         self.folder.make(FilesOfSeeds(planned, self._writing.image_format))
 
@@ -98,11 +98,6 @@ class Output:
         self.collect(planned, impressions, len(missing), sheet_columns)
         self.report(planned, len(missing))
 
-    def check_sheet(self, planned: Sequence[Planned]) -> None:
-        """`BadInput` if a sheet is wanted and cannot hold so many images."""
-        if self._writing.grid is not None and len(planned) > MOST_ON_A_SHEET:
-            raise BadInput(f"--grid: {len(planned)} images, but a sheet holds at most {MOST_ON_A_SHEET}")
-
     def collect(
         self,
         planned: Sequence[Planned],
@@ -114,7 +109,7 @@ class Output:
         written; then write the sheet of all that are planned.
         """
         grid = self._writing.grid
-        self.check_sheet(planned)
+        self._writing.check_sheet(planned)
         shown: dict[Path, Pixels] = {}
         with closing(impressions), _progress(impressions, count) as bar:
             for impression in bar:

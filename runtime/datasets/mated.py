@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,9 @@ from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
 from ..fingers import Effects, FingerPosition, Impression, PatternClass
 from ..images import Pixels
+from ..pipeline.networks import Networks
 from ..seeds import edits as draw_edits
 from ..seeds import look
-
-if TYPE_CHECKING:
-    from ..model import Model
 
 FIRST, FURTHER = "easy", "medium"  # presets of impressions with ridge noise
 
@@ -99,7 +96,7 @@ class MatedSynthesis:
     of each mate that is drawn, for who wants its truth and takes it out again.
     """
 
-    model: Model
+    model: Networks
     truncation: float | None = None
     noise: NoiseMode | None = None
     layers: Sequence[int] | None = None
@@ -178,7 +175,7 @@ class MatedSynthesis:
         return self.model.finish(levels, self.size)
 
 
-def check_directions(model: Model, directions: Sequence[int]) -> Sequence[int]:
+def check_directions(model: Networks, directions: Sequence[int]) -> Sequence[int]:
     """`directions`, if the bundle has them; `BadInput` if not."""
     known = len(model.bundle.latents.sefa_directions)
     for direction in directions:

@@ -8,20 +8,18 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..backends import usable_cores
 from ..errors import BadInput
 from ..images import Pixels
 from ..minutiae import Template
+from ..pipeline.networks import Networks
 from .impressions import Made
 from .plan import Entry, Plan
 from .production import Outcome, Production
 from .request import DatasetRequest, OpenDataset
 from .table import Row
-
-if TYPE_CHECKING:
-    from ..model import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +53,8 @@ class MatedDataset:
     def __init__(
         self,
         request: DatasetRequest,
-        load: Callable[[], Model] | None = None,
-        model: Model | None = None,
+        load: Callable[[], Networks] | None = None,
+        model: Networks | None = None,
         workers: int | None = None,
         batch: int | None = None,
     ) -> None:

@@ -6,20 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ..arguments import check_choice, check_whole
 from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
 from ..fingers import FULL_PRINT, MOISTURE, PPI, Effects, FingerPosition, PatternClass, SensorArea
+from ..pipeline.networks import Networks
 from .impressions import BundleMaker, Maker, SensorMaker
 from .layouts import LAYOUTS
 from .mated import Mate, MatedSynthesis, check_directions, mate
 from .plan import Entry, Plan
 from .writer import Encoding, Gate
-
-if TYPE_CHECKING:
-    from ..model import Model
 
 MOST_DIRECTIONS = 16  # of the default: those that change images most
 MOST_FINGERS, MOST_IMPRESSIONS = 10**8, 1000
@@ -120,7 +118,7 @@ class DatasetRequest:
                 said[_NAMES.get(name, name)] = value
         return {key: str(value) for key, value in said.items() if value is not None}
 
-    def open(self, model: Model | None, workers: int, batch: int | None = None) -> OpenDataset:
+    def open(self, model: Networks | None, workers: int, batch: int | None = None) -> OpenDataset:
         """What makes its images.
 
         Args:
@@ -153,7 +151,7 @@ class DatasetRequest:
         maker = SensorMaker(window, self.preset or "medium", self.effects, self.pattern, workers, self.area)
         return self._opened(maker, ppi, True, shared, {})
 
-    def _of(self, model: Model, workers: int, batch: int | None) -> OpenDataset:
+    def _of(self, model: Networks, workers: int, batch: int | None) -> OpenDataset:
         truncation, noise = model.settings(self.truncation, self.noise)
         has_truth = noise == "ridges"
         directions: Sequence[int] = ()

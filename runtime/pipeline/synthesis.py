@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from .. import latents
 from ..backends import Backend
 from ..images import Pixels
+from .networks import Networks
 from .request import Pair, SynthesisRequest
 from .steps import SynthesisInputs
-
-if TYPE_CHECKING:
-    from ..model import Model
 
 
 class Synthesis:
     """The steps of a request, for the pipeline: seeds, with those that are mixed in, to images."""
 
-    def __init__(self, model: Model, request: SynthesisRequest) -> None:
+    def __init__(self, model: Networks, request: SynthesisRequest) -> None:
         """`BadInput` where a setting has a wrong type or is out of range."""
         request.check()
         self.model = model

@@ -83,10 +83,9 @@ class Studio:
     def about(self) -> dict[str, Any]:
         """What the page needs to know of the bundle."""
         manifest = self.model.bundle.manifest
-        directions = range(min(MOST_DIRECTIONS, len(self.model.bundle.latents.sefa_directions)))
         return {
             "bundle": manifest.name,
-            "traits": list(self.model.bundle.traits or map(str, directions)),
+            "traits": list(self.model.bundle.traits or map(str, self._directions)),
             "named": bool(self.model.bundle.traits),
             "most_degree": MOST_DEGREE,
             "truncation": manifest.recommended.truncation,
