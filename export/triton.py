@@ -54,7 +54,7 @@ def write_model_repository(bundle: Path, out: Path, overwrite: bool = False) -> 
     manifest = opened.manifest
     possible = {name: each for name, each in OPERATIONS.items() if each.is_possible(manifest)}
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as folder:
+    with replacing(out, new=not overwrite) as folder:
         for name, operation in possible.items():
             (folder / name / "1").mkdir(parents=True)
             (folder / name / "1" / "model.py").write_text(_MODEL)

@@ -11,14 +11,16 @@ import shutil
 import sys
 import threading
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from .errors import BadInput
 
 PARTIAL = re.compile(r"\.(.+)\.(\d+)\.(\d+)")
 """Names that `replacing` gives to files while they are written: `.NAME.PROCESS.THREAD`."""
 
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # renameat2(2) of Linux
-RENAME_SWAP = 2  # renamex_np(2) of macOS
+AT_FDCWD, RENAME_NOREPLACE, RENAME_EXCHANGE = -100, 1, 2  # renameat2(2) of Linux
+RENAME_SWAP, RENAME_EXCL = 2, 4  # renamex_np(2) of macOS
 
 
 def user_cache() -> Path:
@@ -27,7 +29,7 @@ def user_cache() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, new: bool = False) -> Iterator[Path]:
     """Write a file or folder under a temporary name beside `path`; it gets its name when the block has ended.
 
     The content reaches the disk before the rename, so that even after a power failure `path` is either as it
@@ -35,21 +37,26 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Args:
         path: the file or folder to write or replace; the folder that it is in must exist.
+        new: do not replace what another process may have put there in the meantime.
 
     Yields:
         The temporary path, at which the block must make a file, or a folder with files that are flushed.
 
     Raises:
+        FileExistsError: `new`, and `path` exists.
         OSError: of the block or of the rename, naming `path` instead of the temporary file.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # see PARTIAL
     _remove(temporary)
     try:
         yield temporary
-        if temporary.is_dir():
+        if not temporary.is_dir():
+            _flush(temporary)
+        if new:
+            _move_new(temporary, path)
+        elif temporary.is_dir():
             _move_folder(temporary, path)
         else:
-            _flush(temporary)
             temporary.replace(path)
     except OSError as error:  # a full disk names no file, other failures the temporary one
         if error.filename not in (None, str(temporary), temporary):
@@ -59,14 +66,46 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, new: bool = False) -> None:
     """Write or replace the file `path`: it has `content` or, after any failure, is as it was.
 
     Raises:
+        FileExistsError: `new`, and `path` exists.
         OSError: naming `path`.
     """
-    with replacing(path) as temporary:
+    with replacing(path, new) as temporary:
         temporary.write_bytes(content)
+
+
+@contextmanager
+def locked(folder: Path, shared: bool = False) -> Iterator[None]:
+    """Keep other processes that call this from writing into a folder in the block.
+
+    The lock is the operating system's, on the folder itself: it leaves no file, and ends with the process
+    that holds it, however it ends. Where there is none (Windows, some network file systems),
+    nothing is kept out.
+
+    Args:
+        folder: is made; an empty one that was not there before does not stay.
+        shared: with others that call it so.
+
+    Raises:
+        BadInput: another process holds it, or the folder cannot be made.
+    """
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be written ({error.strerror}); give another --out") from error
+    descriptor = _lock(folder, shared)
+    try:
+        yield
+    finally:
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def remove_partial(folder: Path, names: Container[str] | None = None, recursive: bool = False) -> None:
@@ -143,18 +182,53 @@ def _move_folder(temporary: Path, path: Path) -> None:
         _remove(old)
 
 
+def _move_new(temporary: Path, path: Path) -> None:
+    """Give `temporary` the name `path`, which nothing may have."""
+    if not _rename(temporary, path, RENAME_NOREPLACE, RENAME_EXCL):
+        if os.path.lexists(path):  # without the call, something may still come between this and the next line
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        temporary.rename(path)
+
+
 def _exchange(one: Path, other: Path) -> bool:
     """Exchange the names of two folders in one step; False where the system or file system cannot."""
+    return _rename(one, other, RENAME_EXCHANGE, RENAME_SWAP)
+
+
+def _rename(one: Path, other: Path, linux: int, macos: int) -> bool:
+    """Rename with a flag of the system's call; False where the system or file system cannot."""
     if sys.platform == "win32":
         return False
     library = ctypes.CDLL(None, use_errno=True)
     names = os.fsencode(one), os.fsencode(other)
     if hasattr(library, "renameat2"):
-        failed = library.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE)
+        failed = library.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], linux)
     elif hasattr(library, "renamex_np"):
-        failed = library.renamex_np(*names, RENAME_SWAP)
+        failed = library.renamex_np(*names, macos)
     else:
         return False
     if failed and (code := ctypes.get_errno()) not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         raise OSError(code, os.strerror(code), str(other))
     return not failed
+
+
+def _lock(folder: Path, shared: bool) -> int | None:
+    """A descriptor that holds the lock of a folder; None where the system or file system has none."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            return None
+        raise BadInput(
+            f"{folder}: another process is writing there; wait for it, or give another --out"
+        ) from None
+    return descriptor

@@ -116,20 +116,27 @@ def crop_or_pad(image: Pixels, width: int, height: int) -> Pixels:
     return window
 
 
-def save_image(path: str | Path, image: Pixels, ppi: float, provenance: Provenance) -> None:
+def save_image(
+    path: str | Path, image: Pixels, ppi: float, provenance: Provenance, new: bool = False
+) -> None:
     """Write an image (H, W) or (H, W, 3) as PNG, TIFF or BMP, whichever the extension of `path` says.
 
     The resolution goes into pHYs, the TIFF resolution tags or the BMP header. The provenance goes into PNG
     text chunks or, as JSON, into TIFF's ImageDescription; BMP has no place for text, so a file beside it,
-    `PATH.json`, holds it. `BadInput` for another extension.
+    `PATH.json`, holds it. `BadInput` for another extension. `new`: `FileExistsError` if `path` exists.
     """
     check_path(path)
     path = Path(path)
     content = encode_image(image, path.suffix, ppi, provenance)
     if path.suffix.lower() == ".bmp":
         note = json.dumps(dict(provenance), indent=2) + "\n"
-        write_atomically(path.with_name(path.name + ".json"), note.encode())
-    write_atomically(path, content)
+        write_atomically(files_of(path)[1], note.encode(), new)
+    write_atomically(path, content, new)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that `save_image` writes for `path`."""
+    return [path, path.with_name(f"{path.name}.json")] if path.suffix.lower() == ".bmp" else [path]
 
 
 def read_image(path: str | Path) -> Pixels:

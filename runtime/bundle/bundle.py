@@ -197,7 +197,7 @@ def write_bundle(
     recover_folder(out)
     check_replaceable(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as new:
+    with replacing(out, new=not overwrite) as new:
         new.mkdir()
         files = {name: _write_file(new, name, content) for name, content in sorted(contents.items())}
         manifest = dataclasses.replace(manifest, files=files)

@@ -55,15 +55,18 @@ class Target:
             raise BadInput("holds no minutiae, only images: extract them with other software")
         yield from (Content(templates=(template,)) for template in content.templates)
 
-    def write(self, path: Path, content: Content) -> None:
-        """Write one file in the format, atomically."""
+    def write(self, path: Path, content: Content, overwrite: bool) -> None:
+        """Write one file in the format, atomically, and the note beside it, if there is one."""
         try:
             data, note = self._encoded(content)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from None
-        if note is not None:
-            write_atomically(note_path(path), note)
-        write_atomically(path, data)
+        try:
+            if note is not None:
+                write_atomically(note_path(path), note, new=not overwrite)
+            write_atomically(path, data, new=not overwrite)
+        except FileExistsError as error:
+            raise BadInput(f"{error.filename}: exists already (--overwrite replaces it)") from None
 
     def _encoded(self, content: Content) -> tuple[bytes, bytes | None]:
         """The bytes of a file and of the note beside it, if there is one."""
@@ -184,7 +187,7 @@ def convert(
             for path, part in _named(paths[0], target, merged, out):
                 _check_place(path, paths[0], inputs, written, overwrite)
                 out.mkdir(parents=True, exist_ok=True)
-                target.write(path, part)
+                target.write(path, part, overwrite)
                 written[path] = paths[0]
         except BadInput as error:
             if len(inputs) == 1:

@@ -25,6 +25,7 @@ from ..datasets.transactions import Transactions
 from ..datasets.verify import verify as verify_set
 from ..datasets.writer import Encoding, finish
 from ..errors import BadInput, Incomplete, say
+from ..files import locked
 from ..images import Pixels, contact_sheet, decode_image, save_image
 from .kit import Writing, as_one
 from .progress import ImageProgress, ended_by_sigterm, progress_of_steps
@@ -279,10 +280,11 @@ def use_existing(arrangement: Arrangement, writing: Writing, workers: int) -> No
             f"{out}: dataset.json: {error} is missing or wrong; an older FingerGen made it"
         ) from None
     if arrangement.merge:
-        added = merge_sets(layout, arrangement.merge)
-        whole = finish(layout)
-        if whole and arrangement.pairs:
-            write_pairs(layout, encoding, arrangement.impostors)
+        with locked(out):
+            added = merge_sets(layout, arrangement.merge)
+            whole = finish(layout)
+            if whole and arrangement.pairs:
+                write_pairs(layout, encoding, arrangement.impostors)
         state = "the set is whole" if whole else "some shards are missing"
         say(f"{out}: {added} parts added, {state}")
     if arrangement.verify:

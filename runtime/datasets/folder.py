@@ -44,7 +44,8 @@ def open_folder(layout: Layout, settings: Mapping[str, Any], overwrite: bool, re
                 raise BadInput(
                     f"{folder / name}: exists already (--overwrite replaces, --resume continues the set)"
                 )
-    if (folder / SETTINGS).exists():
+    there = (folder / SETTINGS).exists()
+    if there:
         if overwrite:
             _check_names(folder, settings)
         else:
@@ -56,10 +57,13 @@ def open_folder(layout: Layout, settings: Mapping[str, Any], overwrite: bool, re
     if overwrite or not same:
         for name in (TABLE, *PAIRS):
             (folder / name).unlink(missing_ok=True)
-    if (folder / SETTINGS).exists():
+    if there:
         layout.sweep()
     if overwrite or not same:
-        write_settings(folder, settings)
+        try:
+            write_settings(folder, settings, new=not there)
+        except FileExistsError:  # another shard's, begun at the same moment
+            open_folder(layout, settings, overwrite, resume)
 
 
 def _is_same(folder: Path, settings: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..files import locked
 from .folder import open_folder
 from .impressions import Made
 from .layouts import LAYOUTS, Layout
@@ -67,13 +68,15 @@ class Production:
         """Write what is missing. After an error, or Ctrl-C, all that is recorded is whole.
 
         Raises:
-            BadInput: If the folder holds something else, or the set cannot be made.
+            BadInput: If the folder holds something else, another process is writing there, or the set cannot
+                be made.
         """
-        layout = self.prepare()
-        writer = self.write(layout)
-        whole = finish(layout)
-        if whole and self.impostors is not None:
-            write_pairs(layout, self.opened.encoding, self.impostors)
+        with locked(self.out, shared=self.shard != (1, 1) and not self.overwrite):
+            layout = self.prepare()
+            writer = self.write(layout)
+            whole = finish(layout)
+            if whole and self.impostors is not None:
+                write_pairs(layout, self.opened.encoding, self.impostors)
         return Outcome(layout, writer.made, writer.kept, writer.refused, whole)
 
     def prepare(self) -> Layout:

@@ -154,9 +154,12 @@ class _NotWholeError(Exception):
     """Of a part."""
 
 
-def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write what makes the set; that comes first, so that a folder says what it holds at any time."""
-    write_atomically(folder / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+def write_settings(folder: Path, settings: Mapping[str, Any], new: bool = False) -> None:
+    """Write what makes the set; that comes first, so that a folder says what it holds at any time.
+
+    `new`: `FileExistsError` if another process has written its settings in the meantime.
+    """
+    write_atomically(folder / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode(), new)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

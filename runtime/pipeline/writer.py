@@ -10,7 +10,7 @@ from typing import overload
 
 from ..errors import BadInput
 from ..files import remove_partial
-from ..images import FORMATS, Pixels, Provenance, is_whole, read_provenance, save_image
+from ..images import FORMATS, Pixels, Provenance, files_of, is_whole, read_provenance, save_image
 from .stages import Pipeline, Stage
 
 VERSIONS = {"fingergen", "Software"}  # of provenance: a newer FingerGen may go on where an older one stopped
@@ -59,20 +59,6 @@ class PlannedSeeds(Sequence[Planned]):
         return None
 
 
-@dataclass(frozen=True, eq=False)
-class Impression:
-    """An image with its place, its resolution and where it comes from."""
-
-    path: Path
-    image: Pixels
-    ppi: float
-    provenance: Provenance
-
-    def write(self) -> None:
-        """Write the image file, atomically, as `images.save_image` does."""
-        save_image(self.path, self.image, self.ppi, self.provenance)
-
-
 def write_impressions(impressions: Iterable[Impression], workers: int) -> Generator[Impression]:
     """Write impressions as they come, on `workers` threads, and hand each on when it is written.
 
@@ -119,7 +105,7 @@ class Folder:
 
     def impression(self, planned: Planned, image: Pixels) -> Impression:
         """A planned image with its place and all that its file says."""
-        return Impression(self.file(planned), image, self.ppi, self.provenance(planned))
+        return Impression(self, planned, image)
 
     def is_missing(self, planned: Planned) -> bool:
         """Whether an image is to be made: it is absent, damaged or to be replaced.
@@ -128,11 +114,12 @@ class Folder:
             BadInput: It exists and may neither be replaced nor kept.
         """
         path = self.file(planned)
-        if self.path is None or self.overwrite or not path.exists():
+        if self.path is None or self.overwrite:
             return True
-        if not self.resume:
-            raise BadInput(f"{path}: exists already (--overwrite replaces, --resume keeps what is there)")
-        if not is_whole(path):  # as a full disk or a power failure may leave it
+        there = [each for each in files_of(path) if each.exists()]
+        if there and not self.resume:
+            raise BadInput(f"{there[0]}: exists already (--overwrite replaces, --resume keeps what is there)")
+        if path not in there or not is_whole(path):  # as a full disk or a power failure may leave it
             return True
         found = read_provenance(path)
         wanted = self.provenance(planned)
@@ -168,7 +155,7 @@ class Folder:
         read = {path.resolve() for path in inputs}
         written = list(other)
         for path in map(self.file, planned) if self.path else ():
-            written += [path, path.with_name(f"{path.name}.json")] if path.suffix == ".bmp" else [path]
+            written += files_of(path)
         for path in written:
             if path.resolve() in read:
                 raise BadInput(f"{path}: is read and would be replaced; give another --out or --grid")
@@ -178,6 +165,34 @@ class Folder:
         if self.path is not None:
             self.path.mkdir(parents=True, exist_ok=True)
             remove_partial(self.path, names)
+
+
+@dataclass(frozen=True, eq=False)
+class Impression:
+    """An image that was planned, and its place."""
+
+    folder: Folder
+    planned: Planned
+    image: Pixels
+
+    @property
+    def path(self) -> Path:
+        """Path of its file; see `Folder.file`."""
+        return self.folder.file(self.planned)
+
+    def write(self) -> None:
+        """Write the image file, atomically, as `images.save_image` does.
+
+        Raises:
+            BadInput: another process has written one in the meantime that may neither be replaced nor kept.
+        """
+        folder = self.folder
+        content = self.path, self.image, folder.ppi, folder.provenance(self.planned)
+        try:
+            save_image(*content, new=not folder.overwrite)
+        except FileExistsError:
+            if folder.is_missing(self.planned):  # a damaged one
+                save_image(*content)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fingergen.runtime import images
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.pipeline.writer import Impression, write_impressions
+from fingergen.runtime.pipeline.writer import Folder, Impression, Planned, write_impressions
 
 PROVENANCE = {
     "synthetic": "yes",
@@ -110,23 +110,25 @@ def test_contact_sheet_labels_and_color():
         images.contact_sheet([])
 
 
+def impression(folder: Path, name: str, image: images.Pixels) -> Impression:
+    return Folder(folder, "png", 500, PROVENANCE).impression(Planned(name, name, {}), image)
+
+
 def test_writer_writes_all(tmp_path: Path):
-    made = (
-        Impression(tmp_path / f"{i}.png", np.full((8, 8), i, np.uint8), 500, PROVENANCE) for i in range(50)
-    )
+    made = (impression(tmp_path, str(i), np.full((8, 8), i, np.uint8)) for i in range(50))
     assert len(list(write_impressions(made, workers=2))) == 50
     assert all(images.read_image(tmp_path / f"{i}.png")[0, 0] == i for i in range(50))
 
 
 def test_writer_reports_a_write_that_failed(tmp_path: Path):
-    made = (Impression(tmp_path / f"nowhere{i % 2}" / "a.png", ramp(), 500, PROVENANCE) for i in range(100))
+    made = (impression(tmp_path / f"nowhere{i % 2}", "a", ramp()) for i in range(100))
     with pytest.raises(OSError, match="nowhere"):
         list(write_impressions(made, workers=2))
 
 
 def test_writer_lets_go_when_images_fail(tmp_path: Path):
     def made():
-        yield Impression(tmp_path / "a.png", ramp(), 500, PROVENANCE)
+        yield impression(tmp_path, "a", ramp())
         raise BadInput("no more")
 
     with pytest.raises(BadInput, match="no more"):

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.cli.kit import Number, RenamedOption
 from fingergen.runtime.errors import BadInput, BadOption, say
-from fingergen.runtime.files import write_atomically
+from fingergen.runtime.files import locked, write_atomically
 from fingergen.runtime.minutiae import WRITABLE
 
 from ..config import ConfigurableCommand
@@ -123,6 +123,7 @@ def prepare(raw: Path, out: Path, shards: int | None, processes: int, **settings
     # Checking is quick: a process for less than so many files would take longer to start.
     checked = dict(_with_bar("checking", partial(check, options), paths, min(processes, len(paths) // 100)))
     planned = plan(raw, checked, fingers, options)
+    click.get_current_context().with_resource(locked(out))
     keep_metadata(out, options.as_json(), ["."])
     tasks = [Task(path, each, out / planned.parts[key], key) for key, (path, each) in planned.kept.items()]
     _refuse_strangers(tasks, options)

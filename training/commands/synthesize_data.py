@@ -16,7 +16,7 @@ from tqdm import tqdm
 from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.cli.kit import RenamedOption
 from fingergen.runtime.errors import BadInput, say
-from fingergen.runtime.files import write_atomically
+from fingergen.runtime.files import locked, write_atomically
 from fingergen.runtime.fingers import (
     LARGEST,
     PPI,
@@ -113,18 +113,19 @@ def write_data_set(data: DataSet, fingers: int, count: int, processes: int = 1) 
     What is there already is kept, so the same call goes on where it was interrupted. The index is written
     at the end and when interrupted, and then names finished fingers only.
     """
-    data.prepare()
-    rows = _read_index(data.folder / INDEX)
-    write = partial(write_finger, data, count=count)
-    try:
-        with closing(in_processes(write, range(fingers), processes)) as finished:
-            for finger, written in finished:
-                for number in range(count):
-                    rows[finger, number + 1] = data.row(finger, number)
-                yield finger, written
-    finally:
-        lines = (json.dumps(rows[key]) + "\n" for key in sorted(rows))
-        write_atomically(data.folder / INDEX, "".join(lines).encode())
+    with locked(data.folder):
+        data.prepare()
+        rows = _read_index(data.folder / INDEX)
+        write = partial(write_finger, data, count=count)
+        try:
+            with closing(in_processes(write, range(fingers), processes)) as finished:
+                for finger, written in finished:
+                    for number in range(count):
+                        rows[finger, number + 1] = data.row(finger, number)
+                    yield finger, written
+        finally:
+            lines = (json.dumps(rows[key]) + "\n" for key in sorted(rows))
+            write_atomically(data.folder / INDEX, "".join(lines).encode())
 
 
 def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:

@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.files import write_atomically
+from fingergen.runtime.files import locked, write_atomically
 from fingergen.runtime.images import contact_sheet, to_picture
 
 from ..data.datasets import to_levels
@@ -26,8 +27,13 @@ class RunDirectory:
     """
 
     def __init__(self, folder: Path, images_seen: int = 0):
-        """`images_seen` is where training continues: metrics beyond it, of a killed run, are dropped."""
+        """`images_seen` is where training continues: metrics beyond it, of a killed run, are dropped.
+
+        `BadInput` if another process writes a run there, or nothing can be written.
+        """
+        self._lock = ExitStack()
         try:
+            self._lock.enter_context(locked(folder))
             (folder / "samples").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(
@@ -99,3 +105,4 @@ class RunDirectory:
 
     def close(self) -> None:
         self._tensorboard.close()
+        self._lock.close()
