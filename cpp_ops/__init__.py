@@ -26,8 +26,12 @@ class LibraryNotBuilt(RuntimeError):
 class LibraryStatus:
     """What the install made of one library.
 
-    `path` is None when it was not built; `reason` and `fix` then say why and what to do. They are also set
-    when the library was built without its CUDA kernels (`cuda` False).
+    Attributes:
+        name: As `library` takes it.
+        path: The file; None where it was not built.
+        cuda: Whether it has CUDA kernels.
+        reason: Why it was not built, or has none.
+        fix: What to do about it.
     """
 
     name: str
@@ -38,9 +42,17 @@ class LibraryStatus:
 
 
 def library(name: str) -> Path:
-    """Path of a built library: `onnxruntime` (custom ops), `tensorrt` (plugins) or `c_api` (libfingergen).
+    """Where a library is that was built with this install.
 
-    Raises `LibraryNotBuilt` with the reason and the fix, `ValueError` for another name.
+    Args:
+        name: `onnxruntime` (custom ops), `tensorrt` (plugins) or `c_api` (libfingergen).
+
+    Returns:
+        The file.
+
+    Raises:
+        LibraryNotBuilt: With the reason and the fix.
+        ValueError: For another name.
     """
     found = status(name)
     if found.path is None:
@@ -49,7 +61,17 @@ def library(name: str) -> Path:
 
 
 def status(name: str) -> LibraryStatus:
-    """The state of one library, without raising for one that was not built; `ValueError` for another name."""
+    """What the install made of a library.
+
+    Args:
+        name: `onnxruntime`, `tensorrt` or `c_api`.
+
+    Returns:
+        Its status, whether it was built or not.
+
+    Raises:
+        ValueError: For another name.
+    """
     if name not in (*LIBRARIES, C_API):
         raise ValueError(f"no library {name!r}: choose one of {', '.join((*LIBRARIES, C_API))}")
     path = _HERE / ("libfingergen.so" if name == C_API else f"libfingergen_{name}.so")

@@ -16,7 +16,17 @@ def fused_leaky_relu(
 ) -> NDArray[np.floating]:
     """`scale * leaky_relu(x + bias)`, the bias along axis 1.
 
-    x: (N, C, …) float; bias: (C,). Returns the shape and dtype of x. `ValueError` when the shapes do not fit.
+    Args:
+        x: (N, C, …) float.
+        bias: (C,).
+        negative_slope: Of what is below zero.
+        scale: Factor of the result.
+
+    Returns:
+        Of the shape and dtype of x.
+
+    Raises:
+        ValueError: The shapes do not fit.
     """
     if x.ndim < 2 or bias.shape != x.shape[1:2]:
         raise ValueError(f"want x (N, C, …) and bias (C,), got {x.shape} and {bias.shape}")
@@ -33,12 +43,20 @@ def upfirdn2d(
 ) -> NDArray[np.floating]:
     """Upsample by zeros, pad, filter, keep every `down`-th sample.
 
-    `up - 1` zeros follow each sample; `pad` is [x0, x1, y0, y1] (left, right, top, bottom; negative crops);
-    the filter is a true 2-D convolution (the kernel turned by 180° against correlation), no implicit border.
+    The filter is a true 2-D convolution (the kernel turned by 180° against correlation), no implicit border.
 
-    x: (N, C, H, W) float; kernel: (kH, kW). Returns (N, C, H', W') in the dtype of x with
-    H' = (H * up + y0 + y1 - kH) // down + 1, W' alike. `ValueError` when an argument is out of range or
-    nothing is left to filter.
+    Args:
+        x: (N, C, H, W) float.
+        kernel: (kH, kW).
+        up: 1 or more; `up - 1` zeros follow each sample.
+        down: 1 or more.
+        pad: [x0, x1, y0, y1]: samples left, right, at the top and at the bottom; negative ones crop.
+
+    Returns:
+        (N, C, H', W') in the dtype of x, with H' = (H * up + y0 + y1 - kH) // down + 1, W' alike.
+
+    Raises:
+        ValueError: An argument is out of range, or nothing is left to filter.
     """
     if x.ndim != 4 or kernel.ndim != 2 or kernel.size == 0:
         raise ValueError(f"want x (N, C, H, W) and kernel (kH, kW), got {x.shape} and {kernel.shape}")
@@ -79,9 +97,22 @@ def styled_conv(
     with 3x3 weights, padded by 1; with `taps` it is a transposed convolution of stride 2, then filtered with
     their outer product, padded by 1.
 
-    x: (N, I, H, W) float; style: (N, I); weight: (O, I, 3, 3); noise: (1 | N, 1, H', W'); bias: (O);
-    taps: (4). Returns (N, O, H', W') in the dtype of x; H' is H, with `taps` 2H. `ValueError` when the shapes
-    do not fit.
+    Args:
+        x: (N, I, H, W) float.
+        style: (N, I).
+        weight: (O, I, 3, 3).
+        noise: (1, 1, H', W') or (N, 1, H', W').
+        bias: (O,).
+        taps: (4,), of the filter after upsampling; None: no upsampling.
+        negative_slope: Of the activation, below zero.
+        scale: Factor of the activation.
+        epsilon: Added under the root.
+
+    Returns:
+        (N, O, H', W') in the dtype of x; H' is H, with `taps` 2H.
+
+    Raises:
+        ValueError: The shapes do not fit.
     """
     n, channels, height, width = x.shape
     up = 1 if taps is None else 2
@@ -127,8 +158,18 @@ def ridge_growth(
     e = exp(-½ ((a / 0.45 P)² + (b / 0.55 P)²)); m makes its answer to a flat image 0, g that to a wave of its
     own period 1. Borders are mirrored about their samples.
 
-    noise, orientation (radians, counter-clockwise with y up), period (samples): (N, 1, H, W) float. Returns
-    that shape in the dtype of noise. `ValueError` when the shapes do not fit or are too small for the radius.
+    Args:
+        noise: (N, 1, H, W) float, what ridges grow from.
+        orientation: (N, 1, H, W), radians, counter-clockwise with y up.
+        period: (N, 1, H, W), samples from ridge to ridge.
+        rounds: 0 or more.
+        radius: Of the kernels, samples, 1 or more.
+
+    Returns:
+        (N, 1, H, W) in the dtype of noise.
+
+    Raises:
+        ValueError: The shapes do not fit, or are too small for the radius.
     """
     if noise.ndim != 4 or noise.shape[1] != 1 or not noise.shape == orientation.shape == period.shape:
         raise ValueError(

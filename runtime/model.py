@@ -37,11 +37,20 @@ def load(
     device: int = 0,
     precision: Precision | None = None,
 ) -> Model:
-    """Load a bundle directory (None: the packaged demo bundle).
+    """Load a bundle.
 
-    backend: `auto`, or one of `backends.BACKENDS`. workers: CPU threads; None: one a core. device: number of
-    the GPU. precision: `fp32` or `fp16`; None: what suits the backend. `BadInput` where the bundle is not
-    whole or the backend cannot run it here.
+    Args:
+        bundle: Its directory; None: the packaged demo bundle.
+        backend: `auto`, or one of `backends.BACKENDS`.
+        workers: CPU threads, 1 or more; None: one per core.
+        device: Number of the GPU, from 0.
+        precision: `fp32` or `fp16`; None: what suits the backend.
+
+    Returns:
+        The model. Close it, or use it in a `with` statement.
+
+    Raises:
+        BadInput: The bundle is not whole, an argument is out of range, or no backend can run the bundle here.
     """
     opened = open_bundle(bundle)
     model = Model(opened, open_backend(backend, opened, workers, device, precision), workers)
@@ -68,6 +77,13 @@ class Model(Networks):
     """
 
     def __init__(self, bundle: Bundle, backend: Backend, workers: int | None = None) -> None:
+        """Put a model together; `load` opens what it takes.
+
+        Args:
+            bundle: What it runs.
+            backend: Opened for the bundle.
+            workers: Threads that grow fingers; None: one per core.
+        """
         super().__init__(bundle, backend, workers)
         self.loading: Callable[[], Model] | None = None  # loads it again, in another process
 
@@ -85,7 +101,12 @@ class Model(Networks):
 
         Args:
             seeds: Integers in [0, 2**64), one per image.
-            truncation: This, noise, mix_seeds, mix_layers, mix_alpha and size: see `SynthesisRequest`.
+            truncation: ψ of w_avg + ψ (w - w_avg); None: what the bundle recommends.
+            noise: `const`, `random`, `none` or `ridges`; None: what the bundle recommends.
+            mix_seeds: Seeds whose w is mixed in, one for all images or one per image; None: no mixing.
+            mix_layers: Style inputs that are mixed, in [0, num_ws); None: all.
+            mix_alpha: Share of what is mixed in; 1 replaces.
+            size: Pixels per side that images are resized to; None: the bundle's `output_size`.
 
         Returns:
             uint8 (N, size, size), or (N, size, size, 3) for three channels.
@@ -127,26 +148,51 @@ class Model(Networks):
         return (steps.finish(levels) for part in pairs for levels in steps.compute(steps.prepare(part)))
 
     def encode(self, maps: ReconstructionInput | Iterable[ReconstructionInput]) -> Floats:
-        """Minutiae maps uint8 (N, H, W, 3) or templates → w, (N, style_dim) or (N, num_ws, style_dim).
+        """The w of minutiae, as the published encoder gives it; `encoded` has all that the encoder gives.
 
-        w alone, as the published encoder gives it; `encoded` has all that the bundle's encoder tells.
+        Args:
+            maps: Templates, or minutiae maps uint8 (H, W, 3), one or many.
+
+        Returns:
+            float32 (N, style_dim) or, of an encoder into W+, (N, num_ws, style_dim).
+
+        Raises:
+            BadInput: The bundle has no encoder, or `maps` is not what it reads.
         """
         return self.encoded(maps).w
 
     def encoded(
         self, maps: ReconstructionInput | Iterable[ReconstructionInput], seeds: Sequence[int] | None = None
     ) -> Encoded:
-        """Minutiae maps uint8 (N, H, W, 3) or templates → w and, with a spatial path, noise images.
+        """What the bundle's encoder makes of minutiae: w and, with a spatial path, noise images.
 
-        Maps of another size than the encoder's input are resized. A bundle with ridge noise takes templates;
-        w is then that of `seeds` (None: of seed 0). `BadInput` where the bundle has no encoder.
+        Args:
+            maps: Templates, or minutiae maps uint8 (H, W, 3), one or many; maps of another size than the
+                encoder's input are resized. A bundle with ridge noise takes templates only.
+            seeds: With ridge noise, one per template: its w, and what the minutiae leave open; None: 0.
+
+        Returns:
+            w float32 (N, style_dim) or (N, num_ws, style_dim), and noise images (N, 1, H, W).
+
+        Raises:
+            BadInput: The bundle has no encoder, or an argument is not what it takes.
         """
         if self.bundle.manifest.graphs.fields is not None:
             return self._with_ridges(list_templates(maps, self.bundle.manifest.image), seeds)
         return self.backend.encode(to_encoder_input(self.encoder_maps(maps)))
 
     def encoder_maps(self, inputs: ReconstructionInput | Iterable[ReconstructionInput]) -> Map:
-        """`inputs`, templates or maps, one or many → the encoder's maps, uint8 (N, S, S, 3)."""
+        """The minutiae maps that the encoder reads.
+
+        Args:
+            inputs: Templates, which are drawn, or maps uint8 (H, W, 3), which are resized; one or many.
+
+        Returns:
+            uint8 (N, S, S, 3), S being the encoder's input size in pixels.
+
+        Raises:
+            BadInput: The bundle has no encoder of maps, or `inputs` is neither templates nor maps.
+        """
         self.check_encoder()
         encoder = self.bundle.manifest.encoder
         if encoder is None:
@@ -154,7 +200,11 @@ class Model(Networks):
         return encoder_maps(inputs, self.bundle.manifest.image, encoder.input_size)
 
     def check_encoder(self) -> None:
-        """`BadInput` if the bundle has no encoder, of minutiae maps or, for ridge noise, of templates."""
+        """Check that the bundle can reconstruct.
+
+        Raises:
+            BadInput: It has no encoder of minutiae maps nor, for ridge noise, of templates.
+        """
         manifest = self.bundle.manifest
         if manifest.encoder is None and manifest.graphs.fields is None:
             raise BadInput(f"{self.bundle.path}: this bundle has no encoder; it cannot reconstruct")
@@ -166,9 +216,20 @@ class Model(Networks):
         seeds: Sequence[int] | None = None,
         size: int | None = None,
     ) -> Pixels:
-        """Fingerprints with the minutiae of templates (or of maps uint8 (H, W, 3)), one or many.
+        """Fingerprints with given minutiae.
 
-        Returns uint8 (N, size, size), or (N, size, size, 3) for three channels.
+        Args:
+            templates: Templates, or minutiae maps uint8 (H, W, 3), one or many.
+            noise: Of the layers whose noise the encoder does not give: `const`, `random` or `none`; None:
+                what the bundle recommends.
+            seeds: One per template: of `random` noise or, with ridge noise, of the look; None: 0.
+            size: Pixels per side that images are resized to; None: the bundle's `output_size`.
+
+        Returns:
+            uint8 (N, size, size), or (N, size, size, 3) for three channels.
+
+        Raises:
+            BadInput: The bundle cannot reconstruct, or an argument is not what it takes.
         """
         encoded = self.encoded(templates, seeds)
         if self.bundle.manifest.graphs.fields is not None:  # then w is a look, not a finger
@@ -241,11 +302,25 @@ class Model(Networks):
         decoder: bool = False,
         size: int | None = None,
     ) -> tuple[Pixels, Pixels, Pixels]:
-        """Images of w - degree · direction, of w and of w + degree · direction.
+        """Images of w - degree · direction, of w and of w + degree · direction; truncation comes afterwards.
 
-        Truncation comes after the edit. Each of the three is as `render` returns it. `index` is the number of
-        a SeFa direction (Shen and Zhou, "Closed-Form Factorization of Latent Semantics in GANs", 2021), or
-        the name of a trait: one of the manifest's `ridge_noise.looks`, two degrees to a standard deviation.
+        Args:
+            w: float32 (N, style_dim) or (N, num_ws, style_dim), or what `encoded` gives.
+            index: Number of a SeFa direction (Shen and Zhou, "Closed-Form Factorization of Latent Semantics
+                in GANs", 2021), or name of a trait: one of the manifest's `ridge_noise.looks`.
+            degree: How far; of traits, two degrees are a standard deviation.
+            layers: Style inputs that are edited, in [0, num_ws); None: those that the bundle recommends.
+            truncation: ψ; None: what the bundle recommends.
+            noise: `const`, `random`, `none` or `ridges`; None: what the bundle recommends.
+            seeds: One per image, of noise `random` and `ridges`.
+            decoder: Whether w comes from `encode`, so that the bundle's decoder makes the images.
+            size: Pixels per side that images are resized to; None: the bundle's `output_size`.
+
+        Returns:
+            Three arrays, uint8 (N, size, size), or (N, size, size, 3) for three channels.
+
+        Raises:
+            BadInput: An argument has a wrong type or is out of range.
         """
         check_finite("degree", degree)
         direction = self.bundle.direction(index)

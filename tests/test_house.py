@@ -1,13 +1,10 @@
 """The house rules: who may import whom, lint, types, and a runtime that stays light."""
 
 import ast
-import inspect
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -107,65 +104,6 @@ def test_nothing_that_is_read_may_run_code():
                 if unsafe_torch or given.get("allow_pickle", "False") != "False":
                     wrong.append(f"{path}:{call.lineno}: {ast.unparse(call)}")
     assert not wrong
-
-
-# Methods that click and PyTorch call, whose meaning is theirs.
-OF_LIBRARIES = {"convert", "forward", "get_help_record", "get_metavar"}
-FEWEST_WORDS = 5
-
-
-def public(node: ast.Module | ast.ClassDef, of: str = "") -> Iterator[tuple[str, bool, str | None]]:
-    """Name, whether it is a method, and docstring of each public thing in a module or class; no stubs."""
-    for each in node.body:
-        if isinstance(each, ast.FunctionDef | ast.ClassDef) and not each.name.startswith("_"):
-            is_stub = ast.unparse(each.body[-1]) == "..." and len(each.body) == 1
-            if not is_stub:
-                yield f"{of}{each.name}", bool(of), ast.get_docstring(each)
-            if isinstance(each, ast.ClassDef):
-                yield from public(each, f"{each.name}.")
-
-
-def test_public_docstrings_say_something():
-    """A method needs none of its own where it is a library's, or the base class's, which says it all."""
-    found = [(path, *each) for path in modules() for each in public(ast.parse(path.read_text()))]
-    documented = {name.rsplit(".", 1)[-1] for _, name, is_method, text in found if is_method and text}
-    wrong = []
-    for path, name, is_method, text in found:
-        if text is None:
-            inherits = is_method and name.rsplit(".", 1)[-1] in documented | OF_LIBRARIES
-            wrong += [] if inherits else [f"{path}: {name}: no docstring"]
-        elif len(text.split()) < FEWEST_WORDS:
-            wrong.append(f"{path}: {name}: {text!r} says too little")
-    assert not wrong, "\n".join(wrong)
-
-
-# What users import: see the `__all__` of each.
-PUBLIC = ("", ".bundle", ".fingers", ".minutiae", ".records", ".backends")
-
-
-@pytest.mark.parametrize("package", PUBLIC)
-def test_parameters_of_what_users_import_are_explained(package: str):
-    """In the docstring of a function, or of a method's class."""
-    module = import_module(f"fingergen.runtime{package}")
-    wrong = []
-    for name in module.__all__:
-        thing = getattr(module, name)
-        functions = {"": thing} if inspect.isfunction(thing) else {}
-        if inspect.isclass(thing):
-            functions = {key: value for key, value in inspect.getmembers(thing) if not key.startswith("_")}
-        for key, function in functions.items():
-            if inspect.isfunction(function) or inspect.ismethod(function):
-                text = f"{inspect.getdoc(function)} {inspect.getdoc(thing)}"
-                words = set(re.findall(r"\w+", text))
-                wrong += [f"{name}.{key}: {each}" for each in parameters(function) - words]
-    assert not wrong
-
-
-def parameters(function: Callable[..., object]) -> set[str]:
-    """Names of a function's parameters, but `self` and those that only collect others."""
-    collecting = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    found = inspect.signature(function).parameters.values()
-    return {each.name for each in found if each.kind not in collecting} - {"self", "cls"}
 
 
 def test_version_has_one_source():

@@ -44,18 +44,29 @@ class Executor(Protocol):
     def threaded(self) -> bool: ...
 
     def unavailable(self, workload: Workload, precision: str) -> str | None:
-        """Returns why it cannot run the workload here in this precision, and the fix; None if it can."""
+        """Why it cannot run a workload here.
+
+        Args:
+            workload: What is to be run.
+            precision: One of `precisions`.
+
+        Returns:
+            One line with the fix; None where it can.
+        """
 
     def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
         """Load the networks.
 
         Args:
-            workload: what is to be run.
-            precision: one of `precisions`.
+            workload: What is to be run.
+            precision: One of `precisions`.
             threads: CPU threads, 1 or more; ignored unless `threaded`.
 
+        Returns:
+            What makes batches.
+
         Raises:
-            BadInput: the bundle or checkpoint cannot be run.
+            BadInput: The bundle or checkpoint cannot be run.
         """
 
 

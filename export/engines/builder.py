@@ -26,9 +26,19 @@ FORMS: Mapping[Form, Ops] = {"plugin": PLUGIN_OPS, "native": OPS["native"]}
 def build_engine(
     graph: GraphName, build: Build, precision: Precision, target: Target
 ) -> tuple[Engine, bytes]:
-    """The engine of a graph in `precision`, and its content; `build` makes the graph.
+    """Build the engine of a graph.
 
-    `FingerGenError` with TensorRT's reason if it cannot be built.
+    Args:
+        graph: Which of the bundle's.
+        build: Makes the graph, with the operators and in the precision that it is called with.
+        precision: `fp32` or `fp16`.
+        target: What it is built for, as `resolve` gives it.
+
+    Returns:
+        Its entry in the manifest, and the content of its file.
+
+    Raises:
+        FingerGenError: It cannot be built; the message has TensorRT's reason.
     """
     asked = target.options.ops
     if asked != "auto":

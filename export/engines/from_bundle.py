@@ -26,11 +26,21 @@ def add_engines(
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
-    """Write `out`: the bundle with engines of all its graphs, which replace earlier ones of the same flavor
-    and precision. `out` may be `bundle` itself, with `overwrite`.
+    """Write a bundle again, with engines of all its graphs.
 
-    `BadInput`: no graphs in the precision, or engines cannot be built here; `FingerGenError`: TensorRT
-    refuses a graph.
+    Args:
+        bundle: Its directory.
+        out: Where to write it; may be `bundle` itself, with `overwrite`.
+        options: What engines to build; they replace earlier ones of the same flavor and precision.
+        overwrite: Whether a bundle at `out` may be replaced.
+        progress: Called with one line before each engine.
+
+    Returns:
+        The new bundle's manifest.
+
+    Raises:
+        BadInput: The bundle has no graphs in the precision, or engines cannot be built here.
+        FingerGenError: TensorRT refuses a graph.
     """
     target = resolve(options)
     source = read_bundle(bundle)

@@ -26,11 +26,16 @@ UNSUITABLE = ("sm_75",)
 class EngineOptions:
     """What the user asks for.
 
-    `batch`: smallest, best and largest batch; `architectures`: of GPUs, as `sm_89`, none: all that the
-    flavor builds for; `ops`: plugins or standard operators for our custom nodes, `auto`: the faster of the
-    two, measured if there is a GPU, else standard operators; `embed_plugins`: the plugin library goes into
-    the engine file; `timing_cache`: a file that the builder reads and writes, None: one in the user's cache
-    for TensorRT, none for TensorRT-RTX, which times nothing at build.
+    Attributes:
+        precision: `fp32` or `fp16`.
+        flavor: `tensorrt`, `tensorrt-rtx` or `auto`.
+        batch: Smallest, best and largest batch, 1 to 4096.
+        architectures: Of GPUs, such as `sm_89`; none: all that the flavor builds for.
+        ops: `plugin` or `native` (standard operators) for our custom nodes; `auto`: the faster of the two,
+            measured if there is a GPU, else standard operators.
+        embed_plugins: Whether the plugin library goes into the engine file.
+        timing_cache: A file that the builder reads and writes; None: one in the user's cache for TensorRT,
+            none for TensorRT-RTX, which times nothing when it builds.
     """
 
     precision: Precision = "fp16"
@@ -44,8 +49,16 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class Target:
-    """What `options` come to on this machine. `plugins`: our plugin library, if it is to be used; `measures`:
-    engines are timed here, to choose.
+    """What options come to on this machine.
+
+    Attributes:
+        options: What was asked for.
+        flavor: TensorRT or TensorRT-RTX.
+        version: Its release.
+        architectures: Of the GPUs that are built for.
+        plugins: Our plugin library; None where it is not to be used.
+        timing_cache: The file; None: none.
+        measures: Whether engines are timed here, to choose.
     """
 
     options: EngineOptions
@@ -63,7 +76,17 @@ class Target:
 
 
 def resolve(options: EngineOptions) -> Target:
-    """`BadInput` if the options cannot be met here, with what to do."""
+    """What options come to on this machine.
+
+    Args:
+        options: What is asked for.
+
+    Returns:
+        The target of every engine.
+
+    Raises:
+        BadInput: The options cannot be met here; the message says what to do.
+    """
     smallest, best, largest = options.batch
     if not 1 <= smallest <= best <= largest <= LARGEST_BATCH:
         raise BadInput(

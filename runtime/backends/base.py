@@ -34,9 +34,9 @@ class Options:
     """How a backend is to run.
 
     Attributes:
-        workers: threads of a backend that computes on the CPU, at least 1.
-        device: number of the GPU, as CUDA counts them, from 0.
-        precision: of feature maps and convolutions; None for the one that suits the backend best among those
+        workers: Threads of a backend that computes on the CPU, at least 1.
+        device: Number of the GPU, as CUDA counts them, from 0.
+        precision: Of feature maps and convolutions; None for the one that suits the backend best among those
             that the bundle has.
     """
 
@@ -54,9 +54,9 @@ class Backend(ABC):
     a wrong shape or with values that are not finite, and `FingerGenError` where a graph fails or gives such.
 
     Attributes:
-        name: what users call the backend.
-        description: one line for people: library, version, device, whether our custom ops run.
-        batch: images in a call that keep it busy.
+        name: What users call the backend.
+        description: One line for people: library, version, device, whether our custom ops run.
+        batch: Images in a call that keep it busy.
     """
 
     name: ClassVar[str]
@@ -64,6 +64,11 @@ class Backend(ABC):
     batch: int
 
     def __init__(self, bundle: Bundle) -> None:
+        """Called by subclasses, which users open with `open_backend`.
+
+        Args:
+            bundle: Whose graphs it runs.
+        """
         self._bundle = bundle
         self._closed = False
         self._process = os.getpid()
@@ -71,29 +76,51 @@ class Backend(ABC):
     @classmethod
     @abstractmethod
     def unavailable(cls, bundle: Bundle, options: Options) -> str | None:
-        """Why the backend cannot run `bundle` with `options` here, and the fix; None where it can."""
+        """Why the backend cannot run a bundle here.
+
+        Args:
+            bundle: What it is to run.
+            options: How.
+
+        Returns:
+            One line with the fix; None where it can run it.
+        """
 
     @classmethod
     @abstractmethod
     def open(cls, bundle: Bundle, options: Options) -> Self:
-        """The backend with these `options`, ready to run `bundle`, which it is not `unavailable` for; graphs
-        load at first use."""
+        """Open the backend for a bundle that it is not `unavailable` for; graphs load at first use.
+
+        Args:
+            bundle: What it is to run.
+            options: How.
+
+        Returns:
+            The backend, ready to run.
+        """
 
     @abstractmethod
     def compute(self, graph: GraphName, inputs: Inputs, pixels: bool) -> NDArray[Any]:
         """One graph's output, for inputs that have been checked.
 
         Args:
-            graph: one that the bundle has.
+            graph: One that the bundle has.
             inputs: float32 arrays of length N, or 1 for what the batch shares.
-            pixels: give the output `graphs.PIXELS` (uint8) instead of the float32 one.
+            pixels: Whether to give the output `graphs.PIXELS` (uint8) instead of the float32 one.
 
         Returns:
             Array (N, …) of shape `graphs.output_shape`. Where `pixels`, the image behind it is finite.
         """
 
     def makes_pixels(self, graph: GraphName) -> bool:
-        """Whether the graph, as it runs here, has the output `graphs.PIXELS`."""
+        """Whether a graph, as it runs here, has the output `graphs.PIXELS`.
+
+        Args:
+            graph: One that the bundle has.
+
+        Returns:
+            True where `compute` may be called with `pixels`.
+        """
         return False
 
     @abstractmethod
@@ -114,7 +141,15 @@ class Backend(ABC):
         self.close()
 
     def run(self, graph: GraphName, inputs: Inputs, pixels: bool = False) -> NDArray[Any]:
-        """`compute` of `graph` with its arguments `inputs` and `pixels`, inputs and output checked.
+        """As `compute`, with inputs and output checked.
+
+        Args:
+            graph: One that the bundle has.
+            inputs: float32 arrays of length N, or 1 for what the batch shares.
+            pixels: Whether to give the output `graphs.PIXELS` (uint8) instead of the float32 one.
+
+        Returns:
+            Array (N, …) of shape `graphs.output_shape`, finite.
 
         Raises:
             BadInput: For inputs of another name, type or shape, or that are not finite.
@@ -138,33 +173,75 @@ class Backend(ABC):
         return output
 
     def map(self, z: Floats) -> Floats:
-        """z (N, style_dim) → w (N, style_dim)."""
+        """The mapping network.
+
+        Args:
+            z: float32 (N, style_dim), standard normal.
+
+        Returns:
+            w, float32 (N, style_dim).
+        """
         return self.run("mapping", {"z": z})
 
     def synthesize(self, w: Floats, noise: Sequence[Floats]) -> Floats:
-        """w (N, num_ws, style_dim) and noise images, (N, 1, H, W) or (1, 1, H, W) for each layer → images
-        (N, C, R, R), nominally in [-1, 1]."""
+        """The synthesis network.
+
+        Args:
+            w: float32 (N, num_ws, style_dim).
+            noise: For each layer float32 (N, 1, H, W), or (1, 1, H, W) for all images.
+
+        Returns:
+            Images float32 (N, C, R, R), nominally in [-1, 1].
+        """
         return self.run("synthesis", synthesis_inputs(w, noise))
 
     def encode(self, maps: Floats) -> Encoded:
-        """Minutiae maps (N, 3, S, S) in [0, 1] → w, and noise images for some of the decoder's layers."""
+        """The encoder of minutiae maps.
+
+        Args:
+            maps: float32 (N, 3, S, S), in [0, 1].
+
+        Returns:
+            w, and noise images for some of the decoder's layers.
+        """
         return split(self.run("encoder", {"map": maps}), self._bundle.manifest)
 
     def read_fields(self, rasters: Floats) -> Floats:
-        """The rasters of templates (N, CHANNELS, CELLS, CELLS) → fields (N, FIELDS, CELLS, CELLS); see
-        `minutiae.raster`."""
+        """The encoder of bundles with ridge noise; see `minutiae.raster`.
+
+        Args:
+            rasters: Of templates, float32 (N, CHANNELS, CELLS, CELLS).
+
+        Returns:
+            Fields, float32 (N, FIELDS, CELLS, CELLS).
+        """
         return self.run("fields", {"raster": rasters})
 
     def decode(self, w: Floats, noise: Sequence[Floats]) -> Floats:
-        """As `synthesize`, for `w` and `noise` that come from `encode`: by the decoder graph, where there is
-        one."""
+        """As `synthesize`, for what `encode` gives: by the decoder graph, where there is one.
+
+        Args:
+            w: float32 (N, num_ws, style_dim).
+            noise: For each layer float32 (N, 1, H, W), or (1, 1, H, W) for all images.
+
+        Returns:
+            Images float32 (N, C, R, R), nominally in [-1, 1].
+        """
         return self.run(self._decoder, synthesis_inputs(w, noise))
 
     def render(self, w: Floats, noise: Sequence[Floats], decoder: bool = False) -> Pixels:
-        """Images of `w` and `noise` as `synthesize`, or with `decoder` as `decode`, gives them, in the 256
-        levels of image files: uint8 (N, C, R, R).
+        """As `synthesize` or `decode`, in the 256 levels of image files.
 
-        Made where the networks are computed, so that only these bytes come from a GPU, if the bundle can.
+        Levels are made where the networks are computed, so that only these bytes come from a GPU, if the
+        bundle can.
+
+        Args:
+            w: float32 (N, num_ws, style_dim).
+            noise: For each layer float32 (N, 1, H, W), or (1, 1, H, W) for all images.
+            decoder: Whether as `decode`.
+
+        Returns:
+            Images uint8 (N, C, R, R).
         """
         graph = self._decoder if decoder else "synthesis"
         inputs = synthesis_inputs(w, noise)

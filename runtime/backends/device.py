@@ -11,7 +11,15 @@ from .cores import usable_cores
 
 
 def describe_device(device: int = 0) -> str:
-    """The processor with the cores that this process may use, and GPU number `device` if there is one."""
+    """What a measurement was taken on.
+
+    Args:
+        device: Number of the GPU, from 0.
+
+    Returns:
+        The processor's name, the number of cores that this process may use, and the GPU's name if there is
+        one.
+    """
     cores = usable_cores()
     described = f"{cpu_name()}, {cores} core{'s' if cores > 1 else ''}"
     return described if nvidia.problem(device) else f"{described}, {nvidia.gpu(device).name}"
@@ -19,7 +27,11 @@ def describe_device(device: int = 0) -> str:
 
 @functools.cache
 def cpu_name() -> str:
-    """The processor's name, as the kernel knows it."""
+    """What the processor is called.
+
+    Returns:
+        The name that the kernel knows, or else the machine's kind.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not on Linux

@@ -30,12 +30,20 @@ class Interruption:
 
     @staticmethod
     def current() -> Interruption:
-        """What the calling thread's calls heed; a new one where there is none."""
+        """What the calling thread's calls heed.
+
+        Returns:
+            The innermost `heeded` of this thread; a new one where there is none.
+        """
         return _current.get() or Interruption()
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Calls that this thread makes in the block heed it."""
+        """Calls that this thread makes in the block heed it.
+
+        Yields:
+            Nothing.
+        """
         token = _current.set(self)
         try:
             yield
@@ -52,7 +60,13 @@ class Interruption:
 
     @contextmanager
     def ending(self, end: Callable[[], None]) -> Iterator[None]:
-        """The block is a library's call, which `end`, called on any thread, makes end soon.
+        """The block is a library's call, which can be ended.
+
+        Args:
+            end: Makes it end soon; called on any thread.
+
+        Yields:
+            Nothing.
 
         Raises:
             Interrupted: The interruption was set before or during the block.

@@ -34,15 +34,16 @@ def unavailable(name: str, bundle: Bundle, device: int = 0, precision: Precision
     """Why a backend cannot run a bundle on this machine, and the fix.
 
     Args:
-        name: one of `BACKENDS`.
-        bundle: what it is to run.
-        device, precision: see `Options`.
+        name: One of `BACKENDS`.
+        bundle: What it is to run.
+        device: Number of the GPU, from 0.
+        precision: `fp32` or `fp16`; None: what suits the backend.
 
     Returns:
         One line; None where the backend can run the bundle.
 
     Raises:
-        BadInput: no backend has this name.
+        BadInput: No backend has this name.
     """
     return _backend(name).unavailable(bundle, Options(usable_cores(), device, precision))
 
@@ -57,14 +58,18 @@ def open_backend(
     """Open a backend for a bundle.
 
     Args:
-        name: one of `BACKENDS`, or `auto`: what `fg-export tune` found to be fastest on this device,
+        name: One of `BACKENDS`, or `auto`: what `fg-export tune` found to be fastest on this device,
             or else the first of `AUTO` that is available.
-        bundle: what it is to run.
-        workers: threads of a backend that computes on the CPU; None: one per core that this process may use.
-        device, precision: see `Options`.
+        bundle: What it is to run.
+        workers: Threads of a backend that computes on the CPU; None: one per core that this process may use.
+        device: Number of the GPU, from 0.
+        precision: `fp32` or `fp16`; None: what suits the backend.
+
+    Returns:
+        The backend, ready to run the bundle.
 
     Raises:
-        BadInput: none can run the bundle here; the message has the reasons.
+        BadInput: None can run the bundle here; the message has the reasons.
     """
     if workers is None:
         workers = usable_cores()

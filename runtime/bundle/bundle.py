@@ -32,13 +32,17 @@ LATENTS_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """`latents.npz`, all float32.
+    """The arrays of `latents.npz`, all float32.
 
-    `w_avg` (style_dim,); `sefa_directions` (K, style_dim), a row a direction, largest singular value first,
-    its component of largest magnitude positive; `sefa_singular_values` (K,); `noise`: the stored buffers, of
-    shapes `Architecture.noise_shapes`; `decoder_noise`: the decoder's, where the bundle has a decoder graph;
-    `look_directions` (L, style_dim): for each of the manifest's `ridge_noise.looks`, how w changes with half
-    a standard deviation of that number of z.
+    Attributes:
+        w_avg: (style_dim,), the center of truncation.
+        sefa_directions: (K, style_dim), one direction per row, largest singular value first, its component of
+            largest magnitude positive.
+        sefa_singular_values: (K,).
+        noise: The stored buffers, of shapes `Architecture.noise_shapes`.
+        decoder_noise: Those of the decoder; None where the bundle has no decoder graph.
+        look_directions: (L, style_dim): for each of the manifest's `ridge_noise.looks`, how w changes with
+            half a standard deviation of that number of z; None where it names none.
     """
 
     w_avg: NDArray[np.float32]
@@ -49,7 +53,11 @@ class Latents:
     look_directions: NDArray[np.float32] | None = None
 
     def to_bytes(self) -> bytes:
-        """The content of `latents.npz`, an uncompressed archive of float32 arrays, without pickles."""
+        """The content of the file `latents.npz`.
+
+        Returns:
+            An uncompressed archive of float32 arrays, without pickles.
+        """
         arrays = {
             "w_avg": self.w_avg,
             "sefa_directions": self.sefa_directions,
@@ -66,7 +74,14 @@ class Latents:
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A verified bundle. `sha256`: of `bundle.json`, which has every other file's, so it names them all."""
+    """A verified bundle.
+
+    Attributes:
+        path: Its directory.
+        manifest: What `bundle.json` says.
+        latents: What `latents.npz` holds.
+        sha256: Of `bundle.json`, which has every other file's, so that it names them all.
+    """
 
     path: Path
     manifest: Manifest
@@ -74,7 +89,14 @@ class Bundle:
     sha256: str
 
     def file(self, name: str) -> Path:
-        """Full path of the file `name`, given as in the manifest: for messages; `read` has the content."""
+        """Full path of a file, for messages; `read` has the content.
+
+        Args:
+            name: The file's path in the bundle, as in the manifest.
+
+        Returns:
+            The path with the bundle's directory; nothing is opened.
+        """
         return self.path / name
 
     def read(self, name: str) -> bytes:
@@ -84,12 +106,15 @@ class Bundle:
         file's path: the file may have changed since the bundle was opened.
 
         Args:
-            name: the file's path in the bundle, as in the manifest.
+            name: The file's path in the bundle, as in the manifest.
+
+        Returns:
+            All bytes of the file.
 
         Raises:
-            BadInput: the file is missing, its size or SHA-256 is not the manifest's, it is a link that leads
+            BadInput: The file is missing, its size or SHA-256 is not the manifest's, it is a link that leads
                 out of the bundle, or it is an ONNX graph with weights in another file.
-            KeyError: the manifest lists no such file.
+            KeyError: The manifest lists no such file.
         """
         content = _read_file(self.path, name, self.manifest.files[name])
         if name in self.manifest.graph_files():
@@ -125,7 +150,17 @@ class Bundle:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """The manifest of the bundle directory `path`, no other file read; `BadInput` if it is malformed."""
+    """The manifest of a bundle; no other file is read.
+
+    Args:
+        path: The bundle's directory.
+
+    Returns:
+        What `bundle.json` says, checked against its schema.
+
+    Raises:
+        BadInput: There is no bundle, or its manifest is malformed.
+    """
     return _read_manifest(Path(path))[0]
 
 
@@ -133,10 +168,13 @@ def read_bundle(path: str | Path) -> Bundle:
     """Verify a bundle directory and read its latents.
 
     Args:
-        path: the directory.
+        path: The directory.
+
+    Returns:
+        The bundle, every file of which has the hash that the manifest states.
 
     Raises:
-        BadInput: naming the file and the field that are wrong: the manifest is malformed; a file is missing,
+        BadInput: Names the file and the field that are wrong: the manifest is malformed; a file is missing,
             not listed, changed or a link that leads out of the bundle; a graph has weights in another file;
             the latents do not fit the architecture.
     """
@@ -181,10 +219,10 @@ def write_bundle(
     """Write a bundle directory: made beside `out`, verified, and moved into place at once.
 
     Args:
-        out: the directory; its parents are made.
-        manifest: what the bundle says of itself, without `files`.
-        contents: path in the bundle → the file's bytes, or a file to copy.
-        overwrite: replace the bundle at `out`, if it holds no other files.
+        out: The directory; its parents are made.
+        manifest: What the bundle says of itself, without `files`.
+        contents: Path in the bundle → the file's bytes, or a file to copy.
+        overwrite: Whether to replace the bundle at `out`, if it holds no other files.
 
     Returns:
         The manifest with the hash and size of every file.
@@ -211,7 +249,12 @@ def write_bundle(
 def check_replaceable(out: Path, overwrite: bool) -> None:
     """Check that `write_bundle` may write there, before the work that makes the bundle.
 
-    Raises `BadInput` unless `out` is absent or, with `overwrite`, holds a bundle and nothing else.
+    Args:
+        out: The bundle's directory.
+        overwrite: Whether a bundle that is there may be replaced.
+
+    Raises:
+        BadInput: `out` exists, unless `overwrite` is given and it holds a bundle and nothing else.
     """
     if not os.path.lexists(out):
         return

@@ -24,6 +24,9 @@ __all__ = ["FOLDER", "PKG_CONFIG", "onnxruntime_library"]
 def onnxruntime_library() -> Path:
     """The shared library of the installed ONNX Runtime, which libfingergen loads; it is not imported.
 
+    Returns:
+        Its path.
+
     Raises:
         BadInput: If ONNX Runtime is not installed, or without its library.
     """

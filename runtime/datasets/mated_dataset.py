@@ -95,9 +95,17 @@ class MatedDataset:
         return self.share()
 
     def share(self, number: int = 0, of: int = 1) -> Generator[Sample]:
-        """The samples of every `of`-th finger, beginning with finger `number`, in order, at full speed.
+        """The samples of every `of`-th finger, in order, at full speed.
 
-        Close it (`contextlib.closing`) to end early.
+        Args:
+            number: The finger to begin with, in [0, of).
+            of: How many shares there are.
+
+        Returns:
+            An iterator; close it (`contextlib.closing`) to end early.
+
+        Raises:
+            BadInput: There is no such share.
         """
         if not 0 <= number < of:
             raise BadInput(f"share {number} of {of}: count shares from 0")

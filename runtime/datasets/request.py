@@ -48,7 +48,9 @@ class DatasetRequest:
             noise none.
         degree: The farthest that an impression goes along its direction.
         layers: Style inputs that are edited; None: those that the bundle recommends.
-        truncation: See `SynthesisRequest`, as `noise` and `size`.
+        truncation: ψ; None: what the bundle recommends.
+        noise: `const`, `random`, `none` or `ridges`; None: what the bundle recommends.
+        size: Pixels per side that a bundle's images are resized to; None: its `output_size`.
         layout: A name in `LAYOUTS`.
         database: Layout `fvc`: the n of DBn_A.
         image_format: A name in `images.FORMATS`.
@@ -99,13 +101,24 @@ class DatasetRequest:
             raise BadInput("fingers: the last seed would be above 2**64 - 1")
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> Plan:
-        """Its fingers and impressions, before any is replaced."""
+        """Its fingers and impressions, before any is replaced.
+
+        Args:
+            shard: (i, n), from 1: the i-th of n shares.
+
+        Returns:
+            The plan of that share.
+        """
         return Plan(
             self.fingers, self.impressions, self.seed, self.position, shard, self.subjects, self.rolled
         )
 
     def given(self) -> dict[str, str]:
-        """What was asked for, of grown fingers on any renderer, as text."""
+        """What was asked for of grown fingers, on any renderer.
+
+        Returns:
+            Text by option, without those that are left to chance.
+        """
         said: dict[str, Any] = {
             "preset": self.preset,
             "pattern": self.pattern and self.pattern.value.replace(" ", "-"),
@@ -125,6 +138,9 @@ class DatasetRequest:
             model: That the renderer `model` takes.
             workers: Threads.
             batch: Images per call of the backend; None: its best.
+
+        Returns:
+            Maker, encoding and gate.
 
         Raises:
             BadInput: If the model cannot make such a set.

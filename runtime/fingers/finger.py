@@ -21,7 +21,7 @@ from .master import FULL_PRINT, Master, make_master
 
 @dataclass(frozen=True, eq=False)
 class Finger(Master):
-    """A finger: its ridge map, its truth (see `Master`) and its impressions."""
+    """A finger: its ridge map, its truth and its impressions. `Master` explains the fields."""
 
     def impression(self, number: int, preset: str = "medium", **effects: Any) -> Impression:
         """An impression of the finger.

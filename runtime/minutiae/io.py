@@ -108,7 +108,14 @@ def decode_template(
 
 
 def is_template_file(path: str | os.PathLike[str]) -> bool:
-    """Whether the file at `path` is taken for a template: by its first bytes, or else by its extension."""
+    """Whether a file is taken for a template: by its extension, or else by its first bytes.
+
+    Args:
+        path: The file; it need not exist.
+
+    Returns:
+        True where `read_template` is to read it, even if it will find a mistake.
+    """
     path = Path(path)
     if path.suffix.lower() in by_extension(FORMATS.values()):
         return True
@@ -128,6 +135,9 @@ def encode_template(template: Template, format: str) -> bytes:
     Args:
         template: Coordinates, angles and qualities are rounded to what the format carries.
         format: A name in WRITABLE.
+
+    Returns:
+        The file's content.
 
     Raises:
         BadInput: For a template that the format cannot carry, or a format that is read only.

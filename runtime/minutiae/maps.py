@@ -27,14 +27,19 @@ Pixels = set[tuple[int, int]]  # (x, y)
 def minutiae_map(template: Template, other: MinutiaType | None = MinutiaType.ENDING) -> NDArray[np.uint8]:
     """Draw a template as the SynFing minutiae map.
 
-    template: any; the map has its image's size. SynFing draws at 500 ppi: rescale others first.
-    other: how minutiae of type OTHER are drawn: as endings (the default: a template that tells no types, such
-    as NBIS .xyt, keeps its positions and directions), as bifurcations, or not at all (None).
+    Each channel is clip(255 · (g · G(points) + 3 · G3(strokes)), 0, 255), where G3 blurs with variance 3 and
+    G with 9, g = 60 for minutiae, and G with variance 25, g = 180 and no strokes for cores and deltas.
 
-    Returns uint8 (height, width, 3). Channels: endings (type 1), bifurcations (type 2), cores and deltas.
-    Each is clip(255 · (g · G(points) + 3 · G3(strokes)), 0, 255), where G3 blurs with variance 3 and G with
-    9, g = 60 for minutiae, and G with variance 25, g = 180 and no strokes for cores and deltas. Raises
-    BadInput for an image of more than 2^25 pixels.
+    Args:
+        template: The map has its image's size. SynFing draws at 500 ppi: rescale others first.
+        other: How minutiae of type OTHER are drawn: as endings (the default: a template without types, such
+            as NBIS .xyt, keeps its positions and directions), as bifurcations, or not at all (None).
+
+    Returns:
+        uint8 (height, width, 3). Channels: endings (type 1), bifurcations (type 2), cores and deltas.
+
+    Raises:
+        BadInput: The image has more than 2^25 pixels.
     """
     check_type("template", template, Template, "a Template")
     height, width = template.height, template.width

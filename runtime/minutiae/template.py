@@ -40,8 +40,15 @@ class MinutiaType(Enum):
 class Minutia:
     """One minutia; see the module for the conventions of x, y, angle and quality.
 
-    Any angle is taken and brought into [0, 360). Raises BadInput for a value that is not a finite number, a
-    quality outside 0 to 100 or a type that is no MinutiaType.
+    Attributes:
+        x: Pixels from the left.
+        y: Pixels from the top.
+        angle: Degrees counterclockwise; any is taken and brought into [0, 360).
+        type: Ending, bifurcation, or neither known.
+        quality: 0 to 100; None where it is not known.
+
+    Raises:
+        BadInput: A value is not a finite number or out of range, or the type is no MinutiaType.
     """
 
     x: float
@@ -65,7 +72,14 @@ class Minutia:
 class Point:
     """A singular point (core or delta) in the coordinates of Minutia.
 
-    `angles`: a core has none or one (its opening), a delta none or three (its arms), as in ISO/IEC 19794-2.
+    Attributes:
+        x: Pixels from the left.
+        y: Pixels from the top.
+        angles: Degrees in [0, 360): a core has none or one (its opening), a delta none or three (its arms),
+            as in ISO/IEC 19794-2.
+
+    Raises:
+        BadInput: A value is not a finite number.
     """
 
     x: float
@@ -81,8 +95,16 @@ class Point:
 class Template:
     """The minutiae, cores and deltas of one impression.
 
-    width, height: image size in pixels; ppi: pixels per inch from 1 to 100,000, the same along both axes.
-    Everything lies in the image, 0 <= x < width and 0 <= y < height. Raises BadInput otherwise.
+    Attributes:
+        width: Of the image, in pixels, 1 or more.
+        height: Of the image, in pixels, 1 or more.
+        ppi: Pixels per inch from 1 to 100,000, the same along both axes.
+        minutiae: In the image, as everything here: 0 <= x < width and 0 <= y < height.
+        cores: Of none or one angle each.
+        deltas: Of none or three angles each.
+
+    Raises:
+        BadInput: A value is out of range, or something lies outside the image.
     """
 
     width: int
@@ -115,17 +137,37 @@ class Template:
                     raise BadInput(f"{name} {number} has {len(point.angles)} angles: give {count}, or none")
 
     def pixel(self, place: Minutia | Point) -> tuple[int, int]:
-        """(x, y) of the pixel of the image nearest to a place in it."""
+        """The pixel nearest to a place in the image.
+
+        Args:
+            place: A minutia or point of the template.
+
+        Returns:
+            (x, y), in the image.
+        """
         return min(round(place.x), self.width - 1), min(round(place.y), self.height - 1)
 
     def translate(self, dx: float, dy: float) -> Template:
-        """Moved by (dx, dy) pixels, right and down, in the same image size; what leaves it is dropped."""
+        """The template moved, in the same image size; what leaves it is dropped.
+
+        Args:
+            dx: Pixels to the right.
+            dy: Pixels down.
+
+        Returns:
+            Another template.
+        """
         return self._moved(lambda x, y: (x + dx, y + dy))
 
     def rotate(self, degrees: float, center: tuple[float, float] | None = None) -> Template:
-        """Turned counterclockwise by `degrees` about `center` (x, y; None: the image's middle).
+        """The template turned, in the same image size; what leaves it is dropped.
 
-        The image keeps its size; what leaves it is dropped.
+        Args:
+            degrees: Counterclockwise.
+            center: (x, y) in pixels; None: the image's middle.
+
+        Returns:
+            Another template.
         """
         cx, cy = center if center is not None else ((self.width - 1) / 2, (self.height - 1) / 2)
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -137,7 +179,17 @@ class Template:
         return self._moved(turn, degrees)
 
     def rescale(self, ppi: float) -> Template:
-        """The same finger at another resolution: image size and coordinates scaled by ppi / self.ppi."""
+        """The same finger at another resolution: image size and coordinates scaled alike.
+
+        Args:
+            ppi: Pixels per inch, from 1 to 100,000.
+
+        Returns:
+            Another template, of at least 1 x 1 pixels.
+
+        Raises:
+            BadInput: The resolution is out of range.
+        """
         _check_ppi(_finite("ppi", ppi))
         scale = ppi / self.ppi
         width, height = max(1, round(self.width * scale)), max(1, round(self.height * scale))
@@ -151,11 +203,32 @@ class Template:
         return replace(self._moved(stretch, width=width, height=height), ppi=ppi)
 
     def crop(self, left: int, top: int, width: int, height: int) -> Template:
-        """The window of width x height pixels from pixel (left, top); what lies outside it is dropped."""
+        """A window of the template; what lies outside it is dropped.
+
+        Args:
+            left: x of the window's first pixel; may be negative.
+            top: y of the window's first pixel; may be negative.
+            width: Pixels, 1 or more.
+            height: Pixels, 1 or more.
+
+        Returns:
+            Another template, of the window's size.
+
+        Raises:
+            BadInput: The window has no pixels.
+        """
         return self._moved(lambda x, y: (x - left, y - top), width=width, height=height)
 
     def filter_quality(self, minimum: float, keep_unknown: bool = True) -> Template:
-        """Only the minutiae of quality `minimum` or better; those of quality None stay if `keep_unknown`."""
+        """The template with its better minutiae only.
+
+        Args:
+            minimum: The lowest quality that stays, 0 to 100.
+            keep_unknown: Whether minutiae of quality None stay.
+
+        Returns:
+            Another template.
+        """
         kept = (m for m in self.minutiae if (keep_unknown if m.quality is None else m.quality >= minimum))
         return replace(self, minutiae=tuple(kept))
 

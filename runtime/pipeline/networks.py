@@ -34,7 +34,11 @@ class Networks:
 
     @property
     def backend(self) -> Backend:
-        """The backend that runs the networks; `BadInput` once the model is closed."""
+        """The backend that runs the networks.
+
+        Raises:
+            BadInput: The model is closed.
+        """
         if self._backend is None:
             raise BadInput(f"{self.bundle.path}: the model is closed; load it again")
         return self._backend
@@ -67,13 +71,31 @@ class Networks:
         return self.bundle.manifest.architecture.style_dim
 
     def ppi(self, size: int | None = None) -> float:
-        """Resolution of images of `size` pixels a side."""
+        """Resolution of the images that the model makes.
+
+        Args:
+            size: Their pixels per side; None: the bundle's `output_size`.
+
+        Returns:
+            Pixels per inch.
+
+        Raises:
+            BadInput: The size is out of range.
+        """
         check_size(size)
         image = self.bundle.manifest.image
         return image.output_ppi if size is None else image.output_ppi * size / image.output_size
 
     def provenance(self, operation: str, **details: Any) -> dict[str, str]:
-        """Text for `images.save_image` that says where an image comes from: `operation`, details but None."""
+        """What `images.save_image` writes into a file to say where its image comes from.
+
+        Args:
+            operation: What made it, such as `synth`.
+            details: What it was made with, by name; what is None is left out.
+
+        Returns:
+            Text by name: these, and the name of the bundle, its SHA-256 and FingerGen's version.
+        """
         from importlib.metadata import version  # here, so that importing the runtime stays quick
 
         return {
@@ -86,7 +108,18 @@ class Networks:
         }
 
     def settings(self, truncation: float | None, noise: NoiseMode | None) -> tuple[float, NoiseMode]:
-        """The same, what the bundle recommends in place of None: what images of seeds are made with."""
+        """What images of seeds are made with.
+
+        Args:
+            truncation: ψ; None: what the bundle recommends.
+            noise: A mode; None: what the bundle recommends.
+
+        Returns:
+            Both, with what the bundle recommends in place of None.
+
+        Raises:
+            BadInput: One of them is wrong.
+        """
         recommended = self.bundle.manifest.recommended
         check_noise(noise)
         truncation = recommended.truncation if truncation is None else truncation
@@ -94,7 +127,17 @@ class Networks:
         return truncation, recommended.noise if noise is None else noise
 
     def z(self, seeds: Iterable[int]) -> Floats:
-        """Latents of seeds: float32 (N, style_dim), standard normal."""
+        """Latents of seeds, the input of the mapping network.
+
+        Args:
+            seeds: Integers in [0, 2**64).
+
+        Returns:
+            float32 (N, style_dim), standard normal.
+
+        Raises:
+            BadInput: A seed is none, or there are none.
+        """
         check_iterable("seeds", seeds)
         drawn = [draw_z(seed, self.style_dim) for seed in seeds]
         if not drawn:
@@ -102,7 +145,17 @@ class Networks:
         return np.stack(drawn)
 
     def map(self, z: Floats) -> Floats:
-        """Mapping network: z (N, style_dim) → w float32 (N, style_dim)."""
+        """The mapping network: z → w.
+
+        Args:
+            z: float32 (N, style_dim).
+
+        Returns:
+            float32 (N, style_dim).
+
+        Raises:
+            BadInput: For another shape, or values that are not finite.
+        """
         z = to_floats("z", z)
         if z.ndim != 2 or z.shape[1] != self.style_dim or not len(z):
             raise BadInput(f"z: shape {z.shape}; must be (N, {self.style_dim}) with N at least 1")
@@ -111,10 +164,19 @@ class Networks:
     def mix(
         self, w: Floats, other: Floats, layers: Iterable[int] | None = None, alpha: float = 1.0
     ) -> Floats:
-        """Style mixing: (1 - alpha) w + alpha other on the chosen style inputs → float32 (N, num_ws,
-        style_dim).
+        """Style mixing: (1 - alpha) w + alpha other on the chosen style inputs.
 
-        w: (N, style_dim) or (N, num_ws, style_dim); other: the same, or with N = 1 for all.
+        Args:
+            w: float32 (N, style_dim) or (N, num_ws, style_dim).
+            other: The same, or with N = 1 for all.
+            layers: Style inputs that are mixed, in [0, num_ws); None: all.
+            alpha: Share of `other`; 1 replaces.
+
+        Returns:
+            float32 (N, num_ws, style_dim).
+
+        Raises:
+            BadInput: For other shapes, or values that are not finite.
         """
         w, other = self.styles(w), self.styles(other)
         if len(other) not in (1, len(w)):
@@ -122,7 +184,18 @@ class Networks:
         return latents.mix(w, other, latents.check_layers(layers, self.num_ws), alpha)
 
     def truncate(self, w: Floats, truncation: float | None = None) -> Floats:
-        """w_avg + ψ (w - w_avg) with ψ = truncation; w of any shape that ends in style_dim."""
+        """w_avg + ψ (w - w_avg).
+
+        Args:
+            w: float32, of any shape that ends in style_dim.
+            truncation: ψ; None: what the bundle recommends.
+
+        Returns:
+            float32, of w's shape.
+
+        Raises:
+            BadInput: For another shape, or values that are not finite.
+        """
         psi, _ = self.settings(truncation, None)
         return latents.truncate(to_floats("w", w), self.bundle.latents.w_avg, psi)
 
@@ -133,7 +206,20 @@ class Networks:
         seeds: Sequence[int] | None = None,
         decoder: bool = False,
     ) -> Floats:
-        """Synthesis: w → float32 (N, C, R, R), not clipped."""
+        """The synthesis network: w → the network's own images.
+
+        Args:
+            w: float32 (N, style_dim) or (N, num_ws, style_dim), or what `encoded` gives.
+            noise: `const`, `random`, `none` or `ridges`; None: what the bundle recommends.
+            seeds: One per image, of noise `random` and `ridges`.
+            decoder: Whether w comes from `encode`, so that the bundle's decoder makes the images.
+
+        Returns:
+            float32 (N, C, R, R), nominally in [-1, 1], not clipped.
+
+        Raises:
+            BadInput: An argument has a wrong type or is out of range.
+        """
         decoder = by_decoder(w, decoder)
         run = self.backend.decode if decoder else self.backend.synthesize
         return run(*self._synthesis_inputs(w, noise, seeds, decoder))
@@ -146,23 +232,68 @@ class Networks:
         decoder: bool = False,
         size: int | None = None,
     ) -> Pixels:
-        """As `generate`, as uint8 images of `size`: (N, size, size), or (N, size, size, 3) in color."""
+        """As `generate`, as images of 256 levels.
+
+        Args:
+            w: float32 (N, style_dim) or (N, num_ws, style_dim), or what `encoded` gives.
+            noise: `const`, `random`, `none` or `ridges`; None: what the bundle recommends.
+            seeds: One per image, of noise `random` and `ridges`.
+            decoder: Whether w comes from `encode`, so that the bundle's decoder makes the images.
+            size: Pixels per side that images are resized to; None: the bundle's `output_size`.
+
+        Returns:
+            uint8 (N, size, size), or (N, size, size, 3) for three channels.
+
+        Raises:
+            BadInput: An argument has a wrong type or is out of range.
+        """
         decoder = by_decoder(w, decoder)
         levels = self.backend.render(*self._synthesis_inputs(w, noise, seeds, decoder), decoder)
         return np.stack([self.finish(each, size) for each in levels])
 
     def finish(self, levels: Pixels, size: int | None = None) -> Pixels:
-        """`levels`, an image of the network, uint8 (C, R, R) → (size, size), or (size, size, 3)."""
+        """One image of the network as files have it.
+
+        Args:
+            levels: uint8 (C, R, R).
+            size: Pixels per side that it is resized to; None: the bundle's `output_size`.
+
+        Returns:
+            uint8 (size, size), or (size, size, 3) for three channels.
+
+        Raises:
+            BadInput: The size is out of range.
+        """
         check_size(size)
         return resize(to_picture(levels), self.bundle.manifest.image.output_size if size is None else size)
 
     def edit_layers(self, layers: Iterable[int] | None) -> list[int]:
-        """Style inputs that an edit acts on; None: those that the bundle recommends."""
+        """The style inputs that an edit acts on.
+
+        Args:
+            layers: In [0, num_ws); None: those that the bundle recommends.
+
+        Returns:
+            The same, checked.
+
+        Raises:
+            BadInput: One of them is out of range.
+        """
         given = range(self.bundle.manifest.recommended.edit_from, self.num_ws) if layers is None else layers
         return latents.check_layers(given, self.num_ws)
 
     def styles(self, w: Floats) -> Floats:
-        """w (N, style_dim) or (N, num_ws, style_dim) → the latter."""
+        """A w for each style input.
+
+        Args:
+            w: float32 (N, style_dim) or (N, num_ws, style_dim).
+
+        Returns:
+            float32 (N, num_ws, style_dim).
+
+        Raises:
+            BadInput: For another shape, or values that are not finite.
+        """
         return latents.per_layer(w, self.num_ws, self.style_dim)
 
     def _synthesis_inputs(
@@ -181,7 +312,21 @@ class Networks:
     def noise_buffers(
         self, mode: NoiseMode | None, seeds: Sequence[int] | None, images: int, decoder: bool = False
     ) -> Sequence[Floats]:
-        """Noise of a `mode` as inputs of the backend: (1, 1, H, W) or (images, 1, H, W) for each layer."""
+        """The noise inputs of the synthesis network.
+
+        Args:
+            mode: `const`, `random`, `none` or `ridges`; None: what the bundle recommends, or `const` where
+                that is `random` and no seeds are given.
+            seeds: One per image, of noise `random` and `ridges`.
+            images: How many images.
+            decoder: Whether the decoder makes them, which has stored buffers of its own.
+
+        Returns:
+            For each layer float32 (1, 1, H, W), shared by all images, or (images, 1, H, W).
+
+        Raises:
+            BadInput: The mode is not to be had of this bundle, or seeds are missing.
+        """
         check_noise(mode)
         shapes = self.bundle.manifest.architecture.noise_shapes
         if mode is None:

@@ -71,7 +71,12 @@ class FingerImage:
 
 @dataclass(frozen=True)
 class Content:
-    """What a record holds: images, and templates where the record has minutiae too."""
+    """What a record holds.
+
+    Attributes:
+        images: In the record's order.
+        templates: Of its minutiae; none where it has images only.
+    """
 
     images: tuple[FingerImage, ...] = ()
     templates: tuple[Template, ...] = ()

@@ -66,45 +66,109 @@ def _text_input(name: str, optional: bool = False) -> Tensor:
 
 
 class Operation(ABC):
-    """What one of the server's models does."""
+    """What one of the server's models does.
+
+    Attributes:
+        inputs: The tensors of a request.
+        images: Images per row.
+        model: The bundle, loaded.
+    """
 
     inputs: ClassVar[tuple[Tensor, ...]]
     images: ClassVar[int] = 1
-    """Images per row."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
 
     @classmethod
     def outputs(cls, manifest: Manifest) -> tuple[Tensor, ...]:
-        """Images (side, side) or, in color, (side, side, 3); first their number, if there are many."""
+        """The tensors of an answer.
+
+        Args:
+            manifest: Of the bundle.
+
+        Returns:
+            Images (side, side) or, in color, (side, side, 3), with their number first if there are many; and
+            whatever else the operation answers.
+        """
         side = manifest.image.output_size
         dims: tuple[int, ...] = (side, side) if manifest.architecture.channels == 1 else (side, side, 3)
         return (Tensor(IMAGE, "TYPE_UINT8", dims if cls.images == 1 else (cls.images, *dims)),)
 
     @classmethod
     def is_possible(cls, manifest: Manifest) -> bool:
-        """Whether a bundle can do it."""
+        """Whether a bundle can do it.
+
+        Args:
+            manifest: Of the bundle.
+
+        Returns:
+            False where it lacks the networks.
+        """
         return True
 
     @abstractmethod
     def example(self) -> Request:
-        """A request that any bundle can answer: the first, which prepares what is prepared at first use."""
+        """A request that any bundle can answer: the first one, which prepares what is prepared at first use.
+
+        Returns:
+            Its tensors, of one row.
+        """
 
     @abstractmethod
     def settings(self, request: Request, row: int) -> Hashable:
-        """What rows must share to be computed together; BadInput if the request's row is wrong."""
+        """What rows must share to be computed together.
+
+        Args:
+            request: Its tensors, each (rows, …).
+            row: Number of the row, from 0.
+
+        Returns:
+            A value that equals that of rows which may share a batch.
+
+        Raises:
+            BadInput: The row is wrong.
+        """
 
     @abstractmethod
     def compute(self, settings: Any, rows: Sequence[Any]) -> Sequence[Row]:
-        """Outputs of rows with the same settings."""
+        """The outputs of rows with the same settings.
+
+        Args:
+            settings: As `settings` returns them.
+            rows: As `row` returns them.
+
+        Returns:
+            Outputs by name, for each row.
+
+        Raises:
+            BadInput: The bundle cannot make them.
+        """
 
     @abstractmethod
     def row(self, request: Request, row: int) -> Any:
-        """What a request's row asks for, besides its settings; BadInput if it is wrong."""
+        """What a request's row asks for, besides its settings.
+
+        Args:
+            request: Its tensors, each (rows, …).
+            row: Number of the row, from 0.
+
+        Returns:
+            What `compute` takes.
+
+        Raises:
+            BadInput: The row is wrong.
+        """
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
-        """An answer for each request; a bad one costs itself alone."""
+        """Answer requests; a bad one does not affect the others.
+
+        Args:
+            requests: Tensors by name, each (rows, …).
+
+        Returns:
+            For each request its outputs by name, each (rows, …), or the `BadInput` that says what is wrong.
+        """
         answers: list[Answer | None] = [None] * len(requests)
         groups: dict[Hashable, list[tuple[int, Any]]] = {}
         for number, request in enumerate(requests):

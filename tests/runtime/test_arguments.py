@@ -146,7 +146,9 @@ def test_decoder_is_true_or_false(model: Model) -> None:
         assert np.array_equal(make(W, decoder=np.True_), make(W, decoder=True))
 
 
-@pytest.mark.parametrize("odd", [None, 5, 1.5, [], {}, np.zeros(2), object()], ids=str)
+@pytest.mark.parametrize(
+    "odd", [None, 5, 1.5, [], {}, np.zeros(2), object()], ids=lambda odd: type(odd).__name__
+)
 def test_functions_on_files_and_templates(odd: Any, tmp_path: Path) -> None:
     calls: dict[str, Callable[[], Any]] = {
         "path of a template": lambda: read_template(odd),

@@ -31,7 +31,17 @@ __all__ = [
 
 
 def load_checkpoint(path: Path | str) -> GeneratorCheckpoint | ReconstructionCheckpoint | FieldCheckpoint:
-    """Read a checkpoint of any kind, as its content says; `BadInput` for a file that is none."""
+    """Read a checkpoint of any kind, as its content says.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint; its networks are in evaluation mode, on the CPU.
+
+    Raises:
+        BadInput: The file is no checkpoint, or not a whole one.
+    """
     path = Path(path)
     content = read(path)
     if "state_dict" in content:

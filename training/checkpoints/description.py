@@ -17,7 +17,14 @@ PUBLISHED_SIZE = 256  # of these images, and of the maps that the published enco
 
 
 def published_ppi(resolution: int) -> float:
-    """Pixels per inch of images of `resolution` pixels a side that show what the published ones show."""
+    """The resolution of images that show as much of a finger as the published ones do.
+
+    Args:
+        resolution: Pixels per side.
+
+    Returns:
+        Pixels per inch.
+    """
     return PUBLISHED_PPI * resolution / PUBLISHED_SIZE
 
 

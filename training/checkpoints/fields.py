@@ -12,7 +12,14 @@ from ..networks.field_net import FieldNet
 
 @dataclass
 class FieldCheckpoint:
-    """A field network in evaluation mode, how many templates it has seen, and its configuration."""
+    """A field network.
+
+    Attributes:
+        network: In evaluation mode, on the CPU.
+        images_seen: How many templates it was trained on; None where that is not known.
+        config: Of its training.
+        source_format: Whose file it is.
+    """
 
     network: FieldNet
     images_seen: int | None = None

@@ -32,19 +32,33 @@ from .shapes import (
 
 @dataclass
 class GeneratorCheckpoint:
-    """A generator and whatever else the file holds to go on training it; None where it holds nothing."""
+    """A generator and whatever else the file holds to go on training it; None where it holds nothing.
 
-    g_ema: Generator  # the averaged weights, in evaluation mode, on the CPU
-    g: Mapping[str, Tensor] | None = None  # state dict of a network shaped as g_ema
-    d: Mapping[str, Tensor] | None = None  # state dict of a Discriminator
+    Attributes:
+        g_ema: The averaged weights, in evaluation mode, on the CPU.
+        g: State dict of a network shaped as `g_ema`.
+        d: State dict of a `Discriminator`.
+        g_optim: State of g's optimizer.
+        d_optim: State of d's optimizer.
+        ada_p: Strength of the augmentation, in [0, 1].
+        latent_avg: (style_dim,).
+        images_seen: Images of the training so far.
+        config: Of the training.
+        extra: Further state of our trainer.
+        source_format: `fingergen`, `synfing` (one image channel) or `rosinality`.
+    """
+
+    g_ema: Generator
+    g: Mapping[str, Tensor] | None = None
+    d: Mapping[str, Tensor] | None = None
     g_optim: dict[str, Any] | None = None
     d_optim: dict[str, Any] | None = None
     ada_p: float | None = None
-    latent_avg: Tensor | None = None  # (style_dim,)
+    latent_avg: Tensor | None = None
     images_seen: int | None = None
-    config: dict[str, Any] = field(default_factory=dict)  # of the training
-    extra: dict[str, Any] = field(default_factory=dict)  # further state of our trainer
-    source_format: str = "fingergen"  # or "synfing" (one image channel), "rosinality"
+    config: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    source_format: str = "fingergen"
 
 
 def generator_checkpoint(path: Path, content: Mapping[str, Any]) -> GeneratorCheckpoint:
@@ -82,7 +96,17 @@ def generator_checkpoint(path: Path, content: Mapping[str, Any]) -> GeneratorChe
 
 
 def load_generator(path: Path | str) -> GeneratorCheckpoint:
-    """Read a generator checkpoint; `BadInput`, one line, for a file that is none."""
+    """Read a generator checkpoint.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        BadInput: Names the key at fault, or says that the file is no checkpoint.
+    """
     return generator_checkpoint(Path(path), read(Path(path)))
 
 
@@ -101,7 +125,17 @@ def save_generator(
 ) -> None:
     """Write a checkpoint of ours, which is also one of the SynFing release's.
 
-    `config`: plain values (what JSON can hold); `extra`: tensors and plain values that the trainer needs.
+    Args:
+        path: The file; an existing one is replaced whole or not at all.
+        g_ema: The averaged weights, which are exported.
+        g: The network that is trained.
+        d: Its discriminator.
+        g_optim: The optimizer of `g`.
+        d_optim: The optimizer of `d`.
+        ada_p: Strength of the augmentation, in [0, 1].
+        images_seen: Images of the training so far.
+        config: Of the training: plain values, as JSON can hold them.
+        extra: Tensors and plain values that the trainer needs to go on.
     """
     networks = {"generator": g_ema.architecture()}
     if d is not None:

@@ -23,22 +23,36 @@ from .shapes import StateDict, average_latent, build, encoder_architecture, gene
 
 @dataclass
 class ReconstructionCheckpoint:
-    """An encoder and its decoder, in evaluation mode, on the CPU."""
+    """An encoder and its decoder, in evaluation mode, on the CPU.
+
+    Attributes:
+        encoder: Minutiae map → w.
+        decoder: w → image.
+        latent_avg: (style_dim,) or (num_ws, style_dim), to be added to w; None: nothing is added.
+        opts: Options of the published training.
+        optimizer: State of our optimizer.
+        images_seen: Images of our training so far.
+        config: Of our training.
+        extra: Further state of our trainer.
+        source_format: `fingergen` or `synfing`.
+    """
 
     encoder: Encoder
     decoder: Generator
-    latent_avg: Tensor | None = (
-        None  # (style_dim,) or (num_ws, style_dim), to be added; None: nothing is added
-    )
+    latent_avg: Tensor | None = None
     opts: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] | None = None
     images_seen: int | None = None
-    config: dict[str, Any] = field(default_factory=dict)  # of our training
-    extra: dict[str, Any] = field(default_factory=dict)  # further state of our trainer
-    source_format: str = "fingergen"  # or "synfing"
+    config: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    source_format: str = "fingergen"
 
     def reconstructor(self) -> Reconstructor:
-        """Both networks as one module: minutiae map → image."""
+        """Both networks as one module.
+
+        Returns:
+            Minutiae map → image.
+        """
         return Reconstructor(self.encoder, self.decoder, self.latent_avg)
 
 
@@ -78,7 +92,17 @@ def reconstruction_checkpoint(path: Path, content: Mapping[str, Any]) -> Reconst
 
 
 def load_reconstruction(path: Path | str) -> ReconstructionCheckpoint:
-    """Read a reconstruction checkpoint; `BadInput`, one line, for a file that is none."""
+    """Read a reconstruction checkpoint.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        BadInput: Names the key at fault, or says that the file is no checkpoint.
+    """
     return reconstruction_checkpoint(Path(path), read(Path(path)))
 
 
@@ -93,7 +117,18 @@ def save_reconstruction(
     config: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a checkpoint of ours, also one of SynFing's; `config` and `extra` as in `save_generator`."""
+    """Write a checkpoint of ours, which is also one of the SynFing release's.
+
+    Args:
+        path: The file; an existing one is replaced whole or not at all.
+        encoder: Minutiae map → w.
+        decoder: w → image.
+        latent_avg: (style_dim,) or (num_ws, style_dim), to be added to w; None: nothing is added.
+        optimizer: That of the training.
+        images_seen: Images of the training so far.
+        config: Of the training: plain values, as JSON can hold them.
+        extra: Tensors and plain values that the trainer needs to go on.
+    """
     networks = {"encoder": encoder.architecture(), "decoder": decoder.architecture()}
     content: dict[str, Any] = {
         "state_dict": Reconstructor(encoder, decoder).state_dict(),

@@ -49,7 +49,7 @@ def minibatch_std(x: Tensor, group_size: int) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Image (N, channels, R, R) → logit (N, 1): positive for real. `widths` as in `Generator`."""
+    """Image (N, channels, R, R) → logit (N, 1): positive for real."""
 
     def __init__(
         self,
@@ -60,6 +60,19 @@ class Discriminator(nn.Module):
         widths: Mapping[int, int] | None = None,
         minibatch_std_group: int = 4,
     ) -> None:
+        """Make the layers.
+
+        Args:
+            resolution: R: pixels per side of images, a power of two, 8 or more.
+            channels: Of images: 1 (gray) or 3.
+            channel_base: Feature channels are min(channel_max, channel_base / resolution).
+            channel_max: The most of them.
+            widths: Resolution → feature channels, in place of both.
+            minibatch_std_group: Images that the standard deviation is taken over.
+
+        Raises:
+            ValueError: The resolution is no such power, or `widths` lacks one.
+        """
         super().__init__()
         self.resolution = resolution
         self.channels = channels
@@ -79,11 +92,24 @@ class Discriminator(nn.Module):
         )
 
     def architecture(self) -> dict[str, Any]:
-        """Plain values that rebuild this network: `Discriminator(**architecture)`."""
+        """What rebuilds this network: `Discriminator(**architecture)`.
+
+        Returns:
+            Plain values, as JSON can hold them, by argument.
+        """
         names = ("resolution", "channels", "widths", "minibatch_std_group")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, image: Tensor, precision: MixedPrecision = FULL) -> Tensor:
+        """How real images look.
+
+        Args:
+            image: (N, channels, R, R), nominally in [-1, 1].
+            precision: Of the feature maps.
+
+        Returns:
+            Logits (N, 1), float32.
+        """
         x = fast_layout(self.convs[0](precision.cast(image, self.resolution, self.resolution)))
         for level, block in enumerate(list(self.convs)[1:]):
             x = block(precision.cast(x, self.resolution >> level, self.resolution))

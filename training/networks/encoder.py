@@ -125,8 +125,10 @@ def _pyramid_block(width: int) -> nn.Sequential:
 class Encoded(NamedTuple):
     """What an encoder makes of minutiae maps.
 
-    w: (N, style_dim) or (N, num_ws, style_dim). noise: (N, 1, H, W) for some of the decoder's layers, two a
-    resolution, coarsest first; empty where the encoder has no noise pyramid.
+    Attributes:
+        w: (N, style_dim) or (N, num_ws, style_dim).
+        noise: (N, 1, H, W) for some of the decoder's layers, two per resolution, coarsest first; empty where
+            the encoder has no noise pyramid.
     """
 
     w: Tensor
@@ -136,11 +138,7 @@ class Encoded(NamedTuple):
 class Encoder(nn.Module):
     """Minutiae map (N, 3, H, W), float in [0, 1] → w (N, style_dim), or (N, num_ws, style_dim).
 
-    `num_ws`: one w for each style input (W+); None: one w for all of them.
-    `noise_levels`: resolutions, from a sixteenth of the map's upwards, whose noise images are predicted too;
-    0: none, one more than stages: up to the map's own.
-    `depth`: a name in `DEPTHS` or the residual units of each stage; stage s has width · 2**s channels and the
-    first unit of each stage halves the image. Any H, W from 16 up.
+    Stage s has width · 2**s channels, and its first unit halves the image. Any H and W from 16 up.
     """
 
     def __init__(
@@ -152,6 +150,20 @@ class Encoder(nn.Module):
         num_ws: int | None = None,
         noise_levels: int = 0,
     ) -> None:
+        """Make the layers.
+
+        Args:
+            depth: A name in `DEPTHS`, or the residual units of each stage.
+            width: Channels of the first stage.
+            input_channels: Channels of the map.
+            style_dim: Components of w.
+            num_ws: Style inputs, for a w for each of them (W+); None: one w for all.
+            noise_levels: Resolutions, from a sixteenth of the map's upwards, whose noise images are predicted
+                too; 0: none, one more than there are stages: up to the map's own.
+
+        Raises:
+            ValueError: `noise_levels` is out of range.
+        """
         super().__init__()
         self.depth = DEPTHS[depth] if isinstance(depth, str) else tuple(depth)
         if not 0 <= noise_levels <= len(self.depth) + 1:
@@ -178,15 +190,34 @@ class Encoder(nn.Module):
             self.noise = NoisePyramid(widths[::-1][:noise_levels])
 
     def architecture(self) -> dict[str, Any]:
-        """Plain values that rebuild this network: `Encoder(**architecture)`."""
+        """What rebuilds this network: `Encoder(**architecture)`.
+
+        Returns:
+            Plain values, as JSON can hold them, by argument.
+        """
         names = ("depth", "width", "input_channels", "style_dim", "num_ws", "noise_levels")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, maps: Tensor) -> Tensor:
+        """w alone, as the published encoder gives it.
+
+        Args:
+            maps: (N, 3, H, W), in [0, 1].
+
+        Returns:
+            (N, style_dim) or (N, num_ws, style_dim).
+        """
         return self.encode(maps).w
 
     def encode(self, maps: Tensor) -> Encoded:
-        """As `forward`, with the noise images that the encoder predicts."""
+        """As `forward`, with the noise images that the encoder predicts.
+
+        Args:
+            maps: (N, 3, H, W), in [0, 1].
+
+        Returns:
+            w and noise images.
+        """
         features = [self.input_layer(fast_layout(maps))]  # the last of each size, finest first
         for unit in self.body:
             x = unit(features[-1])
@@ -200,22 +231,33 @@ class Encoder(nn.Module):
 
 
 class Reconstructor(nn.Module):
-    """Minutiae map → w → image: the two networks of a reconstruction checkpoint.
-
-    `latent_avg` (style_dim,) or (num_ws, style_dim) is added to the encoder's output; None adds nothing. It
-    is stored beside the state dict, not in it.
-    """
+    """Minutiae map → w → image: the two networks of a reconstruction checkpoint."""
 
     latent_avg: Tensor | None
 
     def __init__(self, encoder: Encoder, decoder: Generator, latent_avg: Tensor | None = None) -> None:
+        """Put the networks together.
+
+        Args:
+            encoder: Minutiae map → w.
+            decoder: w → image.
+            latent_avg: (style_dim,) or (num_ws, style_dim), added to the encoder's output; None adds nothing.
+                It is stored beside the state dict, not in it.
+        """
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.register_buffer("latent_avg", latent_avg, persistent=False)
 
     def encode(self, maps: Tensor) -> Encoded:
-        """maps (N, 3, H, W) in [0, 1] → w (N, style_dim) or (N, num_ws, style_dim), average added; noise."""
+        """The encoder's output, with the average latent added.
+
+        Args:
+            maps: (N, 3, H, W), in [0, 1].
+
+        Returns:
+            w (N, style_dim) or (N, num_ws, style_dim), and noise images.
+        """
         w, noise = self.encoder.encode(maps)
         if self.latent_avg is None:
             return Encoded(w, noise)
@@ -224,11 +266,27 @@ class Reconstructor(nn.Module):
         return Encoded(w + self.latent_avg, noise)
 
     def decode(self, encoded: Encoded, precision: MixedPrecision = FULL) -> Tensor:
-        """Image (N, C, R, R); layers whose noise was not predicted have the decoder's stored buffers."""
+        """Images of what `encode` gives; layers whose noise was not predicted take their stored buffers.
+
+        Args:
+            encoded: w and noise images.
+            precision: Of the feature maps.
+
+        Returns:
+            (N, C, R, R), float32.
+        """
         noise = with_predicted(self.decoder.stored_noise(), encoded.noise)
         return self.decoder.synthesize(encoded.w, noise, precision)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Images of minutiae maps.
+
+        Args:
+            maps: (N, 3, H, W), in [0, 1].
+
+        Returns:
+            (N, C, R, R), float32, nominally in [-1, 1].
+        """
         return self.decode(self.encode(maps))
 
 

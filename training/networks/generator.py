@@ -81,8 +81,6 @@ class ToRGB(nn.Module):
 class Generator(nn.Module):
     """Latent → image. The defaults are the SynFing release (256x256, one channel).
 
-    `channels` are image channels; `widths` (resolution → feature channels) overrides `channel_base` and
-    `channel_max`: min(channel_max, channel_base / resolution).
     Images are unclipped float32, nominally in [-1, 1]: white background +1, ridges -1.
     """
 
@@ -99,6 +97,21 @@ class Generator(nn.Module):
         widths: Mapping[int, int] | None = None,
         lr_mlp: float = 0.01,
     ) -> None:
+        """Make the layers.
+
+        Args:
+            resolution: R: pixels per side of images, a power of two, 8 or more.
+            channels: Of images: 1 (gray) or 3.
+            style_dim: Components of z and w.
+            n_mlp: Layers of the mapping network.
+            channel_base: Feature channels are min(channel_max, channel_base / resolution).
+            channel_max: The most of them.
+            widths: Resolution → feature channels, in place of both.
+            lr_mlp: Learning-rate multiplier of the mapping network.
+
+        Raises:
+            ValueError: The resolution is no such power, or `widths` lacks one.
+        """
         super().__init__()
         self.resolution = resolution
         self.channels = channels
@@ -128,25 +141,49 @@ class Generator(nn.Module):
             self.noises.register_buffer(f"noise_{i}", noise)
 
     def architecture(self) -> dict[str, Any]:
-        """Plain values that rebuild this network: `Generator(**architecture)`."""
+        """What rebuilds this network: `Generator(**architecture)`.
+
+        Returns:
+            Plain values, as JSON can hold them, by argument.
+        """
         names = ("resolution", "channels", "style_dim", "n_mlp", "widths", "lr_mlp")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, z: Tensor) -> Tensor:
-        """z (N, style_dim), standard normal → image (N, channels, resolution, resolution)."""
+        """Images of latents, with the stored noise.
+
+        Args:
+            z: (N, style_dim), standard normal.
+
+        Returns:
+            (N, channels, R, R).
+        """
         return self.synthesize(self.map(z))
 
     def map(self, z: Tensor) -> Tensor:
-        """Mapping network: z → w, both (N, style_dim)."""
+        """The mapping network.
+
+        Args:
+            z: (N, style_dim), standard normal.
+
+        Returns:
+            w, (N, style_dim).
+        """
         return self.style(z)
 
     def synthesize(
         self, w: Tensor, noise: Sequence[Tensor] | None = None, precision: MixedPrecision = FULL
     ) -> Tensor:
-        """w (N, style_dim) or (N, num_ws, style_dim) → image (N, channels, resolution, resolution).
+        """The synthesis network.
 
-        `noise`: one tensor (1 | N, 1, H, W) a layer, sizes as `noise_shapes()`; None: the stored buffers.
-        The image is float32, whatever the `precision` of the feature maps.
+        Args:
+            w: (N, style_dim) or (N, num_ws, style_dim).
+            noise: (1, 1, H, W) or (N, 1, H, W) for each layer, of the sizes of `noise_shapes`; None: the
+                stored buffers.
+            precision: Of the feature maps.
+
+        Returns:
+            (N, channels, R, R), float32 whatever the precision.
         """
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.num_ws, -1)
@@ -164,32 +201,69 @@ class Generator(nn.Module):
         return image
 
     def noise_shapes(self) -> list[tuple[int, int, int, int]]:
-        """Shape (1, 1, H, W) of every layer's noise: one at 4x4, then two a resolution."""
+        """The sizes of the noise images.
+
+        Returns:
+            (1, 1, H, W) for each layer: one at 4x4, then two per resolution.
+        """
         sizes = [4 << (i + 1) // 2 for i in range(self.num_ws - 1)]
         return [(1, 1, size, size) for size in sizes]
 
     def stored_noise(self) -> list[Tensor]:
-        """The noise buffers of the state dict (noise mode `const`)."""
+        """The noise buffers of the state dict, for noise mode `const`.
+
+        Returns:
+            (1, 1, H, W) for each layer.
+        """
         return [getattr(self.noises, f"noise_{i}") for i in range(self.num_ws - 1)]
 
     def random_noise(self, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
-        """Fresh standard normal noise for `n` images (noise mode `random`), on the network's device."""
+        """Fresh noise, for noise mode `random`.
+
+        Args:
+            n: Number of images.
+            generator: Where the numbers come from, on the network's device; None: PyTorch's default.
+
+        Returns:
+            (n, 1, H, W) for each layer, standard normal, on the network's device.
+        """
         device = self.input.input.device
         return [
             torch.randn(n, *shape[1:], device=device, generator=generator) for shape in self.noise_shapes()
         ]
 
     def zero_noise(self) -> list[Tensor]:
-        """Noise buffers of zeros, for noise mode `none`: a list of (1, 1, H, W)."""
+        """Noise of zeros, for noise mode `none`.
+
+        Returns:
+            (1, 1, H, W) for each layer, on the network's device.
+        """
         return [torch.zeros(shape, device=self.input.input.device) for shape in self.noise_shapes()]
 
     @torch.no_grad()
     def mean_w(self, n: int = 4096, generator: torch.Generator | None = None) -> Tensor:
-        """Mean (style_dim,) of `n` mapped latents, the center of truncation."""
+        """The center of truncation.
+
+        Args:
+            n: Number of latents that are mapped.
+            generator: Where they come from, on the network's device; None: PyTorch's default.
+
+        Returns:
+            The mean of their w, (style_dim,).
+        """
         z = torch.randn(n, self.style_dim, device=self.input.input.device, generator=generator)
         return self.map(z).mean(dim=0)
 
     @staticmethod
     def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
-        """w_avg + psi · (w - w_avg)."""
+        """w_avg + psi · (w - w_avg).
+
+        Args:
+            w: Of any shape that ends in style_dim.
+            w_avg: (style_dim,).
+            psi: 1 leaves w as it is, 0 gives w_avg.
+
+        Returns:
+            Of w's shape.
+        """
         return torch.lerp(w_avg.expand_as(w), w, psi)

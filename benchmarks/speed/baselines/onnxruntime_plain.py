@@ -11,17 +11,16 @@ from ..workload import BaselineBackend, Runner, Workload
 
 
 class OnnxRuntimePlain:
-    """ONNX Runtime without our ops library."""
+    """ONNX Runtime without our ops library; threads run inside the operators."""
 
     name = "onnxruntime-plain"
     precisions = ("fp32",)
     threaded = True
 
     def unavailable(self, workload: Workload, precision: str) -> None:
-        """Returns None: ONNX Runtime comes with FingerGen."""
+        return None  # ONNX Runtime comes with FingerGen
 
     def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
-        """Open sessions of the bundle's graphs; `threads` run inside the operators."""
         return Runner.of_backend(workload, _PlainOnnxRuntime(workload, threads))
 
 

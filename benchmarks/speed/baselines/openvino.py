@@ -24,12 +24,10 @@ class OpenVino:
     threaded = True
 
     def unavailable(self, workload: Workload, precision: str) -> str | None:
-        """Why it cannot run here, and the fix; None where OpenVINO and onnx are installed."""
         missing = [package for package in ("openvino", "onnx") if find_spec(package) is None]
         return f"not installed: pip install {' '.join(missing)}" if missing else None
 
     def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
-        """Compile the graphs; one call uses all `threads`."""
         return Runner.of_backend(workload, _OpenVino(workload, precision, threads))
 
 

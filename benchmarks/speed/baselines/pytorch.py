@@ -24,7 +24,6 @@ class PyTorch:
     threaded = True
 
     def unavailable(self, workload: Workload, precision: str) -> str | None:
-        """Why it cannot run here, and the fix; None where PyTorch and a network to run are there."""
         if find_spec("torch") is None:
             return "PyTorch is not installed: pip install 'fingergen[train]'"
         if workload.checkpoint is None and (workload.task == "reconstruction" or not _sizes(workload)):
@@ -32,11 +31,6 @@ class PyTorch:
         return None
 
     def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
-        """Load the checkpoint's network; without a checkpoint, one of the bundle's sizes with random weights.
-
-        Raises:
-            BadInput: the checkpoint cannot run the workload.
-        """
         return _open(workload, precision, threads, "cpu")
 
 

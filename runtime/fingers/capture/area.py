@@ -54,7 +54,14 @@ class SensorArea:
         return min(max(across, SMALLEST), LARGEST), min(max(down, SMALLEST), LARGEST)
 
     def check_ppi(self, ppi: float) -> None:
-        """BadInput if images of `ppi` are not at its resolution: nothing is rescaled."""
+        """Check that images are at the sensor's resolution: nothing is rescaled.
+
+        Args:
+            ppi: Of the images.
+
+        Raises:
+            BadInput: It is another one.
+        """
         if abs(ppi - self.ppi) > _SAME_PPI:
             raise BadInput(
                 f"--ppi {self.ppi:g}: the bundle's images have {ppi:g} ppi and are not rescaled; "
@@ -62,8 +69,14 @@ class SensorArea:
             )
 
     def of_image(self, image: Pixels, ppi: float) -> Pixels:
-        """What it shows of an image (H, W) or (H, W, 3) of `ppi`, about its middle; where it is larger,
-        background.
+        """What the sensor shows of an image, about its middle; background where the sensor is larger.
+
+        Args:
+            image: uint8 (H, W) or (H, W, 3).
+            ppi: Of the image.
+
+        Returns:
+            uint8 (height, width) or (height, width, 3).
 
         Raises:
             BadInput: If the image has another resolution.
@@ -72,7 +85,14 @@ class SensorArea:
         return crop_or_pad(image, *self.size)
 
     def of_template(self, template: Template) -> Template:
-        """The template of an image as `of_image` shows it."""
+        """The template of an image as `of_image` shows it.
+
+        Args:
+            template: Of the whole image.
+
+        Returns:
+            The template with what the sensor shows, in the sensor's pixels.
+        """
         left, top = middle_corner((template.width, template.height), self.size)
         return template.crop(left, top, *self.size)
 

@@ -145,10 +145,16 @@ class Effects:
 
 
 def find_preset(name: str) -> Preset:
-    """The preset called `name`.
+    """A preset by its name.
+
+    Args:
+        name: A name in PRESETS.
+
+    Returns:
+        The preset.
 
     Raises:
-        BadInput: If there is none.
+        BadInput: If there is none of this name.
     """
     if name not in PRESETS:
         raise BadInput(f"preset {name!r}: choose {', '.join(PRESETS)}")

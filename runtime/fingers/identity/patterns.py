@@ -105,20 +105,39 @@ class Wave:
 
 @dataclass(frozen=True)
 class Pattern:
-    """What a finger's ridges follow. Points in finger coordinates, angles in radians."""
+    """What a finger's ridges follow.
+
+    Lengths are pixels at 500 ppi, points lie in finger coordinates (see the module), angles are radians.
+
+    Attributes:
+        kind: The pattern class.
+        cores: Points, none of an arch, one of a loop, two of a whorl.
+        deltas: Points, as many as there are cores.
+        tilt: Rotation of the whole field.
+        bend: How far the ridges turn down at the sides of the fingertip.
+        arch_height: Steepest slope of the bump of an arch.
+        arch_width: Width of that bump.
+        leg: How far the legs of a loop run parallel instead of fanning out from the core.
+        leg_radius: Distance from the core within which they do.
+        spiral: Of a whorl: closed rings at 0, spirals beyond.
+        spiral_radius: Distance from the middle within which it spirals.
+        period: Mean ridge period.
+        orientation_waves: Waves that are added to the orientation.
+        period_waves: Waves that the period is varied by.
+    """
 
     kind: PatternClass
     cores: Points
     deltas: Points
-    tilt: float  # rotation of the whole field
-    bend: float  # how far the ridges turn down at the sides of the fingertip
-    arch_height: float  # steepest slope of the bump of an arch
+    tilt: float
+    bend: float
+    arch_height: float
     arch_width: float
-    leg: float  # how far the legs of a loop run parallel instead of fanning out from the core
+    leg: float
     leg_radius: float
-    spiral: float  # of a whorl: closed rings at 0, spirals beyond
+    spiral: float
     spiral_radius: float
-    period: float  # pixels at 500 ppi
+    period: float
     orientation_waves: tuple[Wave, ...]
     period_waves: tuple[Wave, ...]
 
