@@ -84,8 +84,10 @@ def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[st
     """The command and all commands below it, each as its words."""
     yield path
     if isinstance(command, click.Group):
-        for name, sub in sorted(command.commands.items()):
-            if not sub.hidden:
+        context = click.Context(command)
+        for name in sorted(command.list_commands(context)):
+            sub = command.get_command(context, name)
+            if sub is not None and not sub.hidden:
                 yield from commands(sub, (*path, name))
 
 

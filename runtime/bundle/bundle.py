@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInput
 from ..files import recover_folder, replacing, write_atomically
-from .graph_files import has_external_data
+from .graph_files import has_external_data, output_names
 from .manifest import MANIFEST, FileRecord, Manifest
 
 DEMO = Path(__file__).resolve().parents[1] / "demo"  # a strict editable install links every file
@@ -120,6 +120,22 @@ class Bundle:
         if name in self.manifest.graph_files():
             _refuse_external_data(self.path / name, content)
         return content
+
+    def output_names(self, name: str) -> list[str]:
+        """The names of the outputs of an ONNX graph.
+
+        Args:
+            name: the file's path in the bundle, as in the manifest.
+
+        Raises:
+            BadInput: as `read`; or the file is not an ONNX graph.
+        """
+        try:
+            return output_names(self.read(name))
+        except ValueError as error:
+            raise BadInput(
+                f"{self.file(name)}: not an ONNX graph ({error}); export the bundle again"
+            ) from None
 
     def direction(self, index: int | str) -> NDArray[np.float32]:
         """A direction of edits.

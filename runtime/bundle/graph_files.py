@@ -1,13 +1,14 @@
-"""Finds ONNX files with weights in another file, which a bundle's hashes would not cover.
+"""Reads of ONNX files what must be known before ONNX Runtime opens them, or sooner than it can.
 
-ONNX lets a tensor name another file as the place of its data ("external data"), and ONNX Runtime opens that
-file by its path, relative to the graph or even to the current directory. The runtime does without the package
-onnx, so this walks the Protocol Buffers encoding of `onnx.proto` itself, along the fields that lead to
-tensors.
+Above all whether weights lie in another file, which a bundle's hashes would not cover. ONNX lets a tensor
+name another file as the place of its data ("external data"), and ONNX Runtime opens that file by its path,
+relative to the graph or even to the current directory. The runtime does without the package onnx, so this
+walks the Protocol Buffers encoding of `onnx.proto` itself, along the fields that lead to tensors.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 # Message → field number → message, for all fields of onnx.proto that lead to a TensorProto.
@@ -21,6 +22,8 @@ FIELDS = {
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
 }
 EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of TensorProto
+LOCATION = b"location"  # the key of external data that ONNX requires, and ONNX Runtime too
+OUTPUT_NAME = (7, 12, 1)  # fields of ModelProto, GraphProto and ValueInfoProto that lead to it
 DEEPEST = 100  # nested messages; Protocol Buffers' own limit
 
 
@@ -33,7 +36,34 @@ def has_external_data(content: bytes) -> bool:
     Raises:
         ValueError: the content is not a Protocol Buffers message.
     """
-    return _external("Model", memoryview(content), 0)
+    view = memoryview(content)
+    if LOCATION not in content:  # most graphs: then no tensor can, and walking them all takes a while
+        for number, value in _fields(view):  # is it a message at all, and are its parts?
+            if number in FIELDS["Model"] and isinstance(value, memoryview):
+                deque(_fields(value), maxlen=0)
+        return False
+    return _external("Model", view, 0)
+
+
+def output_names(content: bytes) -> list[str]:
+    """The names of the outputs of an ONNX file's graph.
+
+    Args:
+        content: the whole ONNX file.
+
+    Raises:
+        ValueError: the content is not a Protocol Buffers message.
+    """
+    messages: list[memoryview | int] = [memoryview(content)]
+    for wanted in OUTPUT_NAME:
+        messages = [
+            value
+            for message in messages
+            if isinstance(message, memoryview)
+            for number, value in _fields(message)
+            if number == wanted
+        ]
+    return [bytes(name).decode() for name in messages if isinstance(name, memoryview)]
 
 
 def _external(message: str, content: memoryview, depth: int) -> bool:

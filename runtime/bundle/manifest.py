@@ -6,19 +6,16 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import BadInput
 from .ridge_noise import NoiseLayer
+from .schema import FORMAT, FORMAT_VERSION, check_content
 
-FORMAT = "fingergen-bundle"
-FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 
 GraphName = Literal["mapping", "synthesis", "encoder", "decoder", "fields"]
 NoiseMode = Literal["const", "random", "none", "ridges"]
-DEEPEST, MOST_ITEMS, LARGEST = 32, 4096, 2**63 - 1  # of a manifest's values
 NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 
 
@@ -193,7 +190,7 @@ class Manifest:
     @staticmethod
     def from_json(content: dict[str, Any], source: str = MANIFEST) -> Manifest:
         """The manifest in `content`; `BadInput` names `source` and the field that is wrong."""
-        _check_schema(content, source)
+        check_content(content, source)
         fields = {key: value for key, value in content.items() if key not in ("format", "format_version")}
         encoder = content["encoder"]
         fields |= {
@@ -226,54 +223,6 @@ def _ridge_noise(layers: Sequence[Mapping[str, Any]], looks: Sequence[str] = ())
 def _engine(gpu_architectures: list[str], batch: tuple[int, int, int], **fields: Any) -> Engine:
     smallest, best, largest = batch
     return Engine(gpu_architectures=tuple(gpu_architectures), batch=(smallest, best, largest), **fields)
-
-
-def _check_schema(content: Any, source: str) -> None:
-    # Format and version come first: a bundle of another version would fail the rest for no clear reason.
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise BadInput(f'{source}: format: not "{FORMAT}"; this is no FingerGen bundle')
-    version = content.get("format_version")
-    if version != FORMAT_VERSION or not isinstance(version, int) or isinstance(version, bool):
-        raise BadInput(
-            f"{source}: format_version: {repr(version)[:100]}; this FingerGen reads version {FORMAT_VERSION}"
-            " (install the release that wrote the bundle, or export it again)"
-        )
-    _check_values(content, source)
-    import jsonschema  # type: ignore[import-untyped]  # here, so that importing the runtime stays quick
-
-    schema = json.loads(Path(__file__).with_name("bundle.schema.json").read_text(encoding="utf-8"))
-    # JSON Schema takes 512.0 for an integer; Python's range does not.
-    types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    )
-    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=types)
-    error = jsonschema.exceptions.best_match(validator(schema).iter_errors(content))
-    if error is not None:
-        where = ".".join(str(part) for part in error.absolute_path)
-        raise BadInput(f"{source}: {where + ': ' if where else ''}{error.message[:300]}")
-
-
-def _check_values(content: Any, source: str) -> None:
-    """What no field may be: too deep, of too many items, a number that is none, text that is not Unicode."""
-    remaining: list[tuple[Any, str, int]] = [(content, "", 0)]
-    while remaining:
-        value, where, depth = remaining.pop()
-        reason = None
-        if isinstance(value, dict | list):
-            if depth > DEEPEST:
-                reason = f"more than {DEEPEST} levels deep"
-            elif isinstance(value, list) and len(value) > MOST_ITEMS:  # uniqueItems compares each with each
-                reason = f"{len(value)} items; at most {MOST_ITEMS}"
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, each in items:
-                remaining.append((each, f"{where}.{key}" if where else str(key), depth + 1))
-                remaining.append((key, where, depth + 1))
-        elif isinstance(value, int | float) and not abs(value) <= LARGEST:
-            reason = "too large a number"
-        elif isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
-            reason = "holds half of a surrogate pair"
-        if reason is not None:
-            raise BadInput(f"{source}: {where}: {reason}")
 
 
 def _check_consistency(manifest: Manifest, source: str) -> None:

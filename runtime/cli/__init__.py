@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
 from ..errors import command_line_errors
-from .convert import convert
-from .dataset import dataset
-from .edit import edit
-from .info import info
-from .reconstruct import reconstruct
-from .studio import studio
-from .synth import synth
+
+COMMANDS = ("synth", "reconstruct", "edit", "dataset", "convert", "studio", "info")
+"""Each is the function of this name in the module of this name."""
+
+
+class _Group(click.Group):
+    """Imports a command when it is run, or shown by --help: none waits for what only another needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f".{cmd_name}", __name__), cmd_name)
+        return command
 
 
 @command_line_errors
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fingergen")
 def main() -> None:
     """Run a bundle: synthetic fingerprints, reconstructions and edits.
@@ -30,7 +41,3 @@ def main() -> None:
       fg-run studio
       fg-run info
     """
-
-
-for command in (synth, reconstruct, edit, dataset, convert, studio, info):
-    main.add_command(command)

@@ -22,7 +22,6 @@ from .capture.presets import Effects
 from .finger import Finger, make_finger, take_impression
 from .identity.patterns import FingerPosition, PatternClass
 from .impression import Impression
-from .reconstruction.ridges import reconstruct_ridges
 
 FINGERS = 32  # masters that are kept, of about a megabyte each: impressions of a finger share its growth
 
@@ -114,6 +113,10 @@ class FingerNoise:
         Returns:
             float32 (N, 1, H, W) per layer.
         """
+        from .reconstruction.ridges import (
+            reconstruct_ridges,
+        )  # here, so that importing the runtime stays quick
+
         size = self.manifest.architecture.resolution
         found = [reconstruct_ridges(each, field, size) for each, field in zip(templates, fields, strict=True)]
         ridges, contact = (np.stack(maps) for maps in zip(*found, strict=True))

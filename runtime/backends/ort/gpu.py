@@ -223,15 +223,11 @@ def _no_provider(provider: str) -> str:
 
 
 def _installed(package: str) -> bool:
-    from importlib.metadata import (  # here, so that importing the runtime stays quick
-        PackageNotFoundError,
-        version,
-    )
+    """Whether pip has installed a package where onnxruntime lies; importlib.metadata takes long to import."""
+    from .library import onnxruntime
 
-    try:
-        return bool(version(package))
-    except PackageNotFoundError:
-        return False
+    packages = Path(onnxruntime.__file__).parents[1]
+    return any(packages.glob(f"{package.replace('-', '_')}-*.dist-info"))
 
 
 def _does_not_start(provider: str, bundle: Bundle, device: int) -> str | None:

@@ -45,6 +45,7 @@ class Sessions:
         self._ops = ops
         self._configure = configure
         self._sessions: dict[GraphName, onnxruntime.InferenceSession] = {}
+        self._pixels: dict[GraphName, bool] = {}
         self._loading = threading.Lock()
         _all_sessions.add(self)
 
@@ -55,8 +56,11 @@ class Sessions:
             return self._sessions[graph]
 
     def makes_pixels(self, graph: GraphName) -> bool:
-        """Whether a graph has the output `PIXELS`."""
-        return any(node.name == PIXELS for node in self[graph].get_outputs())
+        """Whether a graph has the output `PIXELS`: its file is read, since opening a session takes long."""
+        with self._loading:
+            if graph not in self._pixels:
+                self._pixels[graph] = PIXELS in self._bundle.output_names(self._files[graph])
+            return self._pixels[graph]
 
     def keep_for_ever(self) -> None:
         """Never free the sessions: for a forked process, where freeing one waits for threads that stayed

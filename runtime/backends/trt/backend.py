@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
@@ -23,10 +23,12 @@ from .. import nvidia
 from ..base import CALLS_IN_FLIGHT, Backend, Options
 from ..batching import BatchFailed, BatchLimit, plan
 from ..graphs import Inputs, batch_size, empty_result, input_shapes
-from .engine import JitCache, LoadedEngine, Messages, jit_cache_file, new_runtime
-from .executor import Executor
 from .flavors import FLAVORS
 from .select import Here, Unusable, choose_engines
+
+if TYPE_CHECKING:
+    from .engine import LoadedEngine
+    from .executor import Executor
 
 CLOSING_SECONDS = 30  # that `close` waits for calls under way
 
@@ -53,6 +55,9 @@ class TensorRt(Backend):
         flavor = FLAVORS[engines["mapping"].flavour]
         assert flavor.module is not None
         import pycuda.driver as cuda
+
+        from .engine import Messages, new_runtime  # here, so that importing the runtime stays quick
+        from .executor import Executor
 
         self._trt = import_module(flavor.module)
         self._cuda = cuda
@@ -168,6 +173,8 @@ class TensorRt(Backend):
         return any(freed)
 
     def _engine(self, graph: GraphName) -> LoadedEngine:
+        from .engine import JitCache, LoadedEngine, jit_cache_file
+
         with self._loading:
             if graph not in self._loaded:
                 file = self._described[graph].file
