@@ -73,9 +73,12 @@ def tune(
     bundle = read_bundle(path)
     with ExitStack() as opened:
         refused: list[Trial] = []
-        models: dict[tuple[str, Precision], Model] = {}
-        expected = _images(opened.enter_context(Model(bundle, open_backend(REFERENCE, bundle))))
+        reference = opened.enter_context(Model(bundle, open_backend(REFERENCE, bundle, precision="fp32")))
+        expected = _images(reference)
+        models: dict[tuple[str, Precision], Model] = {(REFERENCE, "fp32"): reference}
         for name, precision in _candidates(bundle):
+            if (name, precision) in models:
+                continue
             reason = unavailable(name, bundle, precision=precision)
             if reason is None:
                 progress(f"opening {name}, {precision}")

@@ -88,22 +88,22 @@ def shard(batch: Sliceable) -> Sliceable:
     return cast(Sliceable, batch[rank() :: count()]) if count() > 1 else batch  # type: ignore[index]
 
 
-def average(local: Tensor) -> Tensor:
+def mean(local: Tensor) -> Tensor:
     """Mean of a tensor over the processes, differentiable to any order."""
-    return cast(Tensor, _Average.apply(local)) if count() > 1 else local
+    return cast(Tensor, _Mean.apply(local)) if count() > 1 else local
 
 
-class _Average(torch.autograd.Function):
+class _Mean(torch.autograd.Function):
     # A process's loss is a part of the mean loss, so what comes back is averaged as what went forth.
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, local: Tensor) -> Tensor:
-        mean = local.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(mean)
-        return mean / count()
+        total = local.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total / count()
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradient: Tensor) -> Tensor:
-        return average(gradient[0])
+        return mean(gradient[0])
 
 
 @torch.no_grad()
@@ -119,19 +119,19 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         if parameter.grad is not None:
             kinds.setdefault(parameter.grad.dtype, []).append(parameter.grad)
     for gradients in kinds.values():
-        mean = average(torch.cat([gradient.flatten() for gradient in gradients]))
-        for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+        joined = mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(gradients, joined.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view(gradient.shape))
 
 
-def mean(figures: Mapping[str, float]) -> dict[str, float]:
+def mean_figures(figures: Mapping[str, float]) -> dict[str, float]:
     """Mean of each figure over the processes, all of which must have the same ones."""
     if count() == 1:
         return dict(figures)
     from accelerate import PartialState
 
     local = torch.tensor(list(figures.values()), dtype=torch.float64, device=PartialState().device)
-    return dict(zip(figures, average(local).tolist(), strict=True))
+    return dict(zip(figures, mean(local).tolist(), strict=True))
 
 
 def barrier() -> None:

@@ -72,19 +72,18 @@ class Production:
                 be made.
         """
         with locked(self.out, shared=self.shard != (1, 1) and not self.overwrite):
-            layout = self.prepare()
-            writer = self.write(layout)
+            layout, transactions = self.prepare()
+            writer = self.write(layout, transactions)
             whole = finish(layout)
             if whole and self.impostors is not None:
                 write_pairs(layout, self.opened.encoding, self.impostors)
         return Outcome(layout, writer.made, writer.kept, writer.refused, whole)
 
-    def prepare(self) -> Layout:
+    def prepare(self) -> tuple[Layout, Transactions | None]:
         """Make or continue the folder, and choose the seeds of distinct fingers."""
         plan = self.request.plan(self.shard)
         layout = LAYOUTS[self.request.layout](self.out, plan, self.request.database)
-        if self.request.transactions:
-            Transactions(layout, self.opened.encoding.ppi)
+        transactions = Transactions(layout, self.opened.encoding.ppi) if self.request.transactions else None
         open_folder(layout, self.opened.settings, self.overwrite, self.resume)
         if self.request.distinct is not None:
             from .distinct import Distinct
@@ -101,9 +100,9 @@ class Production:
                 self.progress,
             )
             layout.plan = replace(plan, replaced=choice.choose())
-        return layout
+        return layout, transactions
 
-    def write(self, layout: Layout) -> Writer:
+    def write(self, layout: Layout, transactions: Transactions | None) -> Writer:
         """Write what is missing of the parts of the layout's shard."""
         opened = self.opened
         writer = Writer(
@@ -112,8 +111,7 @@ class Production:
             self.progress("images", layout.plan.own_images),
             gate=opened.gate,
             see=self.see,
+            transactions=transactions,
         )
-        if self.request.transactions:
-            writer.transactions = Transactions(layout, opened.encoding.ppi)
         writer.write(opened.maker)
         return writer

@@ -6,7 +6,7 @@ import struct
 
 from ..errors import BadInput
 from ..images import Pixels
-from ..minutiae.formats.finger_view import Octets
+from ..minutiae.formats.octets import Octets, open_record
 from .compression import JP2, JP2_LOSSLESS, NONE, PNG, WSQ, decode_pixels, raw_pixels
 from .format import Format, compression_of
 from .image import (
@@ -21,7 +21,7 @@ from .image import (
     field_ppi,
 )
 
-IDENTIFIER = b"FIR\0"
+IDENTIFIER, KIND = b"FIR\0", "finger image"
 VERSION = b"010\0"
 HEADER, FINGER_HEADER = 32, 14  # bytes
 CODES = {NONE.name: 0, WSQ.name: 2, JP2.name: 4, JP2_LOSSLESS.name: 4, PNG.name: 5}
@@ -58,7 +58,7 @@ def decode(data: bytes, reading: Reading) -> Content:
     13      1       reserved
     14      …       image data
     """
-    record = open_record(data, VERSION)
+    record = open_record(data, IDENTIFIER, KIND, VERSION)
     record.number(6, "record length")
     record.raw(4, "capture device and acquisition level")
     fingers = record.number(1, "number of fingers")
@@ -101,16 +101,6 @@ def encode(content: Content, details: Details) -> bytes:
     header += struct.pack(">HHBB", 0, _LEVELS.get(ppi, 0), len(fingers), PER_INCH)
     header += struct.pack(">HHHHBBH", ppi, ppi, ppi, ppi, 8, CODES[compression.name], 0)
     return header + body
-
-
-def open_record(data: bytes, version: bytes) -> Octets:
-    """A record after its identifier and version number, both checked."""
-    octets = Octets(data)
-    if octets.raw(4, "format identifier") != IDENTIFIER:
-        raise octets.wrong(4, "the format identifier is not 'FIR': the file is not a finger image record")
-    if (found := octets.raw(4, "version number")) != version:
-        raise octets.wrong(4, f"version is {found!r}, not {version!r}: leave the format to be detected")
-    return octets
 
 
 def check_depth(record: Octets) -> None:

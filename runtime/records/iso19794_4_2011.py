@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from ..errors import BadInput
-from ..minutiae.formats.finger_view import Octets
+from ..minutiae.formats.octets import Octets, open_record, open_representation
 from .compression import JP2, JP2_LOSSLESS, NONE, PNG, WSQ
 from .format import Format, compression_of
 from .image import (
@@ -19,7 +19,7 @@ from .image import (
     check_code,
     field_ppi,
 )
-from .iso19794_4_2005 import IDENTIFIER, check_depth, image_data, open_record
+from .iso19794_4_2005 import IDENTIFIER, KIND, check_depth, image_data
 
 VERSION = b"020\0"
 HEADER = 16  # bytes
@@ -38,15 +38,7 @@ def decode(data: bytes, reading: Reading) -> Content:
     14      1       certification flag: 1 if every representation has a block of certifications
     15      1       number of finger positions
 
-    Representation (clause 8.3):
-    0       4       its length, with these 4 bytes
-    4       9       capture date and time
-    13      1       capture device technology
-    14      2, 2    capture device vendor, type
-    18      1       number of quality blocks
-    19      5 each  quality, vendor (2), algorithm (2)
-    then    1       number of certifications, only if flagged
-            3 each  authority (2), scheme
+    Representation (clause 8.3), after what `open_representation` reads:
             1       finger position
             1       representation number
             1       scale units: 1 pixels per inch, 2 per centimeter
@@ -59,7 +51,7 @@ def decode(data: bytes, reading: Reading) -> Content:
             4       length of the image data
             …       image data
     """
-    record = open_record(data, VERSION)
+    record = open_record(data, IDENTIFIER, KIND, VERSION)
     record.number(4, "record length")
     count = record.number(2, "number of representations")
     certified = record.number(1, "certification flag")
@@ -93,11 +85,7 @@ def encode(content: Content, details: Details) -> bytes:
 
 def _representation(record: Octets, certified: bool, reading: Reading) -> FingerImage:
     start = record.offset
-    length = record.number(4, "representation length")
-    record.raw(14, "capture time and device")
-    record.raw(5 * record.number(1, "number of quality blocks"), "quality blocks")
-    if certified:
-        record.raw(3 * record.number(1, "number of certifications"), "certifications")
+    length = open_representation(record, certified)
     position = record.number(1, "finger position")
     record.raw(1, "representation number")
     unit = record.number(1, "scale units")

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import BadInput
-from ..minutiae.formats.finger_view import Octets
+from ..minutiae.formats.octets import Octets
 from .compression import JP2, JP2_LOSSLESS, NONE, PNG, WSQ, Compression, decode_pixels
 from .format import Format, compression_of
 from .image import (

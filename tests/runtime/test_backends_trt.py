@@ -139,11 +139,11 @@ class TestOnASimulatedGpu:
         with ThreadPoolExecutor(6) as pool:
             results = list(pool.map(lambda _: backend.synthesize(expected.w, expected.noise), range(18)))
         assert all(close_to(images, expected.images) for images in results)
-        assert trt.engines_loaded == 1 and len(trt.contexts) == 4  # two lanes, two slots each
+        assert trt.engines_loaded == 1 and len(trt.contexts) == 4  # two executors, two slots each
 
     def test_memory_is_taken_once_and_given_back(self, simulate, expected):
         backend, trt = simulate()
-        for _ in range(2):  # lanes take turns
+        for _ in range(2):  # executors take turns
             backend.synthesize(expected.w, expected.noise)
         used = trt.cuda.used
         for _ in range(3):

@@ -173,10 +173,10 @@ def test_killed_and_continued(dataset, bundle: Path, tmp_path: Path):
 
 def test_batches_do_not_matter(bundle: Path):
     """A batch may begin and end inside a finger, and hold a finger in parts."""
-    jobs = [mate for seed in (3, 9) for mate in mates(seed, 3, range(8), 5.0)]
+    asked = [mate for seed in (3, 9) for mate in mates(seed, 3, range(8), 5.0)]
     with load(bundle, workers=2) as model:
         steps = MatedSynthesis(model, noise="random")
-        whole = steps.compute(steps.prepare(jobs))
-        mixed = [jobs[i] for i in (4, 0, 5)]
+        whole = steps.compute(steps.prepare(asked))
+        mixed = [asked[i] for i in (4, 0, 5)]
         assert np.array_equal(steps.compute(steps.prepare(mixed)), whole[[4, 0, 5]])
         assert len({levels.tobytes() for levels in whole}) == 6

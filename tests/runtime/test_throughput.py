@@ -92,8 +92,8 @@ def test_images_are_those_of_the_model(model: Model, batch: int) -> None:
     run = ImagePipeline(Synthesis(model, request), batch, workers=3, write=written.__setitem__)
     made = dict(run.images(request.pairs()))
     assert sorted(made) == sorted(written) == [(seed, 99) for seed in range(10)]
-    for job, image in made.items():
-        assert np.array_equal(image, expected[job[0]]) and np.array_equal(written[job], image)
+    for pair, image in made.items():
+        assert np.array_equal(image, expected[pair[0]]) and np.array_equal(written[pair], image)
 
 
 def test_steps_work_at_the_same_time() -> None:
@@ -104,7 +104,7 @@ def test_steps_work_at_the_same_time() -> None:
     report = run.report
     assert 1.0 <= report.device_seconds <= report.seconds < 2.5  # one after the other: 3 s
     assert report.device_rate == pytest.approx(100 / report.device_seconds)
-    assert report.batch_latency_ms["p50"] >= 50  # that of a call; more where lanes wait
+    assert report.batch_latency_ms["p50"] >= 50  # that of a call; more where calls wait
 
 
 def test_figures_add_up(model: Model) -> None:

@@ -91,12 +91,12 @@ def check_parts() -> None:
     rank, whole = distributed.rank(), torch.arange(8.0)
     assert distributed.shard(whole).tolist() == [0 + rank, 2 + rank, 4 + rank, 6 + rank]
     assert distributed.shard(list(range(4))) == [0 + rank, 2 + rank]
-    assert distributed.mean({"a": 1.0 + rank, "b": 4.0}) == {"a": 1.5, "b": 4.0}
-    assert np.isnan(distributed.mean({"a": float("nan") if rank else 1.0})["a"])
+    assert distributed.mean_figures({"a": 1.0 + rank, "b": 4.0}) == {"a": 1.5, "b": 4.0}
+    assert np.isnan(distributed.mean_figures({"a": float("nan") if rank else 1.0})["a"])
 
     # The mean of x³ over processes, differentiated twice: each has a share of 1/2 in it and its loss.
     x = torch.tensor(2.0 + rank, requires_grad=True)
-    (slope,) = torch.autograd.grad(distributed.average(x**3), x, create_graph=True)
+    (slope,) = torch.autograd.grad(distributed.mean(x**3), x, create_graph=True)
     assert slope.item() == pytest.approx(3 * (2 + rank) ** 2)
     (bend,) = torch.autograd.grad(slope, x)
     assert bend.item() == pytest.approx(6 * (2 + rank))

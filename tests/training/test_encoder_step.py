@@ -113,7 +113,7 @@ def test_loss_of_the_encoder(monkeypatch: pytest.MonkeyPatch):
         "flow": 0.2 * flow_distance(found, images),
         "minutiae": 0.4 * map_distance(sight, found, maps, 2),
         "latent": 1.3 * (w[6:] - made_w).square().mean(),
-        "w": 0.6 * (w - trainer.average).square().mean(),
+        "w": 0.6 * (w - trainer.w_avg).square().mean(),
         "adversarial": 0.5 * torch.log1p(torch.exp(-critic(beside))).mean(),
     }
     total = torch.stack(list(terms.values())).sum()

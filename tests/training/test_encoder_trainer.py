@@ -116,7 +116,7 @@ def advance(trainer: EncoderTrainer, out: Path, images: int) -> dict[str, float]
 def test_training_starts_at_the_average_latent(generator, procedural):
     trainer = trainer_of(generator, procedural)
     maps = torch.rand(2, 3, MAP, MAP)
-    assert torch.equal(trainer.reconstructor.encode(maps).w, trainer.average.expand(2, 8))
+    assert torch.equal(trainer.reconstructor.encode(maps).w, trainer.w_avg.expand(2, 8))
 
 
 @pytest.mark.parametrize(("w_plus", "shape"), [(False, (2, 8)), (True, (2, 8, 8))])
@@ -247,7 +247,7 @@ def test_training_starts_from_a_smaller_run(tmp_path, generator, large_maps):
         (large.adversary.discriminator.convs[1].conv1[0], small.adversary.discriminator.convs[1].conv1[0]),
     ):
         assert torch.equal(ours.weight, theirs.weight)
-    assert torch.equal(large.average, small.average)
+    assert torch.equal(large.w_avg, small.w_avg)
     maps = torch.rand(1, 3, 256, 256)
     with torch.no_grad():
         whole = large.reconstructor.encode(maps).noise[-1]

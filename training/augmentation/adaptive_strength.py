@@ -22,7 +22,7 @@ class AdaptiveStrength:
 
     def observe(self, sign: float, images: int) -> None:
         """`images` more real images were seen by all processes; `sign`: mean sign of this one's logits."""
-        self._signs += distributed.mean({"sign": sign})["sign"] * images
+        self._signs += distributed.mean_figures({"sign": sign})["sign"] * images
         self._images += images
         if self._images >= self.interval:
             step = self._images / self.length

@@ -22,7 +22,7 @@ from fingergen.runtime.fingers.truth import visible_truth
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
 from fingergen.runtime.minutiae.raster import CELLS, LOG_SCALE, PERIOD, rasterize
 
-from .masters import read_split_masters
+from .masters import SplitMasters
 
 _IMPRESSIONS = 4  # of each finger: their fields are kept once computed
 
@@ -45,25 +45,23 @@ class FieldExamples:
             fingers: Number of fingers to train on.
             on_progress: Called with the number of fingers of each shard that was read.
         """
-        self._training, self._held_out = read_split_masters(
-            masters, fingers, FULL_PRINT, on_progress, _without_ridges
-        )
+        self._fingers = SplitMasters(masters, fingers, FULL_PRINT, on_progress, _without_ridges)
         self._known: dict[tuple[int, int], tuple[Template, NDArray[np.float16]]] = {}
 
     def batch(self, rng: np.random.Generator, count: int) -> Fields:
         """Examples with some minutiae missing, moved or added, drawn from `rng` alone."""
         found = []
-        for index in rng.integers(len(self._training), size=count):
-            template, target = self._example(self._training[index], int(rng.integers(_IMPRESSIONS)))
+        fingers = self._fingers.trained
+        for index in rng.integers(len(fingers), size=count):
+            template, target = self._example(fingers[index], int(rng.integers(_IMPRESSIONS)))
             found.append((rasterize(disturb(template, rng)), target))
         return _stack(found)
 
     def held_out(self, count: int) -> Fields:
         """Examples of the fingers that are not trained on, as they are."""
         found = []
-        for number in range(count):
-            again, index = divmod(number, len(self._held_out))
-            template, target = self._example(self._held_out[index], again)
+        for finger, number in zip(*self._fingers.held_out(count), strict=True):
+            template, target = self._example(finger, number)
             found.append((rasterize(template), target))
         return _stack(found)
 

@@ -50,19 +50,46 @@ def read_masters(
     return fingers
 
 
-def read_split_masters(
-    folder: Path,
-    fingers: int,
-    window: tuple[int, int],
-    on_progress: Callable[[int], object] | None = None,
-    keep: Callable[[Finger], Finger] = lambda finger: finger,
-) -> tuple[list[Finger], list[Finger]]:
-    """Fingers 0 … `fingers` - 1 to train on, and `HELD_OUT` more that are held out; as `read_masters`."""
-    spare = range(fingers, fingers + HELD_OUT)
-    train, held_out = (
-        read_masters(folder, seeds, window, on_progress, keep) for seeds in (range(fingers), spare)
-    )
-    return train, held_out
+class SplitMasters:
+    """Fingers to train on, and others that are held out; which impressions of them a batch has.
+
+    Attributes:
+        trained: Those of seeds 0 … N - 1.
+        spare: `HELD_OUT` more.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fingers: int,
+        window: tuple[int, int],
+        on_progress: Callable[[int], object] | None = None,
+        keep: Callable[[Finger], Finger] = lambda finger: finger,
+    ) -> None:
+        """Read the fingers; those that are missing are grown first.
+
+        Args:
+            folder: Where the shards are; made if it is not there.
+            fingers: N.
+            window: (width, height) in pixels at 500 ppi of the impressions to be taken.
+            on_progress: Called with the number of fingers read since the last call.
+            keep: What to keep of each finger.
+
+        Raises:
+            BadInput: If the folder cannot be made, or a shard is damaged.
+        """
+        self.trained = read_masters(folder, range(fingers), window, on_progress, keep)
+        self.spare = read_masters(folder, range(fingers, fingers + HELD_OUT), window, on_progress, keep)
+
+    def batch(self, rng: np.random.Generator, count: int) -> tuple[list[Finger], list[int]]:
+        """`count` fingers to train on, chosen by `rng` alone, and a number of an impression of each."""
+        chosen = [self.trained[index] for index in rng.integers(len(self.trained), size=count)]
+        return chosen, rng.integers(2**31, size=count).tolist()
+
+    def held_out(self, count: int) -> tuple[list[Finger], list[int]]:
+        """The same at every call: impression 0 of each of the others, then impression 1, and so on."""
+        spare = len(self.spare)
+        return [self.spare[i % spare] for i in range(count)], [i // spare for i in range(count)]
 
 
 def write_masters(

@@ -18,7 +18,7 @@ from fingergen.runtime.fingers import Finger, impressions
 from fingergen.runtime.minutiae import PPI, decode_template
 
 from .image_io import decode, pad_to_square, square_offset, to_square
-from .masters import HELD_OUT, read_split_masters
+from .masters import HELD_OUT, SplitMasters
 from .metadata import INDEX, stated_fingers
 from .minutiae_maps import draw_maps
 from .splits import FingerRule, HeldOutSplit
@@ -67,16 +67,13 @@ class ProceduralPairs:
                 f"view of {window} pixels at 500 ppi: must be a multiple of the resolution {resolution}"
             )
         self._window, self._resolution, self._map_size = window, resolution, map_size
-        self._fingers, self._held_out = read_split_masters(masters, fingers, (window, window), on_progress)
+        self._fingers = SplitMasters(masters, fingers, (window, window), on_progress)
 
     def batch(self, rng: np.random.Generator, count: int) -> Pairs:
-        chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
-        return self._pairs(chosen, rng.integers(2**31, size=count).tolist())
+        return self._pairs(*self._fingers.batch(rng, count))
 
     def held_out(self, count: int) -> Pairs:
-        spare = len(self._held_out)
-        chosen = [self._held_out[i % spare] for i in range(count)]
-        return self._pairs(chosen, [i // spare for i in range(count)])
+        return self._pairs(*self._fingers.held_out(count))
 
     def _pairs(self, fingers: Sequence[Finger], numbers: Sequence[int]) -> Pairs:
         images, templates = impressions(fingers, numbers)

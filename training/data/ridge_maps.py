@@ -16,7 +16,7 @@ from fingergen.runtime.fingers import Finger, Impression, take_impression
 from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
 
 from .image_io import decode, pad_to_square, to_square
-from .masters import HELD_OUT, read_split_masters
+from .masters import HELD_OUT, SplitMasters
 from .pairs import fingers_of
 from .splits import HeldOutSplit
 from .storage import Sample, find_samples
@@ -95,16 +95,13 @@ class ProceduralRidges:
         if window % resolution:
             raise BadOption("window", window, f"must be a multiple of --resolution {resolution}")
         self._reduction = window // resolution
-        self._fingers, self._held_out = read_split_masters(masters, fingers, (window, window), on_progress)
+        self._fingers = SplitMasters(masters, fingers, (window, window), on_progress)
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
-        chosen = [self._fingers[index] for index in rng.integers(len(self._fingers), size=count)]
-        return self._take(chosen, rng.integers(2**31, size=count).tolist(), rng)
+        return self._take(*self._fingers.batch(rng, count), rng)
 
     def held_out(self, count: int) -> RidgeImages:
-        spare = len(self._held_out)
-        chosen = [self._held_out[i % spare] for i in range(count)]
-        return self._take(chosen, [i // spare for i in range(count)], np.random.default_rng(0))
+        return self._take(*self._fingers.held_out(count), np.random.default_rng(0))
 
     def _take(
         self, fingers: Sequence[Finger], numbers: Sequence[int], rng: np.random.Generator

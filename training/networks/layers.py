@@ -168,9 +168,9 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or distributed.count() == 1:
             return super().forward(x)
-        mean = distributed.average(x.mean(dim=(0, 2, 3)))
+        mean = distributed.mean(x.mean(dim=(0, 2, 3)))
         centered = x - mean[:, None, None]
-        variance = distributed.average(centered.square().mean(dim=(0, 2, 3)))
+        variance = distributed.mean(centered.square().mean(dim=(0, 2, 3)))
         self._follow(mean.detach(), variance.detach(), distributed.count() * x.numel() // x.shape[1])
         scale = self.weight * (variance + self.eps).rsqrt()
         return centered * scale[:, None, None] + self.bias[:, None, None]

@@ -34,7 +34,7 @@ from .generator_config import GROUP
 from .minutiae import EVALUATED, pairs_to_floats, resize_maps, side_by_side
 from .ranger import Ranger
 from .run_dir import RunDirectory
-from .training_loop import descend, restore, seed_torch, step_rng, update_average
+from .training_loop import descend, restore, seed_torch, step_rng, update_ema
 from .warm_start import grow_generator, levels_between
 
 MEAN_LATENTS = 10_000  # that the average w is computed from
@@ -101,10 +101,10 @@ class EncoderTrainer:
             torch.nn.init.zeros_(encoder.linear.weight)  # the first images are those of the average latent
         decoder = generator.requires_grad_(config.train_decoder)
         self.current = Reconstructor(encoder, decoder).to(device)
-        self.average = decoder.mean_w(MEAN_LATENTS)
+        self.w_avg = decoder.mean_w(MEAN_LATENTS)
         self.reconstructor = deepcopy(self.current).eval().requires_grad_(False)  # the moving average
         if config.start_from_latent_avg:
-            self.current.latent_avg = self.reconstructor.latent_avg = self.average
+            self.current.latent_avg = self.reconstructor.latent_avg = self.w_avg
         groups: list[dict[str, Any]] = [{"params": encoder.parameters(), "lr": config.learning_rate}]
         if config.train_decoder:
             groups.append({"params": decoder.parameters(), "lr": config.decoder_rate * config.learning_rate})
@@ -165,7 +165,7 @@ class EncoderTrainer:
                 grow_generator(each.decoder.state_dict(), checkpoint.decoder.state_dict(), levels)
             )
         if checkpoint.latent_avg is not None:
-            self.average.copy_(checkpoint.latent_avg)
+            self.w_avg.copy_(checkpoint.latent_avg)
         if self.adversary and (state := checkpoint.extra.get("adversary")):
             self.adversary.grow(state)
 
@@ -199,7 +199,7 @@ class EncoderTrainer:
         found = self.current.decode(encoded, self.precision)
         with self._autocast():
             losses: Terms = self.image_losses(found, images, maps)
-        losses["w"] = (config.w_weight, (encoded.w - self.average).square().mean())
+        losses["w"] = (config.w_weight, (encoded.w - self.w_avg).square().mean())
         if self.adversary:
             losses["adversarial"] = (config.adversarial_weight, self.adversary.loss(found, maps))
         if self.sampled:
@@ -207,7 +207,7 @@ class EncoderTrainer:
             losses["latent"] = (config.latent_weight, difference.square().mean())
         loss = torch.stack([weight * value for weight, value in losses.values()]).sum()
         descend(self.optimizer, loss)
-        self._update_average()
+        self._update_ema()
         figures = {"loss": loss.item(), **{f"loss/{name}": each.item() for name, (_, each) in losses.items()}}
         if self.adversary:
             number = self.images_seen // self.batch_size
@@ -226,11 +226,11 @@ class EncoderTrainer:
     def _draw_z(self, count: int) -> Tensor:
         return torch.randn(count, self.current.decoder.style_dim, device=self.device)
 
-    def _update_average(self) -> None:
+    def _update_ema(self) -> None:
         """Batch statistics included; quickly at first, so that the random start is forgotten."""
         half_life = min(self.config.ema_half_life, (self.images_seen + self.batch_size) * EMA_RAMP)
-        average, current = self.reconstructor.state_dict(), self.current.state_dict()
-        update_average(average.values(), current.values(), self.batch_size, half_life)
+        ema, current = self.reconstructor.state_dict(), self.current.state_dict()
+        update_ema(ema.values(), current.values(), self.batch_size, half_life)
 
     @torch.no_grad()
     def sample_pairs(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -308,6 +308,6 @@ class EncoderTrainer:
         self.current.load_state_dict(current)
         self.reconstructor.load_state_dict(checkpoint.reconstructor().state_dict())
         if average is not None:
-            self.average.copy_(average)
+            self.w_avg.copy_(average)
         restore(self.optimizer, optimizer)
         self.images_seen = checkpoint.images_seen or 0

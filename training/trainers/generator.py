@@ -30,7 +30,7 @@ from ..networks.precision import DTYPES, MixedPrecision
 from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
 from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
 from .run_dir import RunDirectory
-from .training_loop import descend, restore, seed_torch, step_rng, update_average
+from .training_loop import descend, restore, seed_torch, step_rng, update_ema
 from .warm_start import grow_discriminator, grow_generator, levels_between
 
 SAMPLES = 24  # on a sheet
@@ -118,7 +118,7 @@ class GeneratorTrainer:
         number = self.images_seen // config.batch
         if self.images_seen < config.paired_images:
             losses = self._step_paired(reals, condition)
-            self._update_average()
+            self._update_ema()
             return losses
         losses = self._step_discriminator(reals, condition)
         if config.r1_weight and number % config.r1_interval == 0:
@@ -126,7 +126,7 @@ class GeneratorTrainer:
         losses |= self._step_generator(reals, condition)
         if config.path_weight and number % config.path_interval == 0:
             losses |= self._regularize_generator(condition)
-        self._update_average()
+        self._update_ema()
         return losses
 
     def _prepare(self, batch: Tensor | RidgeImages) -> tuple[Tensor, Tensors]:
@@ -222,7 +222,7 @@ class GeneratorTrainer:
         direction = distributed.shard(torch.randn(shape, device=self.device))
         part = [each[: len(direction)] for each in condition]
         figures = self._descend(self.g_optim, None, loss, latents, part, [direction])
-        mean = distributed.mean({"length": figures["path_length"]})["length"]
+        mean = distributed.mean_figures({"length": figures["path_length"]})["length"]
         self.mean_path_length += PATH_DECAY * (mean - self.mean_path_length)
         return {**figures, "path_length": self.mean_path_length}
 
@@ -293,11 +293,11 @@ class GeneratorTrainer:
         seen = augment(self.noise.beside(images, condition), transforms)
         return self._fast_discriminate(seen, self.precision)
 
-    def _update_average(self) -> None:
+    def _update_ema(self) -> None:
         """Of the parameters, not of noise buffers; quick at first, so that the random start is forgotten."""
         half_life = min(self.config.ema_half_life, (self.images_seen + self.config.batch) * EMA_RAMP)
-        average, current = self.g_ema.parameters(), self.generator.parameters()
-        update_average(average, current, self.config.batch, half_life)
+        ema, current = self.g_ema.parameters(), self.generator.parameters()
+        update_ema(ema, current, self.config.batch, half_life)
 
     # -- state ------------------------------------------------------------------------------------------
 

@@ -122,19 +122,17 @@ def descend(
 
 
 @torch.no_grad()
-def update_average(
-    average: Iterable[Tensor], current: Iterable[Tensor], images: int, half_life: float
-) -> None:
+def update_ema(ema: Iterable[Tensor], current: Iterable[Tensor], images: int, half_life: float) -> None:
     """Move an exponential moving average of weights towards the current ones.
 
     Args:
-        average: Tensors of the average, changed in place; those of integers become the current ones.
+        ema: Tensors of the average, changed in place; those of integers become the current ones.
         current: Tensors of the network, in the same order.
         images: Images of the step.
         half_life: Images after which half of what the average held is forgotten.
     """
     decay = 0.5 ** (images / half_life)
-    for mean, value in zip(average, current, strict=True):
+    for mean, value in zip(ema, current, strict=True):
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)
         else:
@@ -228,7 +226,7 @@ def train(
     # Resume.
     manager = CheckpointManager(out, keep, best_by)
     manager.resume(trainer)
-    if distributed.mean({"images": trainer.images_seen})["images"] != trainer.images_seen:
+    if distributed.mean_figures({"images": trainer.images_seen})["images"] != trainer.images_seen:
         raise BadInput(
             f"{out}: processes find different checkpoints there; give an --out that all machines share"
         )
@@ -237,7 +235,7 @@ def train(
         manager.sweep()
     means = _Means()
     saved = trainer.images_seen
-    stop = any(distributed.mean({"stop": bool(interruption)}).values())
+    stop = any(distributed.mean_figures({"stop": bool(interruption)}).values())
 
     def checkpoint(measure: bool) -> None:
         """Log, sample, compute the metrics, save."""
@@ -262,7 +260,7 @@ def train(
                 before, trainer.images_seen = trainer.images_seen, trainer.images_seen + trainer.batch_size
 
                 # Agree on losses and interruption over the processes.
-                *values, stopping = distributed.mean({**losses, "stop": bool(interruption)}).values()
+                *values, stopping = distributed.mean_figures({**losses, "stop": bool(interruption)}).values()
                 losses, stop = dict(zip(losses, values, strict=True)), stopping > 0
                 if not np.isfinite(values).all():
                     raise FingerGenError(

@@ -11,22 +11,22 @@ import struct
 from ..template import Point, Template
 from .finger_view import (
     IDENTIFIER,
+    KIND,
     MAX_COORDINATE,
     AngleCode,
     Layout,
-    Octets,
     QualityCode,
     Singular,
     coordinates,
     encode_plain_record,
     encode_plain_view,
     encode_singular,
-    open_record,
     plain_record_fits,
     read_angles,
     read_plain_record,
 )
 from .format import Format, Reading
+from .octets import Octets, open_record
 
 VERSION = b" 20\0"
 HEADER = 26  # bytes, with the short record length
@@ -58,7 +58,7 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
     4       6 each  minutiae; quality 0: not reported
     …               extended data
     """
-    record = open_record(data, VERSION)
+    record = open_record(data, IDENTIFIER, KIND, VERSION)
     length = record.number(2, "record length")
     if not length and not _short_header_fits(data):
         length = record.number(4, "long record length")

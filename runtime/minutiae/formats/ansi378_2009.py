@@ -12,6 +12,7 @@ from ..template import Template
 from .ansi378_2004 import ANGLE, VENDOR_UNKNOWN, encode_extended, read_singular
 from .finger_view import (
     IDENTIFIER,
+    KIND,
     Layout,
     QualityCode,
     check_length,
@@ -19,7 +20,6 @@ from .finger_view import (
     encode_ppi,
     encode_size,
     mean_quality,
-    open_record,
     read_ppi,
     read_size,
     read_view,
@@ -27,6 +27,7 @@ from .finger_view import (
     walk_views,
 )
 from .format import Format, Reading
+from .octets import open_record
 
 VERSION, VERSION_AM1 = b"030\0", b"035\0"
 HEADER = 21  # bytes
@@ -59,7 +60,7 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
     17      6 each  minutiae; qualities as the finger's
     …               extended data
     """
-    record = open_record(data, VERSION, VERSION_AM1)
+    record = open_record(data, IDENTIFIER, KIND, VERSION, VERSION_AM1)
     length = record.number(4, "record length")
     record.raw(7, "product and capture equipment")
     count = record.number(1, "number of finger views")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from ...errors import BadInput
 from ..template import Minutia, MinutiaType, Point, Template
 from .format import Reading, assemble, known_quality
+from .octets import Octets
 
-IDENTIFIER = b"FMR\0"
+IDENTIFIER, KIND = b"FMR\0", "finger minutiae"
 MAX_COORDINATE = (1 << 14) - 1
 MAX_MINUTIAE = 255
 MAX_SINGULAR = 15
@@ -28,47 +29,6 @@ _TYPES = {0: MinutiaType.OTHER, 1: MinutiaType.ENDING, 2: MinutiaType.BIFURCATIO
 _CODES = {kind: code for code, kind in _TYPES.items()}
 
 Singular = tuple[list[Point], list[Point]]  # cores, deltas
-
-
-class Octets:
-    """A stretch of a file, read front to back; reading beyond it is a BadInput with field and offset."""
-
-    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
-        self._data, self._at, self._end = data, start, len(data) if end is None else end
-
-    @property
-    def left(self) -> int:
-        """Number of bytes that are not read yet."""
-        return self._end - self._at
-
-    @property
-    def offset(self) -> int:
-        """Offset in the file of the next byte."""
-        return self._at
-
-    def raw(self, length: int, field: str) -> bytes:
-        """The next `length` bytes as they are; BadInput where the record ends before."""
-        if length > self.left:
-            raise BadInput(
-                f"{field} at offset {self._at} needs {length} bytes but {self.left} are left: "
-                "the file is truncated or not of this format"
-            )
-        self._at += length
-        return self._data[self._at - length : self._at]
-
-    def number(self, length: int, field: str) -> int:
-        """The next `length` bytes as an unsigned number."""
-        return int.from_bytes(self.raw(length, field), "big")
-
-    def part(self, length: int, field: str) -> Octets:
-        """The next `length` bytes as a stretch of their own."""
-        start = self._at
-        self.raw(length, field)
-        return Octets(self._data, start, self._at)
-
-    def wrong(self, length: int, problem: str) -> BadInput:
-        """The error for a field of `length` bytes just read: `problem` names it and says how to mend it."""
-        return BadInput(f"offset {self._at - length}: {problem}")
 
 
 @dataclass(frozen=True)
@@ -106,23 +66,6 @@ class Layout:
     angle: AngleCode
     quality: QualityCode
     read_singular: Callable[[Octets], Singular]
-
-
-def open_record(data: bytes, *versions: bytes) -> Octets:
-    """A record after its identifier and version number, both checked.
-
-    offset  length  field
-    0       4       format identifier "FMR\\0"
-    4       4       version number, three characters and a NUL
-    """
-    octets = Octets(data)
-    if octets.raw(4, "format identifier") != IDENTIFIER:
-        raise octets.wrong(4, "the format identifier is not 'FMR': the file is not a finger minutiae record")
-    found = octets.raw(4, "version number")
-    if found not in versions:
-        expected = " or ".join(map(repr, versions))
-        raise octets.wrong(4, f"version number is {found!r}, not {expected}: leave the format to be detected")
-    return octets
 
 
 def check_length(reading: Reading, data: bytes, length: int, end: int) -> None:

@@ -7,22 +7,22 @@ import struct
 from ..template import Point, Template
 from .finger_view import (
     IDENTIFIER,
+    KIND,
     MAX_COORDINATE,
     AngleCode,
     Layout,
-    Octets,
     QualityCode,
     Singular,
     coordinates,
     encode_plain_record,
     encode_plain_view,
     encode_singular,
-    open_record,
     plain_record_fits,
     read_angles,
     read_plain_record,
 )
 from .format import Format, Reading
+from .octets import Octets, open_record
 
 VERSION = b" 20\0"
 HEADER = 24  # bytes
@@ -52,7 +52,7 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
     4       6 each  minutiae; quality 0: not reported
     …               extended data
     """
-    record = open_record(data, VERSION)
+    record = open_record(data, IDENTIFIER, KIND, VERSION)
     length = record.number(4, "record length")
     record.raw(2, "capture device")
     return read_plain_record(record, reading, data, length, LAYOUT)

@@ -7,14 +7,13 @@ import struct
 from ..template import Template
 from .finger_view import (
     IDENTIFIER,
+    KIND,
     Layout,
-    Octets,
     QualityCode,
     check_length,
     encode_minutiae,
     encode_ppi,
     encode_size,
-    open_record,
     read_ppi,
     read_size,
     read_view,
@@ -22,6 +21,7 @@ from .finger_view import (
 )
 from .format import Format, Reading
 from .iso19794_2_2005 import ANGLE, encode_extended, read_singular
+from .octets import Octets, open_record, open_representation
 
 VERSION = b"030\0"
 HEADER = 15  # bytes
@@ -41,15 +41,7 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
     12      2       number of representations
     14      1       certification flag: 1 if every representation has a block of certifications
 
-    Representation (clause 8):
-    0       4       its length, with these 4 bytes
-    4       9       capture date and time
-    13      1       capture device technology
-    14      2, 2    capture device vendor, type
-    18      1       number of quality blocks
-    19      5 each  quality, vendor (2), algorithm (2)
-    then    1       number of certifications, only if flagged
-            3 each  authority (2), scheme
+    Representation (clause 8), after what `open_representation` reads:
             1       finger position
             1       representation number
             2, 2    x, y resolution in pixels per centimeter
@@ -60,7 +52,7 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
             …       minutiae; quality 254: not reported, 255: computing it failed
             …       extended data
     """
-    record = open_record(data, VERSION)
+    record = open_record(data, IDENTIFIER, KIND, VERSION)
     length = record.number(4, "record length")
     count = record.number(2, "number of representations")
     certified = record.number(1, "certification flag")
@@ -100,11 +92,7 @@ def looks_like(data: bytes) -> bool:
 
 def _view(record: Octets, certified: bool, reading: Reading) -> Template:
     start = record.offset
-    length = record.number(4, "representation length")
-    record.raw(14, "capture time and device")
-    record.raw(5 * record.number(1, "number of quality blocks"), "quality blocks")
-    if certified:
-        record.raw(3 * record.number(1, "number of certifications"), "certifications")
+    length = open_representation(record, certified)
     record.raw(2, "finger position and representation number")
     ppi = read_ppi(record)
     record.raw(1, "impression type")
