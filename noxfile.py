@@ -48,14 +48,15 @@ def types(session: nox.Session) -> None:
 def fast(session: nox.Session) -> None:
     """The fast tests, with a report of coverage; less than COVERED percent fails."""
     install(session)
-    session.run("pytest", "-m", "not slow", "--cov", f"--cov-fail-under={COVERED}", *session.posargs)
+    floor = f"--cov-fail-under={COVERED}"
+    session.run("pytest", "-n", "auto", "-m", "not slow", "--cov", floor, *session.posargs)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """The tests that train, build or compare at length."""
     install(session)
-    session.run("pytest", "-m", "slow", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "slow", *session.posargs)
 
 
 @nox.session
