@@ -42,9 +42,9 @@ TOOLS = ("fingergen", "torch", "onnx", "onnxruntime", "numpy")
 class Options:
     """What the checkpoints do not say, or say wrongly.
 
-    `ppi` of the network's images and `map_size`, pixels a side of the encoder's input: None takes the
+    `ppi` of the network's images and `map_size`, pixels per side of the encoder's input: None takes the
     checkpoint's, or the published convention (images of the view that 512 px of 500 ppi show; maps of 256
-    px). The runtime resizes images to `output_size` pixels a side, or to `output_ppi`: give one at most;
+    px). The runtime resizes images to `output_size` pixels per side, or to `output_ppi`: give one at most;
     neither gives 500 ppi.
 
     `recommended`: what the runtime does where its user gives no truncation or noise.
@@ -169,7 +169,7 @@ def _image_size(source: SourceNetworks, options: Options) -> ImageSize:
     ppi = options.ppi or source.ppi
     resolution = source.generator.resolution
     size = options.output_size or round(resolution * (options.output_ppi or OUTPUT_PPI) / ppi)
-    if not 8 <= size <= 8192:  # as in the schema of bundles; told before the work, not after
+    if not 8 <= size <= 8192:  # as in the schema of bundles; reported before the work, not after
         raise BadInput(f"output size {size} px, from {resolution} px of {ppi:g} ppi; must be from 8 to 8192")
     return ImageSize(ppi, size, size / resolution * ppi)
 

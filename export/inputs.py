@@ -39,7 +39,7 @@ class SourceNetworks:
 
     `decoder`: the reconstruction checkpoint's generator, None if its synthesis network is `generator`'s.
     `ridge_noise`: what the generator's noise inputs take, if they carry fingers; `fields`: the network that
-    reads a template for them. `ppi`: of the networks' images; `map_size`: pixels a side of the encoder's
+    reads a template for them. `ppi`: of the networks' images; `map_size`: pixels per side of the encoder's
     input. `checkpoints`: for the manifest's provenance, an entry per file.
     """
 

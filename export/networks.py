@@ -171,7 +171,7 @@ class SynthesisNetwork(Network):
 
 
 class EncoderNetwork(Network):
-    """Minutiae map of `map_size` pixels a side → w and, where it predicts them, noise images."""
+    """Minutiae map of `map_size` pixels per side → w and, where it predicts them, noise images."""
 
     name: GraphName = "encoder"
     has_half = True

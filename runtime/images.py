@@ -84,7 +84,7 @@ def to_picture(levels: Pixels) -> Pixels:
 
 
 def resize(image: Pixels, size: int) -> Pixels:
-    """An image (H, W) or (H, W, 3) resized to `size` pixels a side.
+    """An image (H, W) or (H, W, 3) resized to `size` pixels per side.
 
     Bicubic, by Pillow, which computes 8-bit images in integers: the same bits on every machine.
     """

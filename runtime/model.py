@@ -73,7 +73,7 @@ class Model(Networks):
     - `w`: float32 (N, style_dim) or (N, num_ws, style_dim); or what `encoded` gives, whose noise images then
       take the place of the mode's, and which the decoder makes images of.
     - `decoder`: w comes from `encode`, so the bundle's decoder makes the images, where it has one of its own.
-    - `size`: pixels a side that images are resized to; None: the bundle's `output_size`.
+    - `size`: pixels per side that images are resized to; None: the bundle's `output_size`.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend, workers: int | None = None) -> None:

@@ -37,7 +37,7 @@ class Purpose(IntEnum):
     SKIN = 4  # pores and creases of a finger
     PATTERN = 5  # class, singular points, orientation and period of a finger
     EXPORT_CHECK = 6  # inputs on which an exported graph is compared with its network
-    REPLACEMENT = 7  # seeds of the fingers that take the place of one in a data set
+    REPLACEMENT = 7  # seeds of the fingers that take the place of one in a dataset
     IMPRESSION = 1 << 32  # the first of 2^32: one for each impression of a finger
     LOOK = 2 << 32  # latent of an impression's look: one for each impression of a finger, as IMPRESSION
     IMPRESSION_NOISE = 3 << 32  # white noise of an impression, likewise

@@ -108,7 +108,7 @@ def test_fg_bench(folder: Path):
 
 
 def test_warnings_of_python_code(folder: Path):
-    """Such as that names of images tell no finger."""
+    """Such as that names of images state no finger."""
 
     @command_line_errors
     @click.command()

@@ -58,7 +58,7 @@ def _spent(events: Sequence[Any], on_gpu: bool, calls: int) -> Spent:
 
 @dataclass(frozen=True)
 class Nodes:
-    """What a profile of ONNX Runtime tells of one graph.
+    """What a profile of ONNX Runtime says of one graph.
 
     `copies`: names of nodes that copy between host and device. `providers`: execution provider → nodes on it.
     `seconds`: op → time of all its nodes in the whole profile, of a GPU where the profile has that, else of

@@ -25,7 +25,7 @@ class Section:
 
     Attributes:
         name: its heading.
-        seconds: it may take, unless told otherwise.
+        seconds: it may take by default.
         run: yields what it finds, as soon as that is known.
         needs_models: whether it runs the networks that the section `models` exports.
     """

@@ -107,7 +107,7 @@ def _measure(config: GeneratorConfig, settings: Settings, seconds: float) -> Spe
     batch = trainer.load_batch(0)
 
     def step() -> None:
-        losses = trainer.step(batch)  # which waits for the GPU, to tell the losses
+        losses = trainer.step(batch)  # which waits for the GPU, to report the losses
         if not np.isfinite(list(losses.values())).all():
             raise FingerGenError(f"a loss is not finite: {losses}")
         trainer.images_seen += config.batch

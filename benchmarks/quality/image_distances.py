@@ -24,7 +24,7 @@ Images = Sequence[NDArray[np.uint8]]  # (H, W) each
 
 LEAST_IMAGES = 8  # of each set
 CHANNELS = (8, 16, 32)
-CROP, CROPS = 96, 6  # pixels a side, and number per image when it is classified
+CROP, CROPS = 96, 6  # pixels per side, and number per image when it is classified
 STEPS, BATCH = 150, 24
 FOLDS = 2
 

@@ -56,7 +56,7 @@ def read_folder(folder: Path, rule: FingerRule | None = None, most: int | None =
     Args:
         folder: to be searched, with its subfolders; of a dataset of `fg-train`, which has maps beside its
             images, the subfolder `images`.
-        rule: how a name tells its finger; without a pattern, a dataset's metadata.jsonl says it first.
+        rule: how a name states its finger; without a pattern, a dataset's metadata.jsonl says it first.
         most: take so many fingers, spread evenly over the sorted names; None takes all.
 
     Raises:

@@ -122,7 +122,7 @@ def _minutiae(sets: Sequence[Evaluation]) -> str:
             "Pairs of minutiae",
             plots.pairs_of_minutiae(sets),
             "Distance and difference of direction of two minutiae of a print, by which synthetic prints have"
-            " been told from real ones (Gottschlich and Huckemann, 2014).",
+            " been told apart from real ones (Gottschlich and Huckemann, 2014).",
         ),
     ]
     return f"<h2>How minutiae are spread</h2>{_plots(drawn)}"

@@ -1,8 +1,8 @@
 """How ridges run, by the fields of `afis`: their period and the pattern that they make.
 
 Singular points are Poincaré indices of the field of orientations (Kawagoe and Tojo, "Fingerprint pattern
-classification", 1984). A finger is told by its cores: an arch has none, a whorl two, a loop one, which opens
-to the left or to the right; in a tented arch it opens towards a delta that lies below.
+classification", 1984). A finger's class follows from its cores: an arch has none, a whorl two, a loop one,
+which opens to the left or to the right; in a tented arch it opens towards a delta that lies below.
 """
 
 from __future__ import annotations

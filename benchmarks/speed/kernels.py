@@ -159,7 +159,7 @@ def random_cases(op: str, dtype: type[np.floating], count: int, seed: int) -> li
         if op == "FusedLeakyReLU":
             call = Call.fused_leaky_relu(dtype, shape)
         elif op == "RidgeGrowth":
-            radius = int(rng.integers(3, 9))  # of less, kernels hardly tell a wave from a flat image
+            radius = int(rng.integers(3, 9))  # of less, kernels hardly distinguish a wave from a flat image
             size = rng.integers((1, radius + 1, radius + 1), (3, 50, 70))
             call = Call.ridge_growth(size, int(rng.integers(0, 5)), radius)
         elif len(found) % 2:

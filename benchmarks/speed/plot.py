@@ -13,7 +13,7 @@ from .report import Report
 
 
 def check_plot(path: Path) -> None:
-    """`BadInput` where `write_plot` could not write `path`: told before the work, not after."""
+    """`BadInput` where `write_plot` could not write `path`: reported before the work, not after."""
     if path.suffix.lower() != ".png":
         raise BadInput(f"--plot {path}: a PNG is written; give a name that ends in .png")
     if find_spec("matplotlib") is None:

@@ -44,7 +44,7 @@ def interleave(
 
     Each round has its own order, drawn from a fixed seed: what a call leaves behind (busy threads, a cold
     cache, a warm processor) then meets all others, not always the same one. No round begins when `seconds`
-    have passed, but one is always made. `after_round` is told of each.
+    have passed, but one is always made. `after_round` is called after each.
     """
     durations: list[Seconds] = []
     order = np.random.default_rng(0)

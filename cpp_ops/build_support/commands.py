@@ -17,7 +17,7 @@ class Unavailable(Exception):
 
 
 class CommandFailed(Exception):
-    """A program failed; the message is its name and the first line of its output that tells why."""
+    """A program failed; the message is its name and the first line of its output that says why."""
 
 
 def run(

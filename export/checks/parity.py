@@ -20,7 +20,7 @@ ROUNDING_MARGIN = 20  # times what float32 costs PyTorch itself: another order o
 
 
 class Progress(Protocol):
-    """Is told a step, and how many of its `total` samples are done; no total: the step is not counted."""
+    """Called with a step, and how many of its `total` samples are done; no total: the step is not counted."""
 
     def __call__(self, step: str, done: int = 0, total: int = 0) -> None: ...
 

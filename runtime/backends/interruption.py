@@ -1,7 +1,7 @@
 """How a call of a backend that is under way is ended: on Ctrl-C, or where nobody wants its result any more.
 
 A graph may run for minutes, and Python hears of Ctrl-C only when the library returns. So a call is made on
-another thread than the one that hears it, and is told to end.
+another thread than the one that hears it, and is asked to end.
 """
 
 from __future__ import annotations

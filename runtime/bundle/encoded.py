@@ -18,7 +18,7 @@ class Encoded:
     """Fingers as the decoder takes them.
 
     w: (N, style_dim) or (N, num_ws, style_dim). noise: images (N, 1, H, W) for the decoder's layers that
-    `EncoderInput.noise_layers` lists, in that order; they tell where ridges run, which w alone cannot.
+    `EncoderInput.noise_layers` lists, in that order; they say where ridges run, which w alone cannot.
     """
 
     w: Floats

@@ -40,7 +40,13 @@ class Architecture:
 
 @dataclass(frozen=True)
 class ImageSize:
-    """`ppi` of the network's image; the runtime resizes it to `output_size` pixels a side of `output_ppi`."""
+    """The network's image, which the runtime resizes.
+
+    Attributes:
+        ppi: Of the network's image, pixels per inch.
+        output_size: Of the resized image, pixels per side.
+        output_ppi: Of the resized image.
+    """
 
     ppi: float
     output_size: int
@@ -49,7 +55,7 @@ class ImageSize:
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """`input_size`: pixels a side of the minutiae map; `w_plus`: it gives a w for every style input.
+    """`input_size`: pixels per side of the minutiae map; `w_plus`: it gives a w for every style input.
     `noise_layers`: layers of the decoder, by number, whose noise images it gives too.
     """
 
@@ -73,11 +79,14 @@ class Tuned:
 class Recommended:
     """Settings that the bundle's maker chose; they hold where the user gives none.
 
-    `truncation`: ψ of w_avg + ψ (w - w_avg). `noise`: `const`, `random`, `none` or, with
-    `Manifest.ridge_noise`, `ridges`. A generator whose noise says where ridges run gives every finger the
-    same minutiae unless it is drawn for each (`random`) or carries the finger's ridge map (`ridges`).
-    `edit_from`: first style input that edits act on; the coarser ones before it tell the pattern. `tuned`:
-    what computes on which device, at most one for each.
+    A generator whose noise says where ridges run gives every finger the same minutiae unless it is drawn for
+    each (`random`) or carries the finger's ridge map (`ridges`).
+
+    Attributes:
+        truncation: ψ of w_avg + ψ (w - w_avg).
+        noise: `const`, `random`, `none` or, with `Manifest.ridge_noise`, `ridges`.
+        edit_from: First style input that edits act on; the coarser ones before it determine the pattern.
+        tuned: What computes on which device, at most one for each.
     """
 
     truncation: float = 1.0

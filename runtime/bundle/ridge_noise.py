@@ -16,7 +16,7 @@ GAIN = 1.5  # of ridge map and contact, whose values are smaller than those of s
 FINE_PPI = 200.0  # below, averaging over pixels takes much of the ridges' contrast
 COARSE_GAIN = 1.6  # gives it back
 LEAST_PPI = 110.0  # of a layer that can show ridges, nine to ten pixels apart at 500 ppi
-SMALLEST_CONTACT = 8  # pixels a side of the smallest layer that shows the outline of the contact
+SMALLEST_CONTACT = 8  # pixels per side of the smallest layer that shows the outline of the contact
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def dataset(
     batch: int | None,
     running: Running,
 ) -> None:
-    """Write a data set of mated impressions: FINGER_IMPRESSION images of fingers that seeds name.
+    """Write a dataset of mated impressions: FINGER_IMPRESSION images of fingers that seeds name.
 
     Impression 1 is the finger as synth makes it. With ridge noise, and with --renderer sensor, fingers are
     grown from the seeds: each impression has its own placement, distortion, contact and skin, and its true

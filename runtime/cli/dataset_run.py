@@ -1,4 +1,4 @@
-"""How a data set is arranged in its folder, and a run that makes, merges or verifies one."""
+"""How a dataset is arranged in its folder, and a run that makes, merges or verifies one."""
 
 from __future__ import annotations
 

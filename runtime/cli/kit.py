@@ -88,7 +88,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Writing:
-    """Where images go; what cannot work is told before any work."""
+    """Where images go; what cannot work is reported before any work."""
 
     out: Path | None
     grid: Path | None

@@ -1,4 +1,4 @@
-"""Data sets of mated impressions.
+"""Datasets of mated impressions.
 
 fgr.load().dataset(fingers=100, impressions=4)        # of a bundle
 sensor_dataset(fingers=100, impressions=4)            # of a sensor that grown fingers touch, without a bundle

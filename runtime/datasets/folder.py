@@ -1,4 +1,4 @@
-"""The folder of a data set: what lies in it is continued, or refused, before anything is written."""
+"""The folder of a dataset: what lies in it is continued, or refused, before anything is written."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
         if found.get(key) != settings.get(key):
             raise BadInput(
                 f"{folder / SETTINGS}: its {key} is {found.get(key)}, here it is {settings.get(key)}:"
-                " --resume continues only the same data set; give another --out, or --overwrite"
+                " --resume continues only the same dataset; give another --out, or --overwrite"
             )
     for key in growing:
         if not isinstance(found.get(key), int) or found[key] > settings[key]:
@@ -111,4 +111,4 @@ def _refuse_other_images(layout: Layout) -> None:
         for path in here.iterdir() if here.is_dir() else ():
             other = not name and layout.folders()[0] != ""  # this layout has no images there
             if _IMAGE_NAME.fullmatch(path.name) and (other or layout.owner(path.name) is None):
-                raise BadInput(f"{path}: an image that this data set does not have; give another --out")
+                raise BadInput(f"{path}: an image that this dataset does not have; give another --out")

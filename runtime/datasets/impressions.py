@@ -1,4 +1,4 @@
-"""What makes the impressions of a data set: grown fingers on a sensor, or a bundle."""
+"""What makes the impressions of a dataset: grown fingers on a sensor, or a bundle."""
 
 from __future__ import annotations
 

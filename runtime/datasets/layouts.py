@@ -1,4 +1,4 @@
-"""Where the files of a data set go: a flat folder, the folders of the FVC competitions, or tar files.
+"""Where the files of a dataset go: a flat folder, the folders of the FVC competitions, or tar files.
 
 A part's files arrive in any order, on any thread. In folders each is written as it comes. A tar file gets
 them in the order of the part, so that the same set has the same bytes, and appears when the part is whole.

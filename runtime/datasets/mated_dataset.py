@@ -1,4 +1,4 @@
-"""A data set in Python: impressions that are made when they are asked for, one by one or at full speed."""
+"""A dataset in Python: impressions that are made when they are asked for, one by one or at full speed."""
 
 from __future__ import annotations
 

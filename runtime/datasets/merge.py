@@ -1,4 +1,4 @@
-"""One data set of the shards that machines made in folders of their own."""
+"""One dataset of the shards that machines made in folders of their own."""
 
 from __future__ import annotations
 

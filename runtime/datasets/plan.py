@@ -1,4 +1,4 @@
-"""What a data set consists of, computed when it is asked for: nothing is listed in advance."""
+"""What a dataset consists of, computed when it is asked for: nothing is listed in advance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set from its request to the files in its folder."""
+"""A dataset from its request to the files in its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data set is: one request, from the command line, Python or another machine to its images."""
+"""What a dataset is: one request, from the command line, Python or another machine to its images."""
 
 from __future__ import annotations
 

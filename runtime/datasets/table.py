@@ -1,4 +1,4 @@
-"""The manifest of a data set: a row per image, as CSV, in a file per part and in one of the whole set."""
+"""The manifest of a dataset: a row per image, as CSV, in a file per part and in one of the whole set."""
 
 from __future__ import annotations
 
@@ -113,13 +113,13 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a manifest, one after the other.
 
     Raises:
-        BadInput: If it is no manifest of a data set.
+        BadInput: If it is no manifest of a dataset.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, strict=True)
             if tuple(rows.fieldnames or ()) != COLUMNS:
-                raise BadInput(f"{path}: its columns are not those of a data set; remove it and use --resume")
+                raise BadInput(f"{path}: its columns are not those of a dataset; remove it and use --resume")
             for row in rows:
                 if None in row or None in row.values():
                     raise BadInput(f"{path}: line {rows.line_num} is not whole; remove it and use --resume")
@@ -172,9 +172,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
     try:
         found = dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise BadInput(f"{path}: is not there; give the folder of a data set of fg-run dataset") from None
+        raise BadInput(f"{path}: is not there; give the folder of a dataset of fg-run dataset") from None
     except (OSError, ValueError, TypeError, RecursionError):
         found = {}
     if found.get("operation") != "dataset":
-        raise BadInput(f"{path}: not the settings of a data set of fg-run; give another --out")
+        raise BadInput(f"{path}: not the settings of a dataset of fg-run; give another --out")
     return found

@@ -1,4 +1,4 @@
-"""Reading a whole data set again: every file is there, decodes and is what was written."""
+"""Reading a whole dataset again: every file is there, decodes and is what was written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a data set part by part, so that it can be killed at any moment, continued and shared by machines.
+"""Writing a dataset part by part, so that it can be killed at any moment, continued and shared by machines.
 
 A part is recorded when all its files are written, and only then. What a later run finds recorded it keeps, if
 the files are there; all else it makes again, to the same bytes.

@@ -18,7 +18,7 @@ from .template import Template
 
 _TEXT = ("xyt", "nbis-min", "synfing", "json")
 _LONGEST_FILE = 1 << 26  # bytes
-_LONGEST_START = 1 << 20  # bytes that tell what a file is
+_LONGEST_START = 1 << 20  # bytes that identify what a file is
 
 
 class TemplateWarning(UserWarning):

@@ -29,7 +29,7 @@ _Place = TypeVar("_Place", "Minutia", "Point")
 
 
 class MinutiaType(Enum):
-    """Kind of minutia; OTHER also stands for a kind that the format does not tell."""
+    """Kind of minutia; OTHER also stands for a kind that the format does not state."""
 
     ENDING = "ending"
     BIFURCATION = "bifurcation"

@@ -1,4 +1,4 @@
-"""A bundle's networks on a backend: what synthesis, data sets and the `Model` compute with."""
+"""A bundle's networks on a backend: what synthesis, datasets and the `Model` compute with."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """WSQ images (FBI IAFIS-IC-0110), by the package `wsq`; decoded in a process apart.
 
-Its decoder is NBIS's C code, which a damaged file can crash; a data set must outlive its worst file.
+Its decoder is NBIS's C code, which a damaged file can crash; a dataset must outlive its worst file.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ..errors import BadInput
 
 START_OF_IMAGE = b"\xff\xa0"
 _COMMENT = b"\xff\xa8"  # marker
-SMALLEST = 32  # pixels a side that the encoder's six levels of filters take
+SMALLEST = 32  # pixels per side that the encoder's six levels of filters take
 _RATIO = 0.75  # bits per pixel: 15:1
-_ANSWER = struct.Struct("<IIi")  # width, height, ppi (-1: the file does not tell); 0 x 0: not decoded
+_ANSWER = struct.Struct("<IIi")  # width, height, ppi (-1: the file does not state it); 0 x 0: not decoded
 _SIZE = struct.Struct("<I")
 _MEMORY = 2 << 30  # bytes that the decoder may have: a damaged header can ask for all there is
 
@@ -33,7 +33,7 @@ _decoder: subprocess.Popen[bytes] | None = None
 
 
 def decode_wsq(content: bytes) -> tuple[NDArray[np.uint8], float | None]:
-    """Pixels uint8 (H, W), and the pixels per inch of the NIST comment if it tells them.
+    """Pixels uint8 (H, W), and the pixels per inch of the NIST comment if it states them.
 
     ValueError for what is no sound WSQ image, BadInput where the package is missing.
     """

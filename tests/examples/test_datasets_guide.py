@@ -1,4 +1,4 @@
-"""The guide to data sets: its commands and programs are run, in their order, as they stand there."""
+"""The guide to datasets: its commands and programs are run, in their order, as they stand there."""
 
 import os
 import re

@@ -76,7 +76,7 @@ class TestDataset:
         other = ("dataset", "--fingers", 2, "--seed", 100, "--out", "set")
         for mode in ((), ("--resume",), ("--overwrite",)):
             message = fg_run(*other, *mode, code=2).stderr
-            assert "00000000_1.png: an image that this data set does not have" in message
+            assert "00000000_1.png: an image that this dataset does not have" in message
             assert content("set") == before
 
     def test_settings_and_table_are_outputs_like_any_other(self, fg_run):
@@ -92,7 +92,7 @@ class TestDataset:
         for text in ("mine", "[]", "{}", "[" * 100000, '{"operation": "synth"}'):
             Path("set/dataset.json").write_text(text)
             message = fg_run("dataset", "--fingers", 1, "--out", "set", "--resume", code=2).stderr
-            assert "not the settings of a data set" in message
+            assert "not the settings of a dataset" in message
             assert content("set") == {"dataset.json": text.encode()}
 
     def test_fewer_fingers_than_there_are(self, fg_run):

@@ -1,4 +1,4 @@
-"""Layouts, shards, pairs and checks of data sets; on small windows of grown fingers, which need no bundle."""
+"""Layouts, shards, pairs and checks of datasets; on small windows of grown fingers, which need no bundle."""
 
 import csv
 import hashlib

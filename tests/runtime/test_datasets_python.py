@@ -1,4 +1,4 @@
-"""Data sets in Python: sequences of samples, the same as the command's files, a few made ahead."""
+"""Datasets in Python: sequences of samples, the same as the command's files, a few made ahead."""
 
 import copy
 import csv

@@ -249,7 +249,7 @@ def test_qualities_at_the_ends(tmp_path: Path):
 
 
 def test_ansi_angles_of_some_cores(tmp_path: Path):
-    """The record tells once for all cores whether they have angles: not all do, so none is written."""
+    """The record says once for all cores whether they have angles: not all do, so none is written."""
     template = Template(99, 99, 500, (), (Point(1, 2, (90,)), Point(3, 4)), (Point(5, 6, (0, 120, 240)),))
     write_template(tmp_path / "t.ansi", template)
     assert read_template(tmp_path / "t.ansi") == replace(template, cores=(Point(1, 2), Point(3, 4)))

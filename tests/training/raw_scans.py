@@ -1,4 +1,4 @@
-"""Raw scans for `fg-train prepare`, extractors of one's own, and what is in the data set that it makes."""
+"""Raw scans for `fg-train prepare`, extractors of one's own, and what is in the dataset that it makes."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two processes that write one data set, run directory or bundle: one does, the other says so in one line."""
+"""Two processes that write one dataset, run directory or bundle: one does, the other says so in one line."""
 
 import json
 from pathlib import Path

@@ -387,7 +387,7 @@ def test_pairs_of_one_finger_are_held_out_together(tmp_path):
 
 
 def test_the_finger_of_the_metadata_is_the_finger(tmp_path):
-    """Names that tell another finger, or none, do not count where metadata.jsonl states it."""
+    """Names that state another finger, or none, do not count where metadata.jsonl states it."""
     folder = write_data(tmp_path / "data", "templates", 40)
     samples = find_samples(folder)
     stated = {sample.key: f"finger {number // 10}" for number, sample in enumerate(samples)}
@@ -410,7 +410,7 @@ def test_a_folder_whose_names_tell_no_finger_is_warned_of(tmp_path):
     for number in range(10):
         Image.new("L", (16, 16)).save(folder / f"images/{number}.png")
         write_template(folder / f"templates/{number}.json", Template(16, 16))
-    with pytest.warns(UserWarning, match="tell no finger"):
+    with pytest.warns(UserWarning, match="state no finger"):
         PairFolder(folder, 16, 1, 16)
 
 

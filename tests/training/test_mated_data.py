@@ -1,4 +1,4 @@
-"""Mated data sets in the workers of PyTorch's `DataLoader`: each sample once, whatever starts the workers."""
+"""Mated datasets in the workers of PyTorch's `DataLoader`: each sample once, whatever starts the workers."""
 
 import numpy as np
 import pytest

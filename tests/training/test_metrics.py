@@ -273,7 +273,7 @@ def test_distinct_images_of_procedural_fingers(tmp_path: Path):
 
 
 def test_one_image_is_too_few(tmp_path: Path):
-    with pytest.raises(BadInput, match="--metrics fid,kid,diversity: the data set has 1 image; give 2"):
+    with pytest.raises(BadInput, match="--metrics fid,kid,diversity: the dataset has 1 image; give 2"):
         measurement(tmp_path, dataset=Ramps(1)).compute()
 
 
@@ -326,7 +326,7 @@ def test_wrong_options_are_named(options: dict[str, object], message: str):
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
-    """A data set of 12 images with maps."""
+    """A dataset of 12 images with maps."""
     rng = np.random.default_rng(0)
     for kind, channels in (("images", ()), ("maps", (3,))):
         (tmp_path / "data" / kind).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""`fg-train prepare`: the data set it makes, resuming, the split, and what the trainers read of it."""
+"""`fg-train prepare`: the dataset it makes, resuming, the split, and what the trainers read of it."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from fingergen.training.data.storage import find_samples
 from . import raw_scans
 from .raw_scans import MIDDLE, content, damage, run, save, scan
 
-# -- the data set -------------------------------------------------------------------------------------------
+# -- the dataset -------------------------------------------------------------------------------------------
 
 
 def test_prints_are_cut_out(raw):
@@ -144,7 +144,7 @@ def test_other_settings_are_refused(raw):
     assert run(raw).exit_code == 0
     result = run(raw, "--background", "keep")
     assert result.exit_code == 2
-    assert "a data set made with background white is here" in result.stderr
+    assert "a dataset made with background white is here" in result.stderr
 
 
 # -- fingers ------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_fingers_of_nist_names_are_on_one_side(raw):
 def test_a_split_of_names_that_tell_no_finger_is_refused(raw):
     save(raw / "anna.png", scan(9))
     result = run(raw, "--test-fraction", 0.4)
-    assert result.exit_code == 2 and "1 of 7 files, such as anna.png, tell no finger" in result.stderr
+    assert result.exit_code == 2 and "1 of 7 files, such as anna.png, state no finger" in result.stderr
     assert not (raw.parent / "out").exists()
     assert run(raw, "--extractor", "none").exit_code == 0  # without a split it does not matter
     result = run(raw, "--test-fraction", 0.4, "--finger-pattern", "^[^_]+", out=raw.parent / "split")

@@ -89,7 +89,7 @@ def test_resolutions(raw):
     assert skipped(raw) == {
         "1000.png": "has 1000 ppi instead of 500; --resample converts it",
         "72.png": "has 72 ppi, which no fingerprint has; --ppi N --ignore-file-ppi overrides it",
-        "none.png": "tells no resolution; --ppi N says that of such files",
+        "none.png": "states no resolution; --ppi N gives that of such files",
         "oblong.png": "has 500 x 1000 ppi instead of 500; --resample converts it",
     }
     out = raw.parent / "out2"

@@ -1,4 +1,4 @@
-"""Fingers kept on disk, data sets of their impressions, and what independent algorithms find in them."""
+"""Fingers kept on disk, datasets of their impressions, and what independent algorithms find in them."""
 
 import json
 from itertools import combinations

@@ -77,7 +77,7 @@ def read_description(path: Path, content: Mapping[str, Any]) -> Description | No
 
 
 def mapping_rate(path: Path, description: Description | None, network: str) -> dict[str, float]:
-    """The argument `lr_mlp` of a generator, which no shape tells; foreign files have the default."""
+    """The argument `lr_mlp` of a generator, which no shape shows; foreign files have the default."""
     if description is None:
         return {}
     architecture = description.networks.get(network)

@@ -107,7 +107,7 @@ def discriminator_architecture(state: StateDict) -> dict[str, Any]:
 
 
 def trunk_architecture(state: StateDict) -> dict[str, Any]:
-    """Arguments of `Encoder` that its trunk tells."""
+    """Arguments of `Encoder` that its trunk shows."""
     width, input_channels = state.shape("input_layer.0.weight", 4)[:2]
     units = state.count("body.")
     channels = [state.shape(f"body.{unit}.res_layer.1.weight", 4)[0] for unit in range(units)]
@@ -179,7 +179,7 @@ def build(network: type[Network], architecture: Mapping[str, Any], state: StateD
 
 
 def average_latent(where: str, value: object, generator: Generator) -> Tensor:
-    """An average w as float32 (1, style_dim), or (num_ws, style_dim) with one a style input."""
+    """An average w as float32 (1, style_dim), or (num_ws, style_dim) with one per style input."""
     if isinstance(value, Tensor) and _is_plain(value) and value.is_floating_point():
         average = value.detach().float().reshape(-1, value.shape[-1]) if value.ndim in (1, 2) else value
         if average.shape in ((1, generator.style_dim), (generator.num_ws, generator.style_dim)):

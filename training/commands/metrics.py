@@ -103,18 +103,18 @@ def pairs_of(
     """The pairs that a minutiae network is trained on.
 
     Args:
-        data: A data set with templates or maps; None: procedural fingers.
+        data: A dataset with templates or maps; None: procedural fingers.
         masters: Directory of their masters.
         fingers: Number of procedural fingers.
         resolution: Of the images, in pixels.
-        channels: Of the images of a data set.
+        channels: Of the images of a dataset.
         ppi: Pixels per inch of the images.
 
     Returns:
         The pairs.
 
     Raises:
-        BadInput: If the data set has neither templates nor maps.
+        BadInput: If the dataset has neither templates nor maps.
     """
     if data is None:
         window = round(resolution * PPI / ppi)

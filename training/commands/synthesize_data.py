@@ -1,4 +1,4 @@
-"""`fg-train synthesize-data`: a data set of procedural fingers, with ground truth, on disk."""
+"""`fg-train synthesize-data`: a dataset of procedural fingers, with ground truth, on disk."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FOLDERS = ("images", "templates", "maps")
 
 @dataclass(frozen=True)
 class DataSet:
-    """Where a data set lies and what makes it; finger k is the finger of seed `seed` + k."""
+    """Where a dataset lies and what makes it; finger k is the finger of seed `seed` + k."""
 
     folder: Path
     seed: int
@@ -74,7 +74,7 @@ class DataSet:
         }
 
     def prepare(self) -> None:
-        """Make the folders and keep the metadata; BadInput where a data set of other metadata lies."""
+        """Make the folders and keep the metadata; BadInput where a dataset of other metadata lies."""
         metadata = {
             "format": "fingergen-data-set",
             "format_version": 2,

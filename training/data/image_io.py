@@ -40,9 +40,9 @@ def decode(content: bytes, name: object) -> Scan:
 
 
 def refuse_mixed(data: Path, samples: Sequence[Sample], fix: str) -> None:
-    """BadInput if images of the data set `data` tell different resolutions; `fix` says what helps.
+    """BadInput if images of the dataset `data` state different resolutions; `fix` says what helps.
 
-    No pixels are read. Images that tell none, or one that no fingerprint has, fit any.
+    No pixels are read. Images that state none, or one that no fingerprint has, fit any.
     """
     files = [sample.image for sample in samples]
     first: tuple[StoredFile, tuple[float, float]] | None = None

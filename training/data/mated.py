@@ -1,4 +1,4 @@
-"""Mated data sets of the runtime as PyTorch's datasets, made on the fly in the workers of a `DataLoader`.
+"""Mated datasets of the runtime as PyTorch's datasets, made on the fly in the workers of a `DataLoader`.
 
 fingers = sensor_dataset(fingers=10_000, impressions=4, window=(256, 256))
 loader = DataLoader(MatedStream(fingers), batch_size=32, num_workers=4)

@@ -1,4 +1,4 @@
-"""The metadata of a data set, kept beside it, so that a later run continues it or refuses to mix two."""
+"""The metadata of a dataset, kept beside it, so that a later run continues it or refuses to mix two."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,17 +13,17 @@ INDEX = "metadata.jsonl"
 
 
 def keep_metadata(folder: Path, metadata: Mapping[str, Any], folders: Iterable[str]) -> None:
-    """Make the folder of a data set and write what makes it into its dataset.json.
+    """Make the folder of a dataset and write what makes it into its dataset.json.
 
     What a killed run left unfinished is removed.
 
     Args:
-        folder: Of the data set; what it holds is continued.
+        folder: Of the dataset; what it holds is continued.
         metadata: Plain JSON values.
         folders: Sub-folders to make, relative to `folder`.
 
     Raises:
-        BadInput: If a data set with other metadata lies there, or nothing can be written there.
+        BadInput: If a dataset with other metadata lies there, or nothing can be written there.
     """
     path = folder / METADATA
     try:
@@ -44,16 +44,16 @@ def keep_metadata(folder: Path, metadata: Mapping[str, Any], folders: Iterable[s
             f"{name} {there.get(name)}" for name in names if there.get(name) != metadata.get(name)
         )
         raise BadInput(
-            f"{path}: a data set made with {others} is here; use the same options or choose another --out"
+            f"{path}: a dataset made with {others} is here; use the same options or choose another --out"
         )
     remove_partial(folder, recursive=True)
 
 
 def stated_fingers(folder: Path) -> dict[str, str]:
-    """The finger of every image that a data set's metadata.jsonl states, by the image's key.
+    """The finger of every image that a dataset's metadata.jsonl states, by the image's key.
 
     Args:
-        folder: Of the data set, or of its shards; where it has the part `train`, that part's is read.
+        folder: Of the dataset, or of its shards; where it has the part `train`, that part's is read.
 
     Returns:
         Empty where there is no such file, or where somebody else's states no fingers.
@@ -79,7 +79,7 @@ def stated_fingers(folder: Path) -> dict[str, str]:
 
 
 def view_of(data: Path) -> tuple[int, int] | None:
-    """Side in pixels of the square about each image of a data set that `fg-train` wrote, or of a part of it,
+    """Side in pixels of the square about each image of a dataset that `fg-train` wrote, or of a part of it,
     and their ppi; None for any other."""
     for folder in (data, *data.absolute().parents[:2]):
         if (folder / METADATA).is_file():

@@ -1,7 +1,7 @@
 """Minutiae maps as tensors: drawn from templates, and read back into templates.
 
 Reading is matched filtering: a map's bright spots are compared with drawings of a minutia in every direction.
-It inverts `minutiae_map` but for the type of a singular point, which the map does not tell: all become cores.
+It inverts `minutiae_map` but for the type of a singular point, which the map does not show: all become cores.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class MapReader(nn.Module):
 
     @torch.no_grad()
     def forward(self, maps: Tensor) -> list[Template]:
-        """maps (N, 3, H, W), float in [0, 1] → a template each, of `window` pixels a side."""
+        """maps (N, 3, H, W), float in [0, 1] → a template each, of `window` pixels per side."""
         maps = F.interpolate(maps, size=(self.window, self.window), mode="bilinear", antialias=False)
         minutiae, kinds = self._read(maps[:, :2], self.minutia, APART)
         cores, _ = self._read(maps[:, 2:], self.singular, SINGULAR_APART)

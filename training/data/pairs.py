@@ -142,14 +142,14 @@ class PairFolder:
 
 
 def fingers_of(data: Path, keys: Sequence[str]) -> list[str]:
-    """The finger of each image of a data set: as metadata.jsonl states it, else by its name, else its own."""
+    """The finger of each image of a dataset: as metadata.jsonl states it, else by its name, else its own."""
     stated = stated_fingers(data if data.is_dir() else data.parent)
     rule = FingerRule()
     fingers = [stated.get(key) or rule.finger(key) for key in keys]
     nameless = [key for key, finger in zip(keys, fingers, strict=True) if finger is None]
     if nameless:
         warnings.warn(
-            f"{data}: the names of {len(nameless)} images, such as '{nameless[0]}', tell no finger, and no "
+            f"{data}: the names of {len(nameless)} images, such as '{nameless[0]}', state no finger, and no "
             f"{INDEX} does: images of one finger may be both trained on and held out",
             stacklevel=3,
         )

@@ -22,7 +22,7 @@ from .splits import HeldOutSplit
 from .storage import Sample, find_samples
 
 FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
-"""Smooth fields of an impression → pixels a side of the white noise image that says them."""
+"""Smooth fields of an impression → pixels per side of the white noise image that says them."""
 FINE = {"texture": 4, "grain": 2}
 """White noise of an impression, pixel by pixel → side of the squares whose means a noise image says."""
 
@@ -146,7 +146,7 @@ class ScannedRidges:
         """Find the images.
 
         Args:
-            data: Data set, in a folder or in shards.
+            data: Dataset, in a folder or in shards.
             resolution: Side of the images in pixels.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Which finger an image is of, and which are held out: a data set is split by finger, never by image."""
+"""Which finger an image is of, and which are held out: a dataset is split by finger, never by image."""
 
 import hashlib
 import re
@@ -39,7 +39,7 @@ _SLAPS = {"13": ("02", "03", "04", "05"), "14": ("07", "08", "09", "10"), "15": 
 
 @dataclass(frozen=True)
 class FingerRule:
-    """How the finger is read from an image's key: its path below the data set's folder, without extension.
+    """How the finger is read from an image's key: its path below the dataset's folder, without extension.
 
     Attributes:
         pattern: A regular expression that is searched in the key; its groups, or else what it matches, are

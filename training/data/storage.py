@@ -1,4 +1,4 @@
-"""The files of a data set, in a folder or in WebDataset shards, behind one face.
+"""The files of a dataset, in a folder or in WebDataset shards, behind one face.
 
 A shard is a tar archive whose members of one name but for what follows the first dot make a sample:
 `0001_01.png` with `0001_01.json` or `0001_01.map.png`. Shards are read at random, by the places of their
@@ -58,7 +58,7 @@ class StoredFile:
 class Sample:
     """An image with, if they are there, its template, its minutiae map and its ridge map.
 
-    key: the image's path below the data set's folder, without extension.
+    key: the image's path below the dataset's folder, without extension.
     """
 
     key: str
@@ -80,10 +80,10 @@ def is_intact(path: Path) -> bool:
 
 
 def find_samples(data: Path) -> list[Sample]:
-    """The samples of a data set, sorted by key.
+    """The samples of a dataset, sorted by key.
 
     data: a folder of images (below `images`, if it has that folder) with `templates`, `maps` and `ridges`; a
-    folder of shards, or one shard. Of a data set that is split it is the part `train`. BadInput if there is
+    folder of shards, or one shard. Of a dataset that is split it is the part `train`. BadInput if there is
     no image.
     """
     if data.is_dir() and not (data / "images").is_dir() and (data / "train").is_dir():

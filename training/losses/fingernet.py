@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from ..checkpoints.files import read
 from ..checkpoints.shapes import StateDict, build
 
-CELL = 8  # pixels a side that an output tells of
+CELL = 8  # pixels per side that an output describes
 DIRECTIONS = 90  # of ridges, two degrees apart
 SCALES = (1, 4, 8)  # dilations at which ridges are looked at
-FILTER = 25  # pixels a side of the Gabor filters
+FILTER = 25  # pixels per side of the Gabor filters
 STEM = {"1_1": (1, 64), "1_2": (64, 64), "2_1": (64, 128), "2_2": (128, 128),
         "3_1": (128, 256), "3_2": (256, 256), "3_3": (256, 256)}  # fmt: skip
 MINUTIAE = {"mnt_1_1": (2, 64, 9), "mnt_2_1": (64, 128, 5), "mnt_3_1": (128, 256, 3)}

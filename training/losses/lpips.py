@@ -19,7 +19,7 @@ from ..checkpoints.shapes import StateDict
 # Shape of the first convolution's weights, which tells the networks apart.
 BACKBONES = {"alex": (64, 3, 11, 11), "vgg": (64, 3, 3, 3)}
 FIRST = "features.0.weight"
-LARGEST = 256  # pixels a side; larger images are averaged down to it, as in the published training
+LARGEST = 256  # pixels per side; larger images are averaged down to it, as in the published training
 
 
 class PerceptualDistance:

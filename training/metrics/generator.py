@@ -72,7 +72,7 @@ class MetricsConfig:
 
 
 class GeneratorMetrics:
-    """Computes the metrics of one generator against one data set; see `training_loop.Metrics`."""
+    """Computes the metrics of one generator against one dataset; see `training_loop.Metrics`."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class GeneratorMetrics:
         """All metrics and, under `real/`, those that can be computed from the data alone.
 
         Raises:
-            BadInput: if the data set has fewer than two images, from which no distance can be computed.
+            BadInput: if the dataset has fewer than two images, from which no distance can be computed.
         """
         self._real = real = self._real or self._real_statistics()
         made = self._statistics(self._made_images(), "measuring")
@@ -138,7 +138,7 @@ class GeneratorMetrics:
                 raise BadOption(
                     "metrics",
                     self.config.metrics,
-                    f"the data set has {len(wanted)} image; give 2 or more, or --metrics quality,minutiae",
+                    f"the dataset has {len(wanted)} image; give 2 or more, or --metrics quality,minutiae",
                 )
             if "fid" in self.distances:
                 metrics[prefix + "fid"] = frechet_distance(Gaussian.of(found), Gaussian.of(wanted))

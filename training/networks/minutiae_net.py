@@ -1,4 +1,4 @@
-"""A small network that sees minutiae: image → minutiae map. Its layers tell how alike two prints are."""
+"""A small network that sees minutiae: image → minutiae map. Its layers measure how alike two prints are."""
 
 from collections.abc import Sequence
 from itertools import pairwise

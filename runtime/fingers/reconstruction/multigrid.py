@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arguments import AnyFloats as Floats
 
-_COARSEST = 8  # pixels a side of the grid that is solved directly
+_COARSEST = 8  # pixels per side of the grid that is solved directly
 _OVERCORRECTION = (
     0.55  # piecewise constant functions have about twice the energy of the smooth ones they stand for
 )

@@ -44,7 +44,7 @@ def unwrap(data: bytes, *, any_binary: bool = False) -> bytes:
 
 
 def format_of(data: bytes) -> str | None:
-    """The name of the format that the first bytes of a file tell, if any.
+    """The name of the format that the first bytes of a file identify, if any.
 
     BadInput for a finger minutiae record of a version that is not known.
     """

@@ -20,7 +20,7 @@ from ..storage import IMAGE_SUFFIXES, StoredFile, find_files
 
 TRAIN, TEST = "train", "test"
 _READ_NAMES = "PNG, TIFF, BMP, JPEG, JPEG 2000, PGM, WebP, GIF or WSQ"
-_START = 160  # bytes that tell a file's format
+_START = 160  # bytes that identify a file's format
 _READ = (
     *(b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"\xff\xa0\xff"),
     *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),  # JPEG 2000: in its file format, and bare
@@ -73,7 +73,7 @@ _COLORLESS = 16  # levels that the channels of a gray image may differ by, as JP
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """What makes a prepared data set, beside its raw files."""
+    """What makes a prepared dataset, beside its raw files."""
 
     size: tuple[int, int]  # (width, height) in pixels
     target_ppi: int
@@ -98,7 +98,7 @@ class PrepareOptions:
             "size": list(self.size),
         }
         if not self.ridge_maps:
-            del values["ridge_maps"]  # as in data sets from before there were any
+            del values["ridge_maps"]  # as in datasets from before there were any
         return values
 
 
@@ -119,7 +119,7 @@ class Plan:
     kept: dict[str, tuple[Path, Raw]]  # by key
     skipped: dict[Path, str]  # with the reason
     fingers: dict[str, str]  # by key
-    parts: dict[str, str]  # by key: TRAIN, TEST, or "" for a data set that is not split
+    parts: dict[str, str]  # by key: TRAIN, TEST, or "" for a dataset that is not split
     findings: dict[str, Any]  # for the report
 
 
@@ -222,7 +222,7 @@ def other_files(folder: Path) -> tuple[list[Path], dict[Path, str], Counter[str]
 
 
 def key_of(path: Path, folder: Path) -> str:
-    """A file's path below `folder` without extension, with slashes: what names it in a data set."""
+    """A file's path below `folder` without extension, with slashes: what names it in a dataset."""
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
@@ -247,14 +247,14 @@ def fingers_of(paths: Sequence[Path], folder: Path, pattern: str | None) -> dict
 
 
 def refuse_nameless(paths: Sequence[Path], folder: Path) -> None:
-    """BadInput, for a split by finger, if the names of some files tell no finger."""
+    """BadInput, for a split by finger, if the names of some files state no finger."""
     nameless = [path for path in paths if FingerRule().finger(key_of(path, folder)) is None]
     if nameless:
         raise BadOption(
             "test-fraction",
             None,
             f"the names of {len(nameless)} of {len(paths)} files, such as "
-            f"{printable(nameless[0].relative_to(folder).as_posix())}, tell no finger, so that images of one "
+            f"{printable(nameless[0].relative_to(folder).as_posix())}, state no finger, so images of one "
             "finger could land on both sides; give --finger-pattern ('.+' if each file is another finger)",
         )
 
@@ -267,19 +267,19 @@ def gray(image: Image.Image, invert: bool) -> Image.Image:
 
 def _resolution(scan: Scan, options: PrepareOptions) -> tuple[float, float]:
     """Pixels per inch along x and y; ValueError if they are not known or not usable."""
-    told = None if options.ignore_file_ppi else scan.ppi
-    if told is None:
+    stated = None if options.ignore_file_ppi else scan.ppi
+    if stated is None:
         if options.ppi is None:
-            raise ValueError("tells no resolution; --ppi N says that of such files")
-        told = options.ppi, options.ppi
-    shown = shown_ppi(told)
-    if not all(PLAUSIBLE[0] <= each <= PLAUSIBLE[1] for each in told):
+            raise ValueError("states no resolution; --ppi N gives that of such files")
+        stated = options.ppi, options.ppi
+    shown = shown_ppi(stated)
+    if not all(PLAUSIBLE[0] <= each <= PLAUSIBLE[1] for each in stated):
         raise ValueError(f"has {shown} ppi, which no fingerprint has; --ppi N --ignore-file-ppi overrides it")
     if not options.resample and any(
-        abs(each - options.target_ppi) > TOLERANCE * options.target_ppi for each in told
+        abs(each - options.target_ppi) > TOLERANCE * options.target_ppi for each in stated
     ):
         raise ValueError(f"has {shown} ppi instead of {options.target_ppi}; --resample converts it")
-    return told
+    return stated
 
 
 def _is_color(image: Image.Image) -> bool:

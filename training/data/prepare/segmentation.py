@@ -1,7 +1,7 @@
 """Where in a scan the fingerprint is.
 
 Ridges have strong gradients that share a direction; paper has none, noise and writing have many directions.
-The structure tensor tells both: its trace is their energy, its anisotropy their coherence (Kass and Witkin
+The structure tensor gives both: its trace is their energy, its anisotropy their coherence (Kass and Witkin
 1987; Bazen and Gerez 2001). The print is the largest patch where energy times coherence is high.
 """
 
