@@ -1,6 +1,7 @@
 """WSQ images (FBI IAFIS-IC-0110), by the package `wsq`; decoded in a process apart.
 
-Its decoder is NBIS's C code, which a damaged file can crash; a dataset must outlive its worst file.
+Its decoder is NBIS's C code, which a damaged file can crash; a dataset must outlive its worst file: see
+`wsq_decoder.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import resource
 import struct
 import subprocess
 import sys
@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
+from . import wsq_decoder
+from .wsq_decoder import ANSWER, CRASHED, SIZE, read
 
 START_OF_IMAGE = b"\xff\xa0"
 _COMMENT = b"\xff\xa8"  # marker
 SMALLEST = 32  # pixels per side that the encoder's six levels of filters take
 _RATIO = 0.75  # bits per pixel: 15:1
-_ANSWER = struct.Struct("<IIi")  # width, height, ppi (-1: the file does not state it); 0 x 0: not decoded
-_SIZE = struct.Struct("<I")
-_MEMORY = 2 << 30  # bytes that the decoder may have: a damaged header can ask for all there is
 
 _lock = threading.Lock()
 _decoder: subprocess.Popen[bytes] | None = None
@@ -42,25 +41,37 @@ def decode_wsq(content: bytes) -> tuple[NDArray[np.uint8], float | None]:
     with _lock:
         if _decoder is None:
             _decoder = subprocess.Popen(
-                [sys.executable, "-m", __name__],
+                [sys.executable, "-P", wsq_decoder.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # the C code prints there
             )
         asked, answered = cast(BinaryIO, _decoder.stdin), cast(BinaryIO, _decoder.stdout)
         try:
-            asked.write(_SIZE.pack(len(content)) + content)
+            asked.write(SIZE.pack(len(content)) + content)
             asked.flush()
-            width, height, ppi = _ANSWER.unpack(_read(answered, _ANSWER.size))
-            pixels = _read(answered, width * height)
+            width, height, ppi = ANSWER.unpack(read(answered, ANSWER.size))
+            pixels = read(answered, width * height)
         except (OSError, EOFError):
             _decoder.kill()
             _decoder.wait()
             _decoder = None
-            raise ValueError("damaged WSQ data, its decoder crashed") from None
+            ppi, pixels = CRASHED, b""
+    if ppi == CRASHED:
+        raise ValueError("damaged WSQ data, its decoder crashed")
     if not pixels:
         raise ValueError("damaged or truncated WSQ data")
     return np.frombuffer(pixels, np.uint8).reshape(height, width), float(ppi) if ppi > 0 else None
+
+
+def _forget() -> None:
+    """In a fork of this process: its decoder answers the process that has started it."""
+    global _decoder, _lock
+    _decoder, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def encode_wsq(pixels: NDArray[np.uint8], ppi: float) -> bytes:
@@ -96,31 +107,3 @@ def _check_package() -> None:
         raise BadInput(
             "WSQ images need the package wsq: pip install 'fingergen[records]', or pip install wsq"
         )
-
-
-def _read(stream: BinaryIO, size: int) -> bytes:
-    content = stream.read(size)
-    if len(content) < size:
-        raise EOFError("the other side has ended")
-    return content
-
-
-def _serve(asked: BinaryIO, answered: BinaryIO) -> None:
-    """Decode what is asked until the asking process ends."""
-    import _wsq
-
-    while header := asked.read(_SIZE.size):
-        content = _read(asked, *_SIZE.unpack(header))
-        try:
-            pixels, width, height, ppi = _wsq.decompress(content)
-        except Exception:
-            pixels, width, height, ppi = b"", 0, 0, -1
-        answered.write(_ANSWER.pack(width, height, ppi) + pixels)
-        answered.flush()
-
-
-if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    with os.fdopen(os.dup(1), "wb") as channel:
-        os.dup2(2, 1)  # what the C code prints must not stand among the answers
-        _serve(sys.stdin.buffer, channel)

@@ -6,7 +6,7 @@ import os
 import re
 import struct
 import tarfile
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 
 import _wsq
@@ -17,7 +17,6 @@ from PIL import Image
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Point, Template, minutiae_map, write_template
-from fingergen.runtime.records import wsq as wsq_module
 from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.data.image_io import decode, refuse_mixed
 from fingergen.training.data.pairs import PairFolder
@@ -117,27 +116,6 @@ def test_a_damaged_file_gets_one_line(name):
     message = str(failure.value)
     assert message.startswith(f"{name}: not a readable image (") and "\n" not in message
     assert "BytesIO" not in message and "b'" not in message
-
-
-def test_damaged_wsq_files_never_crash_the_program():
-    """The decoder is C code, and the first places are known to crash it."""
-    sound = wsq()
-    for place in (10, 463, 465, 1311, *range(70, 470, 20)):
-        for value in (0, 255):
-            damaged = bytearray(sound)
-            damaged[place] = value
-            with suppress(BadInput):
-                decode(bytes(damaged), "x")
-    assert decode(sound, "x").image.size == (256, 256)
-
-
-def test_a_crashed_wsq_decoder_costs_one_file():
-    decode(wsq(), "x")
-    assert wsq_module._decoder
-    wsq_module._decoder.kill()
-    with pytest.raises(BadInput, match=r"x: not a readable image .*its decoder crashed"):
-        decode(wsq(), "x")
-    assert decode(wsq(), "x").image.size == (256, 256)
 
 
 def test_a_lacking_wsq_package_is_named(monkeypatch):
