@@ -17,7 +17,6 @@ import hashlib
 import http.client
 import json
 import multiprocessing
-import os
 import random
 import sys
 import tempfile
@@ -176,13 +175,14 @@ def work(
 
 
 def resident(process: int) -> int:
-    """Bytes of memory of a process and all that it started."""
+    """Bytes of memory of a process and all that it started; what several share counts once."""
     total = 0
     try:
-        total = int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+        total = 1024 * next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
         for children in Path(f"/proc/{process}/task").glob("*/children"):
             total += sum(resident(int(child)) for child in children.read_text().split())
-    except (OSError, ValueError):  # it has ended meanwhile
+    except (OSError, StopIteration, ValueError):  # it has ended meanwhile
         pass
     return total
 
