@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..bundle.encoded import Encoded
 from ..images import Pixels
 from ..model import NoiseMode
+from .area import AreaChoice, area, described
 from .kit import (
     FILE,
     LAYERS,
@@ -70,6 +71,7 @@ class Direction(click.ParamType):
 @noise
 @noise_seed
 @size
+@area
 @writing
 @running
 def edit(
@@ -83,6 +85,7 @@ def edit(
     noise: NoiseMode | None,
     noise_seed: int,
     size: int | None,
+    area: AreaChoice,
     writing: Writing,
     running: Running,
 ) -> None:
@@ -95,6 +98,7 @@ def edit(
       fg-run edit --seeds 0-3 --index moisture --grid edits.png
       fg-run edit --seeds 0-3 --index 0 --grid edits.png
       fg-run edit --seeds 7 --index 22 --degree 3 --layers 0-3 --truncation 0.7 --out edits
+      fg-run edit --seeds 7 --index moisture --sensor fap30 --out edits
       fg-run edit finger.xyt --index 1 --out edits
     """
     if bool(templates) == (seeds is not None):
@@ -107,10 +111,19 @@ def edit(
         if seeds is None:
             model.check_encoder()
         layers = model.edit_layers(layers)
-        settings = {"index": index, "layers": layers, "truncation": truncation, "noise": noise, "size": size}
+        shown = area.of_bundle(model, size)
+        settings = {
+            "index": index,
+            "layers": layers,
+            "truncation": truncation,
+            "noise": noise,
+            "size": size,
+            "area": described(shown),
+        }
         if seeds is None and noise == "random":
             settings["noise_seed"] = noise_seed
-        output = Output(writing, model.provenance("edit", **settings), model.ppi(size), running.workers)
+        shared = model.provenance("edit", **settings)
+        output = Output(writing, shared, model.ppi(size), running.workers, shown)
         triples = {name: _planned(name, source, degree) for name, source in named.items()}
         output.refuse_inputs([plan for triple in triples.values() for plan in triple], templates)
         missing = [name for name, triple in triples.items() if any([output.is_missing(p) for p in triple])]

@@ -122,6 +122,18 @@ def test_images_of_a_bundle_are_cropped_or_padded(tmp_path: Path):
     assert not (tmp_path / "refused").exists()
 
 
+def test_edits_are_cropped_or_padded(tmp_path: Path):
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    common = ("edit", "--bundle", bundle, "--seeds", 7, "--index", 0, "--out")
+    assert run(*common, tmp_path / "whole").exit_code == 0
+    result = run(*common, tmp_path / "seen", "--width", 100, "--height", 30)
+    assert result.exit_code == 0, result.output
+    for kind in ("minus", "original", "plus"):
+        seen, whole = (read_image(tmp_path / part / f"00000007_{kind}.png") for part in ("seen", "whole"))
+        np.testing.assert_array_equal(seen, crop_or_pad(whole, 100, 30))
+    assert read_provenance(tmp_path / "seen" / "00000007_plus.png")["area"] == "100 x 30 at 500 ppi"
+
+
 def test_reconstructions_and_datasets_of_the_demo_bundle(tmp_path: Path):
     common = ("--sensor", "fap10", "--out")
     result = run("dataset", "--fingers", 1, "--impressions", 1, *common, tmp_path / "set")
