@@ -188,6 +188,7 @@ def test_traits_of_straight_ridges():
 # -- bundles ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_edits_and_reconstructions_of_a_bundle(tmp_path: Path):
     """A network of random weights draws no prints: no finger is kept, none is reconstructed."""
     with load(write_tiny_bundle(tmp_path / "tiny")) as model, ThreadPoolExecutor(1) as pool:
