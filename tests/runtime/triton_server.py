@@ -7,6 +7,7 @@ puts both into the user's cache, once.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -33,19 +34,25 @@ STARTED_WITHIN = 240  # seconds, on a busy machine
 def _fetched(name: str, *arguments: str) -> Path:
     """A folder of the cache that pip has filled; skips the test where it cannot."""
     folder = user_cache() / "tests" / name
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(folder) as partial:
-            command = [sys.executable, "-m", "pip", *arguments, str(partial)]
-            result = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            if result.returncode:
-                shutil.rmtree(partial, ignore_errors=True)
-                pytest.skip(f"{name} cannot be had: {result.stderr.strip().splitlines()[-1:]}")
-            for wheel in partial.glob("nvidia_pytriton*.whl"):
-                with zipfile.ZipFile(wheel) as archive:
-                    archive.extractall(partial)
-                wheel.unlink()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in other processes wait
+        if not folder.is_dir():
+            with replacing(folder) as partial:
+                _fetch(name, partial, *arguments)
     return folder
+
+
+def _fetch(name: str, partial: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", *arguments, str(partial)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if result.returncode:
+        shutil.rmtree(partial, ignore_errors=True)
+        pytest.skip(f"{name} cannot be had: {result.stderr.strip().splitlines()[-1:]}")
+    for wheel in partial.glob("nvidia_pytriton*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(partial)
+        wheel.unlink()
 
 
 def client_folder() -> Path:
