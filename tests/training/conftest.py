@@ -1,5 +1,6 @@
 """Raw scans, and fingers that are grown once for all tests of the training."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,5 +19,8 @@ def raw(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def masters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where masters of procedural fingers lie once they are grown."""
-    return tmp_path_factory.mktemp("masters")
+    """Where masters of procedural fingers lie once they are grown: one folder for all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "masters"
+    folder.mkdir(exist_ok=True)
+    return folder
