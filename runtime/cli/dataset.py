@@ -13,8 +13,9 @@ from ..datasets.request import MOST_DIRECTIONS, DatasetRequest
 from ..fingers import FingerPosition
 from ..model import NoiseMode
 from .area import AreaChoice, area
+from .dataset_cluster import SetWriting, set_writing
 from .dataset_run import Arrangement, DatasetRun, arrangement, use_existing
-from .kit import LAYERS, SEED, Number, Ranges, Running, Writing, noise, running, size, truncation, writing
+from .kit import LAYERS, SEED, Number, Ranges, Running, noise, running, size, truncation
 from .sensor import Prints, prints
 
 
@@ -69,7 +70,7 @@ from .sensor import Prints, prints
 @noise
 @size
 @area
-@writing
+@set_writing
 @click.option("--batch", type=click.IntRange(1), help="Images a call of the backend.  [default: its best]")
 @running
 def dataset(
@@ -88,7 +89,7 @@ def dataset(
     noise: NoiseMode | None,
     size: int | None,
     area: AreaChoice,
-    writing: Writing,
+    writing: SetWriting,
     batch: int | None,
     running: Running,
 ) -> None:
@@ -111,6 +112,7 @@ def dataset(
       fg-run dataset --renderer sensor --fingers 110 --impressions 8 --layout fvc --pairs --out fvc
       fg-run dataset --renderer sensor --fingers 100000 --layout shards --shard 1/8 --out set
       fg-run dataset --renderer sensor --sensor fap30-1000ppi --fingers 100 --out fine
+      fg-run dataset --renderer sensor --fingers 100000 --ray auto --url s3://bucket/set
       fg-run dataset --verify --out prints
     """
     workers = running.workers or usable_cores()
@@ -118,6 +120,8 @@ def dataset(
         if fingers is not None or prints.position is not None:
             raise click.UsageError("--subjects: gives the fingers; leave out --fingers and --finger")
         fingers = subjects * len(FingerPosition)
+    if writing.ray is not None and (arrangement.shard != (1, 1) or arrangement.merge or arrangement.verify):
+        raise click.UsageError("--ray: makes a whole set; it goes with neither --shard, --merge nor --verify")
     if arrangement.merge or (arrangement.verify and fingers is None):
         return use_existing(arrangement, writing, workers)
     if fingers is None:
@@ -153,4 +157,6 @@ def dataset(
             distinct=arrangement.distinct,
             transactions=arrangement.transactions,
         )
-        DatasetRun(request, request.open(model, workers, batch), arrangement, writing, workers).write()
+        opened = request.open(model, workers, batch)
+        backend = None if model is None else model.backend.name
+        DatasetRun(request, opened, arrangement, writing, running, workers, backend).write()

@@ -18,7 +18,6 @@ from ..datasets.layouts import LAYOUTS, Layout
 from ..datasets.merge import merge as merge_sets
 from ..datasets.pairs import MOST_IMPOSTORS, write_pairs
 from ..datasets.plan import Entry, Plan
-from ..datasets.production import Production
 from ..datasets.request import DatasetRequest, OpenDataset, needs_nbis
 from ..datasets.table import Row, read_part, read_settings
 from ..datasets.transactions import Transactions
@@ -27,7 +26,8 @@ from ..datasets.writer import Encoding, finish
 from ..errors import BadInput, Incomplete, say
 from ..files import locked
 from ..images import Pixels, contact_sheet, decode_image, save_image
-from .kit import Writing, as_one
+from .dataset_cluster import SetWriting
+from .kit import Running, Writing, as_one
 from .progress import ImageProgress, ended_by_sigterm, progress_of_steps
 
 
@@ -141,13 +141,25 @@ arrangement = as_one(
 
 @dataclass(frozen=True)
 class DatasetRun:
-    """One run of the command that makes images."""
+    """One run of the command that makes images.
+
+    Attributes:
+        request: What the set is.
+        opened: What makes it.
+        arrangement: How it lies in its folder.
+        writing: Where it goes.
+        running: How a bundle is run.
+        workers: Threads.
+        backend: That runs the bundle here; None: there is no bundle.
+    """
 
     request: DatasetRequest
     opened: OpenDataset
     arrangement: Arrangement
-    writing: Writing
+    writing: SetWriting
+    running: Running
     workers: int
+    backend: str | None
 
     def write(self) -> None:
         """Make the set, or only its sheet."""
@@ -156,15 +168,19 @@ class DatasetRun:
         def see(entry: Entry, made: Made) -> None:
             tiles[entry.finger, entry.impression] = made
 
-        out, grid, how = self.writing.out, self.writing.grid, self.arrangement
-        if out is None:
+        place, grid, how = self.writing.place, self.writing.grid, self.arrangement
+        if place is None:
             self._show(see)
             assert grid is not None  # Writing has seen to it
             self._write_sheet(grid, self.request.plan(), None, tiles)
             self._report(None, self.request.fingers * self.request.impressions)
             return
-        with progress_of_steps() as progress, ended_by_sigterm(f"{out} is continued with --resume"):
-            done = Production(
+        with (
+            progress_of_steps() as progress,
+            ended_by_sigterm(f"{place} is continued with --resume"),
+            self.writing.production(self.running, self.backend) as (out, production),
+        ):
+            done = production(
                 self.request,
                 self.opened,
                 out,
@@ -181,7 +197,7 @@ class DatasetRun:
         self._report(done.layout, done.made, done.kept, done.refused)
         if not done.whole:
             first, of = how.shard
-            say(f"{out}: shard {first} of {of} is whole; impressions.csv comes with the last one", err=True)
+            say(f"{place}: shard {first} of {of} is whole; impressions.csv comes with the last one", err=True)
 
     def _show(self, see: Callable[[Entry, Made], None]) -> None:
         """Make the images of a sheet alone."""
@@ -221,22 +237,22 @@ class DatasetRun:
         save_image(grid, sheet, self.opened.encoding.ppi, {**self.opened.encoding.shared, **shown})
 
     def _report(self, layout: Layout | None, made: int, kept: int = 0, refused: int = 0) -> None:
-        out, grid, ppi = self.writing.out, self.writing.grid, self.opened.encoding.ppi
+        place, grid, ppi = self.writing.place, self.writing.grid, self.opened.encoding.ppi
         if self.writing.as_json:
             # A line per image: a set may be larger than memory.
             click.echo('{"images": [', nl=False)
             for number, image in enumerate(self._images(layout)):
                 click.echo(("," if number else "") + "\n  " + json.dumps(image), nl=False)
             end = {
-                "written": made if out else 0,
+                "written": made if place else 0,
                 "kept": kept,
                 "ppi": ppi,
                 "grid": str(grid) if grid else None,
             }
             click.echo("],\n" + json.dumps(end, indent=2)[2:])
             return
-        if out:
-            line = f"{out}: {made} images of {ppi:g} ppi" + (f", {kept} kept" if kept else "")
+        if place:
+            line = f"{place}: {made} images of {ppi:g} ppi" + (f", {kept} kept" if kept else "")
             say(line + (f", {refused} made again" if refused else ""))
         if grid:
             say(f"{grid}: sheet of {made + kept} images")

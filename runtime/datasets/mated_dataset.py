@@ -20,6 +20,7 @@ from .plan import Entry, Plan
 from .production import Outcome, Production
 from .request import DatasetRequest, OpenDataset
 from .table import Row
+from .writer import Silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ class MatedDataset:
             Path(out),
             shard,
             workers,
-            lambda what, total: _Silent(),
+            lambda what, total: Silent(),
             overwrite=overwrite,
             resume=resume,
         ).run()
@@ -180,13 +181,3 @@ class MatedDataset:
 
 def _sample(entry: Entry, made: Made) -> Sample:
     return Sample(made.pixels, made.template, entry.finger, entry.impression, entry.seed, made.columns)
-
-
-class _Silent:
-    """Progress that nobody follows."""
-
-    def kept(self, images: int) -> None:
-        pass
-
-    def made(self, images: int) -> None:
-        pass

@@ -56,20 +56,34 @@ def merge(layout: Layout, sources: Sequence[Path]) -> int:
                 if ours.read_bytes() != theirs.read_bytes():
                     raise BadInput(f"{theirs}: differs from {ours}; one of them is not of this set")
                 continue
-            names = _files(layout, source, part)
-            if transactions is not None:
-                names += [transactions.name(subject) for subject in transactions.subjects(part)]
-            for name in names:
+            for name in files_of_part(layout, source, part, transactions):
                 _bring(source / name, folder / name)
             _bring(theirs, ours)
             added += 1
     return added
 
 
-def _files(layout: Layout, source: Path, part: int) -> list[str]:
+def files_of_part(
+    layout: Layout, source: Path, part: int, transactions: Transactions | None = None
+) -> list[str]:
+    """Files of a recorded part beside its rows, relative to the folder of the set.
+
+    Args:
+        layout: Of the set.
+        source: A folder with the part's rows.
+        part: Its number.
+        transactions: Of the set, where it has some.
+
+    Raises:
+        BadInput: If the rows are damaged.
+    """
     if shard := layout.shard(part):
-        return [shard]
-    return [name for row in read_part(source, part) for name, _, _ in stated_files(row)]
+        names = [shard]
+    else:
+        names = [name for row in read_part(source, part) for name, _, _ in stated_files(row)]
+    if transactions is not None:
+        names += [transactions.name(subject) for subject in transactions.subjects(part)]
+    return names
 
 
 def _bring(source: Path, target: Path) -> None:

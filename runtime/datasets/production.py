@@ -14,7 +14,7 @@ from .pairs import write_pairs
 from .plan import Entry
 from .request import DatasetRequest, OpenDataset
 from .transactions import Transactions
-from .writer import Progress, Writer, finish
+from .writer import Counts, Progress, Writer, finish
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,9 @@ class Production:
         """
         with locked(self.out, shared=self.shard != (1, 1) and not self.overwrite):
             layout, transactions = self.prepare()
-            writer = self.write(layout, transactions)
-            whole = finish(layout)
-            if whole and self.impostors is not None:
-                write_pairs(layout, self.opened.encoding, self.impostors)
-        return Outcome(layout, writer.made, writer.kept, writer.refused, whole)
+            counts = self.write(layout, transactions)
+            whole = self.finish(layout)
+        return Outcome(layout, counts.made, counts.kept, counts.refused, whole)
 
     def prepare(self) -> tuple[Layout, Transactions | None]:
         """Make or continue the folder, and choose the seeds of distinct fingers."""
@@ -102,7 +100,7 @@ class Production:
             layout.plan = replace(plan, replaced=choice.choose())
         return layout, transactions
 
-    def write(self, layout: Layout, transactions: Transactions | None) -> Writer:
+    def write(self, layout: Layout, transactions: Transactions | None) -> Counts:
         """Write what is missing of the parts of the layout's shard."""
         opened = self.opened
         writer = Writer(
@@ -114,4 +112,16 @@ class Production:
             transactions=transactions,
         )
         writer.write(opened.maker)
-        return writer
+        return Counts(writer.made, writer.kept, writer.refused)
+
+    def finish(self, layout: Layout) -> bool:
+        """Write the manifest of the whole set, and its pairs, if the parts of all shards are there."""
+        whole = finish(layout)
+        if whole:
+            self.write_pairs(layout)
+        return whole
+
+    def write_pairs(self, layout: Layout) -> None:
+        """Write the lists of pairs, where they are wanted."""
+        if self.impostors is not None:
+            write_pairs(layout, self.opened.encoding, self.impostors)

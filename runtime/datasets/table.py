@@ -76,9 +76,14 @@ def _rounded(values: Any) -> Any:
     return float(_number(values))
 
 
+def part_name(part: int) -> str:
+    """The file of a part's rows, relative to the folder of the set."""
+    return f"{PARTS}/{part:07d}.csv"
+
+
 def part_path(folder: Path, part: int) -> Path:
     """The file of a part's rows."""
-    return folder / PARTS / f"{part:07d}.csv"
+    return folder / part_name(part)
 
 
 def part_of_table(file: str) -> int | None:
@@ -138,20 +143,32 @@ def write_table(folder: Path, rows_of_parts: Iterable[tuple[int, int]]) -> bool:
     Returns:
         Whether all parts are there and whole; nothing is written if not.
     """
+    parts = ((part_path(folder, part).read_bytes(), rows) for part, rows in rows_of_parts)
     try:
         with replacing(folder / TABLE) as temporary, temporary.open("wb") as whole:
-            for part, rows in rows_of_parts:
-                content = part_path(folder, part).read_bytes()
-                if content.count(b"\n") != rows + 1:
-                    raise _NotWholeError
-                whole.write(content if not whole.tell() else content[content.index(b"\n") + 1 :])
-    except (_NotWholeError, FileNotFoundError):
+            whole.writelines(joined(parts))
+    except (NotWholeError, FileNotFoundError):
         return False
     return True
 
 
-class _NotWholeError(Exception):
-    """Of a part."""
+def joined(parts: Iterable[tuple[bytes, int]]) -> Iterator[bytes]:
+    """The manifest of the whole set, piece by piece.
+
+    Args:
+        parts: The content of each part's file, in order, and how many rows it has when it is whole.
+
+    Raises:
+        NotWholeError: If a part has not so many.
+    """
+    for number, (content, rows) in enumerate(parts):
+        if content.count(b"\n") != rows + 1:
+            raise NotWholeError
+        yield content[content.index(b"\n") + 1 :] if number else content
+
+
+class NotWholeError(Exception):
+    """A part lacks rows."""
 
 
 def write_settings(folder: Path, settings: Mapping[str, Any], new: bool = False) -> None:

@@ -36,6 +36,34 @@ class Progress(Protocol):
     def made(self, images: int) -> None: ...
 
 
+class Silent:
+    """Progress that nobody follows."""
+
+    def kept(self, images: int) -> None:
+        pass
+
+    def made(self, images: int) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was done.
+
+    Attributes:
+        made: Images.
+        kept: Images that were there.
+        refused: Images that a gate refused.
+    """
+
+    made: int = 0
+    kept: int = 0
+    refused: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.made + other.made, self.kept + other.kept, self.refused + other.refused)
+
+
 class Gate(Protocol):
     """Refuses impressions that are not good enough."""
 
