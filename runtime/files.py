@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
@@ -122,6 +123,27 @@ def remove_partial(folder: Path, names: Container[str] | None = None, recursive:
         found = PARTIAL.fullmatch(path.name)
         if found and (names is None or found[1] in names) and not _is_alive(int(found[2]), int(found[3])):
             _remove(path)
+
+
+@contextmanager
+def temporary_folder(name: str) -> Iterator[Path]:
+    """A folder for temporary files that only this user sees; those that killed processes left are removed.
+
+    Args:
+        name: says what it is for.
+
+    Yields:
+        The folder, which is removed when the block ends.
+    """
+    place = Path(tempfile.gettempdir())
+    remove_partial(place, {name})
+    folder = place / f".{name}.{os.getpid()}.{threading.get_ident()}"  # see PARTIAL
+    _remove(folder)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
 
 
 def recover_folder(path: Path) -> None:

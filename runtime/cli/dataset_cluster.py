@@ -1,4 +1,4 @@
-"""The options that have a cluster make a data set, and put it where a URL says."""
+"""The options that have a cluster make a dataset, and put it where a URL says."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 
 from ..backends.openvino import OpenVino
 from ..backends.ort.cpu import OnnxRuntimeCpu
 from ..datasets.production import Production
+from ..files import temporary_folder
 from ..model import load
 from .kit import WRITING, Running, Writing, as_one
 
@@ -78,8 +78,8 @@ class SetWriting(Writing):
         if out is not None:
             yield out, new
             return
-        with TemporaryDirectory(prefix="fingergen-set-") as scratch:
-            yield Path(scratch), partial(new, store=store)
+        with temporary_folder("fingergen-set") as scratch:
+            yield scratch, partial(new, store=store)
 
 
 set_writing = as_one(

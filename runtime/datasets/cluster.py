@@ -1,4 +1,4 @@
-"""A data set made by many machines, led by Ray: each part is a task, which another worker gets if one dies.
+"""A dataset made by many machines, led by Ray: each part is a task, which another worker gets if one dies.
 
 A part is the share that `--shard` gives where there are as many shards as parts, so the set is the same as
 that of one machine. It is made in the folder of the set, which all machines see, or in a folder of the worker
@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shutil
 import signal
 import socket
 import threading
@@ -18,12 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from types import FrameType
 from typing import Any
 
 from ..backends import usable_cores
 from ..errors import BadInput, FingerGenError
-from ..files import remove_partial
+from ..files import temporary_folder
 from ..pipeline.networks import Networks
 from .folder import PAIRS
 from .layouts import LAYOUTS, Layout
@@ -35,7 +34,6 @@ from .transactions import Transactions
 from .writer import Counts, Silent
 
 RETRIES = 10  # of a part whose worker dies
-SCRATCH = "fingergen-part"  # in the folder for temporary files of a worker
 _OBJECTS = 100 * 2**20  # bytes of Ray's object store, which holds little of ours
 _SECONDS_TO_CONNECT = 10.0
 _AHEAD = 2  # tasks that wait, for each that runs
@@ -67,13 +65,13 @@ class Cluster:
         with ExitStack() as stack:
             own: dict[str, Any] = {}
             if self.address == "local":
-                logs = stack.enter_context(TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
+                logs = stack.enter_context(temporary_folder("ray"))  # in which a longer name has no sockets
                 own = {
                     "num_cpus": usable_cores(),
                     "object_store_memory": _OBJECTS,
                     "include_dashboard": False,
                     "_node_ip_address": "127.0.0.1",
-                    "_temp_dir": logs,
+                    "_temp_dir": str(logs),
                 }
             stack.callback(ray.shutdown)  # ends tasks that are under way
             try:
@@ -81,8 +79,7 @@ class Cluster:
                 ray.init(self.address, log_to_driver=False, logging_level="ERROR", **own)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 raise BadInput(f"--ray {self.address}: {str(error).strip().splitlines()[0]}") from None
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in the place
+            stack.enter_context(_sigterm_as_ctrl_c(on_sigterm))
             for name, asked in (("CPU", self.cores), ("GPU", self.gpus)):
                 most = max(int(node["Resources"].get(name, 0)) for node in ray.nodes())
                 if most < asked:
@@ -90,6 +87,34 @@ class Cluster:
                         f"--ray {self.address}: a task takes {asked} {name}, no machine has over {most}"
                     )
             yield ray
+
+
+@contextmanager
+def _sigterm_as_ctrl_c(handler: Any) -> Iterator[None]:
+    """Have SIGTERM end what Ray does as Ctrl-C does: it takes no other exception from a signal.
+
+    Args:
+        handler: Of SIGTERM before Ray put its own in the place; it is called afterwards.
+    """
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    terminated = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not terminated:
+            raise
+        handler(signal.SIGTERM, None)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _knock(address: str) -> None:
@@ -245,33 +270,20 @@ def _make_part(task: _Task, part: int) -> Counts:
     shard = (part + 1, len(task.request.plan().parts))
     plan = replace(task.request.plan(shard), replaced=task.replaced)
 
+    opened = task.open()
+
     def make(folder: Path) -> Counts:
+        production = Production(task.request, opened, folder, shard, task.cores, lambda *_: Silent())
         layout = LAYOUTS[task.request.layout](folder, plan, task.request.database)
-        production = Production(task.request, task.open(), folder, shard, task.cores, lambda *_: Silent())
-        return production.write(layout)
-
-    if task.store is None:
-        assert task.folder is not None
-        return make(task.folder)
-    with _scratch() as folder:
-        layout = LAYOUTS[task.request.layout](folder, plan, task.request.database)
-        ppi = task.open().encoding.ppi
-        transactions = Transactions(layout, ppi) if task.request.transactions else None
+        transactions = Transactions(layout, opened.encoding.ppi) if task.request.transactions else None
+        if task.store is None:
+            return production.write(layout, transactions)
         fetched = task.store.fetch(layout, part, transactions)
-        counts = make(folder)
+        counts = production.write(layout, transactions)
         task.store.put_new(folder, fetched)
-    return counts
+        return counts
 
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder of this machine for a while; those of workers that died are removed."""
-    temporary = Path(gettempdir())
-    remove_partial(temporary, {SCRATCH})
-    folder = temporary / f".{SCRATCH}.{os.getpid()}.{threading.get_ident()}"  # see files.PARTIAL
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if task.folder is not None:
+        return make(task.folder)
+    with temporary_folder("fingergen-part") as folder:
+        return make(folder)

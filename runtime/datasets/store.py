@@ -1,4 +1,4 @@
-"""Where a data set lies that is not in a folder: what fsspec opens by a URL, such as `s3://bucket/set`.
+"""Where a dataset lies that is not in a folder: what fsspec opens by a URL, such as `s3://bucket/set`.
 
 A part is made in a folder and put here, its rows last: what says that it is there comes when it is. A store
 may hold half a file after a failure; such a part is made again.
@@ -63,7 +63,7 @@ class Store:
         files.invalidate_cache()
         files.makedirs(root, exist_ok=True)
         if not self._get(SETTINGS, folder) and files.exists(root) and files.ls(root, detail=False):
-            raise BadInput(f"{self}: something else than a data set lies there; give another --url")
+            raise BadInput(f"{self}: something else than a dataset lies there; give another --url")
         if files.exists(f"{root}/{CHOICE}"):
             for path in files.find(f"{root}/{CHOICE}"):
                 self._get(f"{CHOICE}/{path.rpartition(f'/{CHOICE}/')[2]}", folder)

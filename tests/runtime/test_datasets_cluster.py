@@ -1,4 +1,4 @@
-"""Data sets that a cluster makes: nothing lost, nothing doubled, in a folder or where a URL says."""
+"""Datasets that a cluster makes: nothing lost, nothing doubled, in a folder or where a URL says."""
 
 import os
 import re
@@ -101,7 +101,9 @@ def test_a_store_gets_the_files_of_a_folder(tmp_path: Path, inline, options: tup
     dataset(*options, "--out", whole)
     dataset(*options, *URL)
     assert stored(inline, "set") == contents(whole)
-    lost = [name for name in sorted(contents(whole)) if name.endswith((".tar", "0_1.png", ".an2", "1_1.json"))][:2]
+    lost = [
+        name for name in sorted(contents(whole)) if name.endswith((".tar", "0_1.png", ".an2", "1_1.json"))
+    ][:2]
     for name in (*lost, "impressions.csv"):
         inline.rm_file(f"/set/{name}")
     inline.pipe_file("/set/parts/0000001.csv", inline.cat_file("/set/parts/0000001.csv")[:-40])  # half a file
