@@ -8,6 +8,7 @@ from fingergen.runtime.errors import command_line_errors
 
 from .gpu.command import gpu
 from .quality.command import quality
+from .quality.kept import minutiae
 from .quality.proof import proof
 from .speed.command import speed
 
@@ -36,7 +37,7 @@ def main() -> None:
     """
 
 
-for command in (speed, quality, proof, gpu):
+for command in (speed, quality, minutiae, proof, gpu):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -153,8 +153,8 @@ def quality(
 
     SETS are bundles, whose fingers are synthesized, edited and reconstructed, and folders of images: flat,
     FVC or FingerGen's own, with true templates beside the images where there are any. Without one, the
-    packaged demo bundle is measured. An image takes about a second on one core, once: an interrupted run goes
-    on where it stopped.
+    packaged demo bundle is measured. An image takes 0.4 s on one core, once: an interrupted run goes on where
+    it stopped.
     """
     try:
         from fingergen.training.data.splits import FingerRule

@@ -23,7 +23,7 @@ from fingergen.runtime.images import Pixels
 from fingergen.training.metrics.fingerprints import bozorth3
 
 from .reconstruction import Images, at_500_ppi, measure_all
-from .ridge_patterns import ridge_period
+from .ridge_patterns import Ridges, ridge_period
 from .workers import spread
 
 DEGREES = (2.5, 5.0, 10.0)
@@ -57,7 +57,7 @@ TRAITS: dict[str, Callable[[NDArray], float]] = {
     "contrast": lambda image: float(image.std()),
     "unevenness": unevenness,
     "ridge share": ridge_share,
-    "ridge period": lambda image: ridge_period(image.astype(np.uint8)),
+    "ridge period": lambda image: ridge_period(Ridges(image.astype(np.uint8))),
     "slant": slant,
     "steepness": steepness,
 }

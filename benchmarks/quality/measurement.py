@@ -21,10 +21,10 @@ from fingergen.training.data.image_io import decode
 from fingergen.training.metrics import fingerprints
 from fingergen.training.metrics.fingerprints import Print
 
-from .ridge_patterns import coherence, contact, pattern_class, ridge_period
+from .ridge_patterns import Ridges, coherence, contact, pattern_class, ridge_period
 
 PPI_TOLERANCE = 0.02
-FORMAT = 2  # of the cache; raised when a figure's definition changes
+FORMAT = 3  # of the cache; raised when a figure's definition changes
 EXTRACTORS = ("mindtct", "leader")
 TYPES = {1.0: MinutiaType.ENDING, 2.0: MinutiaType.BIFURCATION}
 
@@ -119,7 +119,7 @@ def measure_file(
 
 
 def measure_image(image: NDArray[np.uint8], name: str = "image") -> Measurement:
-    """Measure an image (H, W) of 500 ppi, without LEADER; about a second.
+    """Measure an image (H, W) of 500 ppi, without LEADER; 0.4 s.
 
     Raises:
         BadInput: NFIQ 2 or MINDTCT refuse the image.
@@ -127,7 +127,8 @@ def measure_image(image: NDArray[np.uint8], name: str = "image") -> Measurement:
     height, width = image.shape
     found = fingerprints.measure(image, name)
     covered, holes = contact(image)
-    period = ridge_period(image)
+    ridges = Ridges(image)
+    period = ridge_period(ridges)
     return Measurement(
         width=width,
         height=height,
@@ -136,8 +137,8 @@ def measure_image(image: NDArray[np.uint8], name: str = "image") -> Measurement:
         leader=None,
         record=found.record,
         ridge_period=None if np.isnan(period) else round(period, 4),
-        coherence=round(coherence(image), 4),
-        pattern=pattern_class(image).value,
+        coherence=round(coherence(ridges), 4),
+        pattern=pattern_class(ridges).value,
         contact_area=round(covered, 4),
         hole_area=round(holes, 5),
     )

@@ -1,4 +1,7 @@
-"""How ridges run, by the fields of `afis`: their period and the pattern that they make.
+"""How ridges run: their period and the pattern that they make.
+
+The period is that of x-signatures, levels averaged along the ridges, from peak to peak (Hong, Wan and Jain,
+"Fingerprint image enhancement", 1998, section 2.5). `afis` gives orientations and the segmentation.
 
 Singular points are Poincaré indices of the field of orientations (Kawagoe and Tojo, "Fingerprint pattern
 classification", 1984). A finger's class follows from its cores: an arch has none, a whorl two, a loop one,
@@ -9,14 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from afis.algorithms.frequency import estimate_frequency
 from afis.algorithms.orientation import estimate_orientation
 from afis.algorithms.segmentation import segment
 from afis.algorithms.singularity import poincare_index
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, sobel
+from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, map_coordinates, sobel
 
 from fingergen.runtime.fingers import PatternClass
 
@@ -29,6 +32,9 @@ TOGETHER = 2 * CELL  # pixels: indices no further apart are of one point
 WINDOW = 6.0  # pixels, standard deviation: of gradients that one orientation is of
 CONTRAST_WINDOW = 5.0  # pixels, standard deviation: wide enough to see a ridge and a valley
 FLAT = 0.35  # of the print's own contrast: less is no ridges
+BLOCK = 16  # pixels between the places where a period is measured
+ACROSS, ALONG = 32, 5  # pixels of a signature across the ridges, and of what it averages along them
+SHORTEST, LONGEST = 3.0, 25.0  # pixels: periods that ridges have
 TENT = 20.0  # degrees between a tented arch's core's direction and its delta
 
 
@@ -41,29 +47,61 @@ class Core:
     opens: float
 
 
-def ridge_period(image: NDArray[np.uint8]) -> float:
-    """Mean distance in pixels from ridge to ridge in the print of an image (H, W), not in the grain around
-    it; NaN where none is found."""
-    frequency = estimate_frequency(image, estimate_orientation(image))
-    found = frequency[(frequency > 0) & inside(image)]
-    return float(1 / found.mean()) if found.size else math.nan
+class Ridges:
+    """The ridges of an image (H, W), 500 ppi: what several figures need is computed once."""
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self.image = image
+
+    @cached_property
+    def orientation(self) -> Field:
+        """Of each pixel's ridges in radians, y down."""
+        return np.asarray(estimate_orientation(self.image))
+
+    @cached_property
+    def inside(self) -> NDArray[np.bool_]:
+        """Where the image shows ridges, less `EDGE` pixels along the print's outline."""
+        print_ = binary_fill_holes(segment(self.image)[0])
+        return binary_erosion(print_, np.ones((3, 3)), iterations=EDGE, border_value=1)
 
 
-def coherence(image: NDArray[np.uint8]) -> float:
+def ridge_period(ridges: Ridges) -> float:
+    """Mean distance in pixels from ridge to ridge in the print, not in the grain around it; NaN where none is
+    found."""
+    height, width = ridges.image.shape
+    grid = np.mgrid[BLOCK // 2 : height - BLOCK // 2 : BLOCK, BLOCK // 2 : width - BLOCK // 2 : BLOCK]
+    y, x = grid[:, ridges.inside[tuple(grid)]]
+    if not len(y):
+        return math.nan
+    angle = ridges.orientation[y, x][:, None, None]
+    across, along = np.arange(ACROSS)[:, None] - ACROSS // 2, np.arange(ALONG) - ALONG // 2
+    places = (
+        y[:, None, None] + across * np.cos(angle) + along * np.sin(angle),
+        x[:, None, None] - across * np.sin(angle) + along * np.cos(angle),
+    )
+    levels = map_coordinates(ridges.image.astype(np.float32), places, order=1, mode="nearest")
+    signatures = levels.mean(axis=2)
+    before, here, after = signatures[:, :-2], signatures[:, 1:-1], signatures[:, 2:]
+    peaks = (here > before) & (here >= after) & (here > signatures.mean(axis=1, keepdims=True))
+    periods = np.array([np.median(np.diff(np.flatnonzero(each))) for each in peaks if each.sum() > 1])
+    periods = periods[(periods >= SHORTEST) & (periods <= LONGEST)]
+    return float(1 / (1 / periods).mean()) if len(periods) else math.nan
+
+
+def coherence(ridges: Ridges) -> float:
     """Measure how parallel ridges run: mean coherence of the squared gradients over the print.
-
-    Args:
-        image: (H, W).
 
     Returns:
         0 where gradients point everywhere to 1 where all ridges of a neighborhood are parallel (Bazen and
         Gerez, 2002, equation 8).
     """
-    x, y = sobel(image.astype(np.float64), 1), sobel(image.astype(np.float64), 0)
+    if not ridges.inside.any():
+        return 0.0
+    image = ridges.image.astype(np.float32)
+    x, y = sobel(image, 1), sobel(image, 0)
     xx, yy, xy = (gaussian_filter(part, WINDOW) for part in (x * x, y * y, x * y))
     measured = np.hypot(xx - yy, 2 * xy) / np.maximum(xx + yy, 1e-9)
-    where = inside(image)
-    return float(measured[where].mean()) if where.any() else 0.0
+    return float(measured[ridges.inside].mean(dtype=np.float64))
 
 
 def contact(image: NDArray[np.uint8]) -> tuple[float, float]:
@@ -93,12 +131,10 @@ def _with_contrast(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(contrast > FLAT * np.percentile(contrast, 90), np.bool_)
 
 
-def pattern_class(image: NDArray[np.uint8]) -> PatternClass:
-    """The pattern that an image (H, W) shows: a plain arch too where its core lies outside."""
+def pattern_class(ridges: Ridges) -> PatternClass:
+    """The pattern that an image shows: a plain arch too where its core lies outside."""
     middles = slice(CELL // 2, None, CELL)
-    cores, deltas = singular_points(
-        estimate_orientation(image)[middles, middles], inside(image)[middles, middles]
-    )
+    cores, deltas = singular_points(ridges.orientation[middles, middles], ridges.inside[middles, middles])
     if len(cores) > 1:
         return PatternClass.WHORL
     if not cores:
@@ -111,12 +147,6 @@ def pattern_class(image: NDArray[np.uint8]) -> PatternClass:
     downwards = -90.0
     to_the_right = (core.opens - downwards + 180) % 360 - 180 > 0
     return PatternClass.RIGHT_LOOP if to_the_right else PatternClass.LEFT_LOOP
-
-
-def inside(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where an image (H, W) shows ridges, less `EDGE` pixels along the print's outline."""
-    print_ = binary_fill_holes(segment(image)[0])
-    return binary_erosion(print_, np.ones((3, 3)), iterations=EDGE, border_value=1)
 
 
 def singular_points(

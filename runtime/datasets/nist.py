@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..errors import BadInput
 from ..images import Pixels
-from ..minutiae import PPI
+from ..minutiae import PPI, Minutia, Template
 
 LIKELY_MATCH = 40  # Bozorth3 score that NIST calls a likely match of two prints
 
@@ -43,6 +43,17 @@ class Nist:
             raise BadInput(
                 f"MINDTCT cannot read an image of {picture.width} x {picture.height}: {error}"
             ) from None
+
+    def template(self, pixels: Pixels, ppi: float) -> Template:
+        """MINDTCT's minutiae of an image, uint8 (H, W) or (H, W, 3), in pixels of 500 ppi.
+
+        Raises:
+            BadInput: If MINDTCT cannot read it.
+        """
+        height, width = (max(1, round(side * PPI / ppi)) for side in pixels.shape[:2])
+        found = self.extract(pixels, ppi).get()
+        minutiae = [Minutia(min(m.x(), width - 1), min(m.y(), height - 1), m.angle()) for m in found]
+        return Template(width, height, PPI, tuple(minutiae))
 
     def load(self, record: bytes) -> Any:
         """What nbis-py reads of the minutiae in an ISO/IEC 19794-2:2005 record."""

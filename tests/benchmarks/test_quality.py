@@ -16,7 +16,7 @@ from fingergen.benchmarks.quality.image_sets import ImageSet, PrintFile
 from fingergen.benchmarks.quality.matching import cross_pairs, non_mated_pairs
 from fingergen.benchmarks.quality.minutiae_statistics import histograms, permutation_test
 from fingergen.benchmarks.quality.reconstruction import attack
-from fingergen.benchmarks.quality.ridge_patterns import pattern_class, ridge_period, singular_points
+from fingergen.benchmarks.quality.ridge_patterns import Ridges, pattern_class, ridge_period, singular_points
 from fingergen.runtime import load
 from fingergen.runtime.fingers import PatternClass, impressions, make_finger
 
@@ -131,11 +131,11 @@ def test_distances_and_the_classifier_tell_another_ridge_period(monkeypatch: pyt
 @pytest.mark.parametrize("period", [7.0, 9.0, 12.0])
 @pytest.mark.parametrize("degrees", [0, 35, 90, 160])
 def test_ridge_period_of_straight_ridges(period: float, degrees: float):
-    assert ridge_period(waves(period, degrees)) == pytest.approx(period, rel=0.1)
+    assert ridge_period(Ridges(waves(period, degrees))) == pytest.approx(period, rel=0.1)
 
 
 def test_no_ridges_have_no_period():
-    assert math.isnan(ridge_period(np.full((SIDE, SIDE), 255, np.uint8)))
+    assert math.isnan(ridge_period(Ridges(np.full((SIDE, SIDE), 255, np.uint8))))
 
 
 def test_the_grain_around_a_print_has_no_ridges():
@@ -143,11 +143,11 @@ def test_the_grain_around_a_print_has_no_ridges():
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
     grain = np.random.default_rng(0).normal(245, 4, (SIDE, SIDE)).clip(0, 255)
     print_ = np.where(np.hypot(x, y) < SIDE / 4, waves(9, 30), grain).astype(np.uint8)
-    assert ridge_period(print_) == pytest.approx(9, rel=0.1)
+    assert ridge_period(Ridges(print_)) == pytest.approx(9, rel=0.1)
 
 
 def test_straight_ridges_are_an_arch():
-    assert pattern_class(waves(9, 20)) == PatternClass.ARCH
+    assert pattern_class(Ridges(waves(9, 20))) == PatternClass.ARCH
 
 
 @pytest.mark.parametrize("opens", [-135, -90, -45, 60, 180])
@@ -164,7 +164,7 @@ def test_patterns_of_procedural_fingers():
     """Most are told: whorls can have their second core outside of a small window."""
     fingers = [make_finger(10_000_000 + seed, (320, 320)) for seed in range(20)]
     images, _ = impressions(fingers, [0] * len(fingers))
-    found = [pattern_class(image) for image in images]
+    found = [pattern_class(Ridges(image)) for image in images]
     right = sum(pattern == finger.kind for pattern, finger in zip(found, fingers, strict=True))
     assert right >= 14
     assert len(set(found)) >= 3
