@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import expit
 
-Floats = NDArray[np.floating]
+Reals = NDArray[np.floating]
 
 LEAST_SHARED = 0.6  # of the cells must be valid in both cylinders
 PAIRS = (4, 12)  # that the score is the mean of: n_P, by the number of minutiae
@@ -36,9 +36,9 @@ class Cylinders:
         points: (n, 3): x and y in pixels, y up, and the angle in radians.
     """
 
-    bits: Floats
-    valid: Floats
-    points: Floats
+    bits: Reals
+    valid: Reals
+    points: Reals
 
 
 def cylinders(minutiae: Sequence[Sequence[float]], height: int) -> Cylinders:
@@ -59,7 +59,7 @@ def cylinders(minutiae: Sequence[Sequence[float]], height: int) -> Cylinders:
     )
 
 
-def local_similarities(one: Cylinders, other: Cylinders) -> Floats:
+def local_similarities(one: Cylinders, other: Cylinders) -> Reals:
     """Returns how alike each cylinder of `one` is to each of `other`, (n, m), 0 to 1."""
     shared = one.valid @ other.valid.T
     set_in_one = (one.bits * one.valid) @ other.valid.T
@@ -100,20 +100,20 @@ def match(one: Cylinders, other: Cylinders) -> float:
     return float(relaxed[best].mean())
 
 
-def _distances(points: Floats) -> Floats:
+def _distances(points: Reals) -> Reals:
     return np.hypot(*(points[:, None, :2] - points[None, :, :2]).transpose(2, 0, 1))
 
 
-def _differences(points: Floats) -> Floats:
+def _differences(points: Reals) -> Reals:
     return _turn(points[:, None, 2] - points[None, :, 2])
 
 
-def _bearings(points: Floats) -> Floats:
+def _bearings(points: Reals) -> Reals:
     """Angle from each minutia's direction to each other minutia."""
     x, y = (points[None, :, :2] - points[:, None, :2]).transpose(2, 0, 1)
     return _turn(points[:, None, 2] - np.arctan2(y, x))
 
 
-def _turn(angle: Floats) -> Floats:
+def _turn(angle: Reals) -> Reals:
     """An angle in radians, from -pi to pi."""
     return (angle + np.pi) % (2 * np.pi) - np.pi

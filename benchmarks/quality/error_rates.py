@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 FMR100, FMR1000 = 1e-2, 1e-3
 REPLICATES = 200  # of the bootstrap
@@ -28,9 +28,9 @@ class Scores:
         fingers: how many there are.
     """
 
-    mated: Floats
+    mated: Doubles
     mated_finger: NDArray[np.intp]
-    non_mated: Floats
+    non_mated: Doubles
     non_mated_fingers: NDArray[np.intp]
     fingers: int
 
@@ -48,9 +48,9 @@ class Rate:
 class Curve:
     """False match and false non-match rates at every threshold: `score >= threshold` is a match."""
 
-    thresholds: Floats
-    fmr: Floats
-    fnmr: Floats
+    thresholds: Doubles
+    fmr: Doubles
+    fnmr: Doubles
 
     def equal_error_rate(self) -> float:
         """Returns the rate where FMR and FNMR cross, as the Fingerprint Verification Competition has it.
@@ -68,7 +68,10 @@ class Curve:
 
 
 def curve(
-    mated: Floats, non_mated: Floats, mated_weights: Floats | None = None, other_weights: Floats | None = None
+    mated: Doubles,
+    non_mated: Doubles,
+    mated_weights: Doubles | None = None,
+    other_weights: Doubles | None = None,
 ) -> Curve:
     """Both rates at every score that occurs, and above all of them.
 
@@ -80,7 +83,7 @@ def curve(
     """
     thresholds = np.append(np.unique(np.concatenate([mated, non_mated])), np.inf)
 
-    def below(scores: Floats, weights: Floats | None) -> Floats:
+    def below(scores: Doubles, weights: Doubles | None) -> Doubles:
         """The share of the scores below each threshold."""
         places = np.searchsorted(thresholds, scores)
         counts = np.bincount(places, weights, minlength=len(thresholds)).astype(np.float64)

@@ -15,7 +15,7 @@ from ..backends import usable_cores
 from ..errors import BadInput, say
 from ..fingers import SensorArea
 from ..images import Pixels, Provenance, contact_sheet, read_image, save_image
-from ..pipeline.writer import FilesOfSeeds, Folder, Impression, Planned, PlannedSeeds, write_impressions
+from ..pipeline.writer import FilesOfSeeds, Folder, Planned, PlannedImage, PlannedSeeds, write_images
 from .kit import Writing
 
 Item = TypeVar("Item")
@@ -94,14 +94,14 @@ class Output:
         self.begin(missing)
         impressions = (self.impression(plan, image) for plan, image in images)
         if self._writing.out is not None:
-            impressions = write_impressions(impressions, self.workers)
+            impressions = write_images(impressions, self.workers)
         self.collect(planned, impressions, len(missing), sheet_columns)
         self.report(planned, len(missing))
 
     def collect(
         self,
         planned: Sequence[Planned],
-        impressions: Generator[Impression],
+        impressions: Generator[PlannedImage],
         count: int | None,
         sheet_columns: int | None = None,
     ) -> None:
@@ -121,7 +121,7 @@ class Output:
             grid.parent.mkdir(parents=True, exist_ok=True)
             save_image(grid, sheet, self.folder.ppi, self._provenance_of_all(planned))
 
-    def impression(self, planned: Planned, image: Pixels) -> Impression:
+    def impression(self, planned: Planned, image: Pixels) -> PlannedImage:
         """An image with its provenance, to be written; see `Folder.impression`."""
         if self._area is not None:
             image = self._area.of_image(image, self.folder.ppi)

@@ -20,7 +20,7 @@ from ..pipeline.request import Pair, SynthesisRequest
 from ..pipeline.steps import SynthesisInputs
 from ..pipeline.synthesis import Synthesis
 from ..pipeline.throughput import ImagePipeline
-from ..pipeline.writer import Impression, Planned, PlannedSeeds
+from ..pipeline.writer import Planned, PlannedImage, PlannedSeeds
 from ..seeds import SEEDS as ALL_SEEDS
 from ..seeds import Ranges
 from .area import AreaChoice, area, described
@@ -179,7 +179,7 @@ class _Synth:
         self._output.begin_seeds(self._planned)
         run = self._run(batch, float("inf"))
 
-        def made() -> Generator[Impression]:
+        def made() -> Generator[PlannedImage]:
             with closing(run.images(self._pairs)) as images:
                 for (seed, _), image in images:
                     yield self._output.impression(Planned.of_seed(seed), image)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from ..arguments import Floats
 
 NEAREST, FARTHEST = 16.0, 125.0  # pixels between the minutiae of a pair; Bozorth3 takes none that are farther
 RINGS, ANGLES, TURNS = 20, 16, 32  # bins of the distance's logarithm, of an angle, of the turn between prints

@@ -59,14 +59,14 @@ class PlannedSeeds(Sequence[Planned]):
         return None
 
 
-def write_impressions(impressions: Iterable[Impression], workers: int) -> Generator[Impression]:
+def write_images(impressions: Iterable[PlannedImage], workers: int) -> Generator[PlannedImage]:
     """Write impressions as they come, on `workers` threads, and hand each on when it is written.
 
     Few are held at a time; their order is not kept. Raises the first error of a write or of `impressions`.
     Close it (`contextlib.closing`): that ends its threads where the iteration is left early.
     """
 
-    def write(impression: Impression) -> list[Impression]:
+    def write(impression: PlannedImage) -> list[PlannedImage]:
         impression.write()
         return [impression]
 
@@ -103,9 +103,9 @@ class Folder:
         """All that a planned image's file says."""
         return {**self.shared, **planned.provenance}
 
-    def impression(self, planned: Planned, image: Pixels) -> Impression:
+    def impression(self, planned: Planned, image: Pixels) -> PlannedImage:
         """A planned image with its place and all that its file says."""
-        return Impression(self, planned, image)
+        return PlannedImage(self, planned, image)
 
     def is_missing(self, planned: Planned) -> bool:
         """Whether an image is to be made: it is absent, damaged or to be replaced.
@@ -168,7 +168,7 @@ class Folder:
 
 
 @dataclass(frozen=True, eq=False)
-class Impression:
+class PlannedImage:
     """An image that was planned, and its place."""
 
     folder: Folder

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fingergen.runtime import images
 from fingergen.runtime.errors import BadInput
-from fingergen.runtime.pipeline.writer import Folder, Impression, Planned, write_impressions
+from fingergen.runtime.pipeline.writer import Folder, Planned, PlannedImage, write_images
 
 PROVENANCE = {
     "synthetic": "yes",
@@ -110,20 +110,20 @@ def test_contact_sheet_labels_and_color():
         images.contact_sheet([])
 
 
-def impression(folder: Path, name: str, image: images.Pixels) -> Impression:
+def impression(folder: Path, name: str, image: images.Pixels) -> PlannedImage:
     return Folder(folder, "png", 500, PROVENANCE).impression(Planned(name, name, {}), image)
 
 
 def test_writer_writes_all(tmp_path: Path):
     made = (impression(tmp_path, str(i), np.full((8, 8), i, np.uint8)) for i in range(50))
-    assert len(list(write_impressions(made, workers=2))) == 50
+    assert len(list(write_images(made, workers=2))) == 50
     assert all(images.read_image(tmp_path / f"{i}.png")[0, 0] == i for i in range(50))
 
 
 def test_writer_reports_a_write_that_failed(tmp_path: Path):
     made = (impression(tmp_path / f"nowhere{i % 2}", "a", ramp()) for i in range(100))
     with pytest.raises(OSError, match="nowhere"):
-        list(write_impressions(made, workers=2))
+        list(write_images(made, workers=2))
 
 
 def test_writer_lets_go_when_images_fail(tmp_path: Path):
@@ -132,5 +132,5 @@ def test_writer_lets_go_when_images_fail(tmp_path: Path):
         raise BadInput("no more")
 
     with pytest.raises(BadInput, match="no more"):
-        list(write_impressions(made(), workers=2))
+        list(write_images(made(), workers=2))
     assert [p for p in tmp_path.iterdir() if p.name != "a.png"] == []
