@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fingergen.benchmarks.quality.evaluation import Evaluation, Sampling, _samples, evaluate
+from fingergen.benchmarks.quality.evaluation import Evaluation, Sampling, evaluate
 from fingergen.benchmarks.quality.flags import differences, histogram_differences
 from fingergen.benchmarks.quality.image_sets import read_folder
-from fingergen.benchmarks.quality.minutiae_statistics import histograms
 from fingergen.benchmarks.quality.reference import compare_with_reference
 from fingergen.benchmarks.quality.workers import worker_per_core
 from fingergen.runtime.fingers import make_finger, take_impression
@@ -81,16 +80,14 @@ def copies(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def half(whole: Evaluation, fingers: np.ndarray) -> Evaluation:
-    """The images of some fingers, with the figures that are compared with a reference."""
+    """Some of the fingers, with what is compared with a reference."""
     groups = whole.images.fingers()
     indices = [index for finger in fingers for index in groups[finger]]
-    measured = [whole.measured[index] for index in indices]
-    files = tuple(whole.images.files[index] for index in indices)
     return replace(
         whole,
-        images=replace(whole.images, files=files),
-        samples=_samples(measured),
-        histograms=histograms([each.mindtct for each in measured]),
+        images=replace(whole.images, files=tuple(whole.images.files[index] for index in indices)),
+        measured=tuple(whole.measured[index] for index in indices),
+        histograms={name: counts[fingers] for name, counts in whole.histograms.items()},
         flags=(),
     )
 
@@ -140,7 +137,7 @@ def main() -> None:
                 flags, told = compared.flags, compared.figures["reference"]["classifier"]
                 print(f"split {split}: {list(flags)}, classifier {told}", flush=True)
             else:
-                flags = differences(one.samples, other.samples)
+                flags = differences(one.finger_means(), other.finger_means())
                 flags += histogram_differences(one.histograms, other.histograms)[1]
             lines["any"] += bool(flags)
             lines.update({flag.split(",")[0] for flag in flags})

@@ -23,7 +23,7 @@ from .image_sets import ImageSet, PrintFile
 from .matching import bozorth3, mated_pairs, mcc, non_mated_pairs, sample, scores_of
 from .mates import kept_in_place, near, pixel_correlations
 from .measurement import EXTRACTORS, Measurement, measure_file
-from .minutiae_statistics import Histograms, as_lists, histograms
+from .minutiae_statistics import Histograms, as_lists, histograms, sum_by_finger
 from .workers import spread
 
 PERCENTILES = (5, 50, 95)
@@ -55,8 +55,8 @@ class Evaluation:
         figures: plain values for JSON; their keys are those of the report.
         flags: one line per defect that was found.
         unreadable: one line per image that could not be measured.
-        samples: figure → its value for each image, for tests against other sets.
-        histograms: counts of minutiae in each image, by `minutiae_statistics`.
+        samples: figure → its value for each image.
+        histograms: counts of minutiae in the images of each finger, by `minutiae_statistics`.
         scores: of each matcher.
         images: those that were measured.
         measured: what was found in each of them.
@@ -71,6 +71,15 @@ class Evaluation:
     scores: dict[str, Scores]
     images: ImageSet
     measured: tuple[Measurement, ...]
+
+    def finger_means(self) -> dict[str, list[float]]:
+        """Average each figure over the images of each finger.
+
+        Tests against other sets compare these: they take values for independent, and images of one finger are
+        alike.
+        """
+        groups = [_samples([self.measured[i] for i in group]) for group in self.images.fingers()]
+        return {name: [float(np.mean(each[name])) for each in groups if each[name]] for name in self.samples}
 
 
 def evaluate(
@@ -98,7 +107,7 @@ def evaluate(
     kept = [f for f, result in zip(images.files, results, strict=True) if isinstance(result, Measurement)]
     images = ImageSet(images.name, tuple(kept))
     samples = _samples(measured)
-    counted = histograms([m.mindtct for m in measured])
+    counted = sum_by_finger(histograms([m.mindtct for m in measured]), images.fingers())
     scores = _matching(images, measured, pool, sampling)
     mates = mated_pairs(images, sampling.pairs)
     in_place = [kept_in_place(measured[one], measured[two]) for one, two in mates]

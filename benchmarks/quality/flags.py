@@ -68,7 +68,7 @@ def differences(
     """Compare two sets, figure by figure, with the two-sample Kolmogorov-Smirnov test.
 
     Args:
-        samples: figure → value for each image.
+        samples: figure → value for each finger.
         reference: the same, of the set to compare with.
 
     Returns:
@@ -92,10 +92,10 @@ def differences(
 def histogram_differences(
     counted: Mapping[str, Histograms], reference: Mapping[str, Histograms]
 ) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
-    """Compare how minutiae are spread in two sets, by permutation of their images.
+    """Compare how minutiae are spread in two sets, by permutation of their fingers.
 
     Args:
-        counted: histograms of each image, by `minutiae_statistics.histograms`.
+        counted: histograms of each finger, by `minutiae_statistics`.
         reference: the same, of the set to compare with.
 
     Returns:

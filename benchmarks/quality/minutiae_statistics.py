@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Histograms = NDArray[np.float64]  # (N, ...): one per image, counts
+Histograms = NDArray[np.float64]  # (N, ...): one per image or finger, counts
 
 CELL, CELLS = 32, 8  # pixels and number per side of the grid around the middle of a print's minutiae
 DIRECTIONS = 12  # bins of 30 degrees
@@ -32,6 +32,16 @@ def histograms(prints: Sequence[Sequence[Sequence[float]]]) -> dict[str, Histogr
     """
     found = [_of_print(np.array(rows, np.float64).reshape(-1, 5)[:, :3]) for rows in prints]
     return {name: np.stack([each[name] for each in found]) for name in ("places", "directions", "pairs")}
+
+
+def sum_by_finger(each: Mapping[str, Histograms], fingers: Sequence[Sequence[int]]) -> dict[str, Histograms]:
+    """Add up the histograms of each finger's images.
+
+    Args:
+        each: of N images, as `histograms` gives them.
+        fingers: indices of each finger's images.
+    """
+    return {name: np.stack([counts[group].sum(axis=0) for group in fingers]) for name, counts in each.items()}
 
 
 def _of_print(minutiae: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -65,7 +75,7 @@ def total_variation(one: Histograms, other: Histograms) -> float:
 def permutation_test(one: Histograms, other: Histograms, seed: int = 0) -> tuple[float, float]:
     """Whether two sets' histograms differ by more than chance.
 
-    Images, not minutiae, are exchanged between the sets: minutiae of one print depend on each other.
+    Fingers, not minutiae, are exchanged between the sets: minutiae of one finger depend on each other.
 
     Returns:
         The total variation, and the share of random exchanges whose total variation is as large.

@@ -52,7 +52,7 @@ def compare_with_reference(
         "distances": distances(here[0], there[0], inception),
         "classifier": told_apart,
     }
-    flags = one.flags + differences(one.samples, reference.samples) + lines
+    flags = one.flags + differences(one.finger_means(), reference.finger_means()) + lines
     return replace(one, flags=flags, figures=one.figures | {"reference": compared})
 
 
