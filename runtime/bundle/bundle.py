@@ -125,10 +125,13 @@ class Bundle:
         """The names of the outputs of an ONNX graph.
 
         Args:
-            name: the file's path in the bundle, as in the manifest.
+            name: The file's path in the bundle, as in the manifest.
+
+        Returns:
+            The names, in the graph's order.
 
         Raises:
-            BadInput: as `read`; or the file is not an ONNX graph.
+            BadInput: As `read`; or the file is not an ONNX graph.
         """
         try:
             return output_names(self.read(name))

@@ -169,7 +169,7 @@ class ClusterProduction(Production):
         return found
 
     def write(self, layout: Layout, transactions: Transactions | None) -> Counts:
-        """Have every part made."""
+        """Have the machines make every part that is missing."""
         progress = self.progress("images", layout.plan.own_images)
         task = _Task(
             self.request,

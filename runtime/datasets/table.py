@@ -168,7 +168,7 @@ def joined(parts: Iterable[tuple[bytes, int]]) -> Iterator[bytes]:
 
 
 class NotWholeError(Exception):
-    """A part lacks rows."""
+    """The table of a part lacks rows of its images."""
 
 
 def write_settings(folder: Path, settings: Mapping[str, Any], new: bool = False) -> None:

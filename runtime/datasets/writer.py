@@ -37,7 +37,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Progress that nobody follows."""
+    """Progress that nobody follows: for use from Python."""
 
     def kept(self, images: int) -> None:
         pass
