@@ -22,12 +22,12 @@ import numpy as np
 from PIL import Image
 
 from fingergen.runtime import Model, load
+from fingergen.runtime.minutiae import FORMATS as TEMPLATE_FORMATS
 from fingergen.runtime.minutiae import PPI, WRITABLE, MinutiaType, Template, decode_template, encode_template
 from fingergen.runtime.records import FORMATS, Content, FingerImage, decode_record, encode_record
 
 LOSSY = {"jp2", "wsq", "ansi-nist"}
 LEAST_PSNR = 20.0  # of images at 15:1, in dB
-LONGEST_ON_A_CARD, MM_PER_INCH = 25.5, 25.4
 NFIQ2_BOUND = 3  # of the median difference
 
 ASN1 = """
@@ -70,17 +70,11 @@ def subjects(model: Model, count: int) -> Iterator[Subject]:
     for seed in range(count):
         template = model.finger_noise.impression(seed).template
         image = FingerImage(model.synthesize([seed])[0], model.ppi(), position=1 + seed % 10)
-        files = {name: encode_template(carried(template, name), name) for name in WRITABLE}
+        files = {name: encode_template(TEMPLATE_FORMATS[name].carried(template), name) for name in WRITABLE}
         for name in FORMATS:
             content = Content((image,), (template,) if name == "ansi-nist" else ())
             files[name] = encode_record(content, name)[0]
         yield Subject(image, template, files)
-
-
-def carried(template: Template, name: str) -> Template:
-    """What a format can carry: the compact card format ends at 25.5 mm, where the window has 26."""
-    side = int(LONGEST_ON_A_CARD / MM_PER_INCH * PPI)
-    return template.crop(0, 0, side, side) if name == "iso19794-2-card-compact" else template
 
 
 def same_image(found: np.ndarray, subject: Subject, name: str) -> bool:
@@ -133,7 +127,7 @@ def own_template(name: str) -> Callable[[Subject, bytes], bool]:
             on_warning=lambda _: None,
         )
         if card:  # its order is the card's
-            return len(found.minutiae) == len(carried(subject.template, name).minutiae)
+            return len(found.minutiae) == len(TEMPLATE_FORMATS[name].carried(subject.template).minutiae)
         return same_minutiae([(m.x, m.y, m.angle) for m in found.minutiae], subject, 0.51, 1.01)
 
     return agrees

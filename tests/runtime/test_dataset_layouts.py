@@ -373,3 +373,16 @@ def test_each_subject_has_a_transaction(tmp_path: Path, layout: str, monkeypatch
     (whole / "transactions/0000000.an2").write_bytes(b"x")
     assert "0000000.an2: is not as it was written" in dataset("--verify", "--out", whole, code=3).output
     assert "--subjects" in dataset("--fingers", 2, "--transactions", "--out", tmp_path / "x", code=2).output
+
+
+def test_a_template_format_that_ends_before_the_image(tmp_path: Path):
+    """The second impression of this finger has a minutia beyond the 25.5 mm of the compact card format."""
+    words = ("--renderer", "sensor", "--preset", "easy", "--seed", "3", "--fingers", "1")
+    formats = ("--template-format", "json", "--template-format", "iso19794-2-card-compact")
+    result = CliRunner().invoke(main, ["dataset", *words, *formats, "--out", str(tmp_path / "set")])
+    assert result.exit_code == 0, result.output
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "set").glob("*.iso-fmc-cs")}
+    counts = {
+        number: len(read_template(tmp_path / "set" / f"00000003_{number}.json").minutiae) for number in (1, 2)
+    }
+    assert sizes == {"00000003_1.iso-fmc-cs": 3 * counts[1], "00000003_2.iso-fmc-cs": 3 * (counts[2] - 1)}

@@ -408,3 +408,15 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
 # PyPI afis as an independent reader. It reads the 2005 layout, resolution as it stands, quality as 0 to 255;
 # it writes the 2011 layout.
+
+
+def test_what_the_compact_card_format_can_carry():
+    near, far = Minutia(100.0, 501.0, 90.0), Minutia(100.0, 504.0, 90.0)
+    template = Template(512, 512, 500, (near, far))
+    card = FORMATS["iso19794-2-card-compact"]
+    assert card.encode is not None
+    with pytest.raises(BadInput, match=r"\(5\.1, 25\.6\) mm, the format carries up to 25\.5 mm"):
+        card.encode(template)
+    assert card.carried(template).minutiae == (near,)
+    assert len(card.encode(card.carried(template))) == 3
+    assert FORMATS["iso19794-2-card-normal"].carried(template) is template

@@ -11,6 +11,7 @@ from ...arguments import check_finite, check_whole
 from ...errors import BadInput
 from ..template import PPI, Minutia, Point, Template
 
+MM_PER_INCH = 25.4
 DEFAULT_SIZE, DEFAULT_PPI = 512, float(PPI)  # of a SynFing impression
 SIZE_FIX = "give it with --template-size WIDTH HEIGHT (in Python: width=, height=)"
 PPI_FIX = "give it with --template-ppi PPI (in Python: ppi=)"
@@ -94,6 +95,7 @@ class Format:
         decode: The bytes of a file and how to read them → one Template for each finger view. Raises BadInput,
             and nothing else, for what cannot be read.
         encode: Template → the bytes of a file, BadInput for what the format cannot carry; None: read only.
+        reach: Largest coordinate in mm that it carries, where images can be larger than that.
     """
 
     name: str
@@ -101,6 +103,21 @@ class Format:
     extensions: tuple[str, ...]
     decode: Callable[[bytes, Reading], tuple[Template, ...]]
     encode: Callable[[Template], bytes] | None
+    reach: float | None = None
+
+    def carried(self, template: Template) -> Template:
+        """Crop a template to what the format can carry.
+
+        Args:
+            template: Any.
+
+        Returns:
+            The template, without minutiae beyond `reach`.
+        """
+        if self.reach is None:
+            return template
+        side = int(self.reach / MM_PER_INCH * template.ppi) + 1  # the last pixel's coordinate is one less
+        return template.crop(0, 0, min(side, template.width), min(side, template.height))
 
 
 def assemble(

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from ...errors import BadInput
 from ..template import Minutia, Template
 from .finger_view import AngleCode, check_count, minutia_type, type_code
-from .format import DEFAULT_PPI, Format, Reading, assemble_unsized
+from .format import DEFAULT_PPI, MM_PER_INCH, Format, Reading, assemble_unsized
 
-_MM_PER_INCH = 25.4
 _SMALLEST = 4.0  # mm that a finger's minutiae extend over at least; less hints at another unit
 _FEWEST = 8  # minutiae whose extent says something
 
@@ -49,7 +48,7 @@ class _Size:
         extent = max(
             max(values) - min(values) for values in ([m.x for m in minutiae], [m.y for m in minutiae])
         )
-        if len(minutiae) >= _FEWEST and (mm := extent * _MM_PER_INCH / ppi) < _SMALLEST:
+        if len(minutiae) >= _FEWEST and (mm := extent * MM_PER_INCH / ppi) < _SMALLEST:
             reading.warnings.append(
                 f"the minutiae extend over {mm:.1f} mm, which is little for a finger: the standard's unit is "
                 f"{self.unit:g} mm"
@@ -80,7 +79,7 @@ class _Size:
     @property
     def unit(self) -> float:
         """Of the coordinates, in mm."""
-        return _MM_PER_INCH / self.per_inch
+        return MM_PER_INCH / self.per_inch
 
     def _pixels(self, x: int, y: int, ppi: float) -> tuple[float, float]:
         return x * ppi / self.per_inch, y * ppi / self.per_inch
@@ -113,4 +112,5 @@ COMPACT = Format(
     (".iso-fmc-cs", ".isocc"),
     _COMPACT.decode,
     _COMPACT.encode,
+    _COMPACT.largest * _COMPACT.unit,
 )
