@@ -55,11 +55,12 @@ class Curve:
     def equal_error_rate(self) -> float:
         """Returns the rate where FMR and FNMR cross, as the Fingerprint Verification Competition has it.
 
-        Of the last threshold with FNMR <= FMR and the one after it, that with the smaller sum of both rates
-        counts, by their mean (Maio et al., "FVC2000", 2002, section 3.2).
+        Of the last threshold with FNMR <= FMR and the first with FNMR >= FMR, that with the smaller sum of
+        both rates counts, by their mean (Maio et al., "FVC2000", 2002, section 3.2).
         """
         last = int(np.flatnonzero(self.fnmr <= self.fmr)[-1])
-        sums = (self.fmr + self.fnmr)[last : last + 2]
+        first = int(np.flatnonzero(self.fnmr >= self.fmr)[0])  # the same where both rates are equal
+        sums = (self.fmr + self.fnmr)[[last, first]]
         return float(sums.min() / 2)
 
     def fnmr_at(self, fmr: float) -> float:

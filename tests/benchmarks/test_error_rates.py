@@ -39,6 +39,13 @@ def test_the_equal_error_rate_is_that_of_pyeer(seed: int, apart: float) -> None:
     assert ours["eer"].value == pytest.approx(theirs.eer, abs=0.001)
 
 
+def test_equal_rates_are_the_equal_error_rate() -> None:
+    """At 0.5 both rates are 1/2; at the next threshold they are 2/5 and 1/2, whose mean is less."""
+    mated = np.array([0.4, 0.6])
+    other = np.array([0.1, 0.2, 0.3, 0.31, 0.32, 0.5, 0.55, 0.57, 0.58, 0.59])
+    assert curve(mated, other).equal_error_rate() == 0.5 == pytest.approx(get_eer_stats(mated, other).eer)
+
+
 def test_rates_by_hand() -> None:
     """Of four mated scores one lies below, of four non-mated scores one above the threshold of 5."""
     rates = curve(np.array([1.0, 6, 7, 8]), np.array([0.0, 2, 3, 6]))
