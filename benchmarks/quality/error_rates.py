@@ -135,6 +135,49 @@ def error_rates(scores: Scores, replicates: int = REPLICATES, seed: int = 0) -> 
     return rates
 
 
+def same_scores(
+    one: Scores, other: Scores, mated: bool, replicates: int = 1000, seed: int = 0
+) -> tuple[float, float] | None:
+    """Kolmogorov-Smirnov test of whether the scores of two sets of fingers have one distribution.
+
+    Pairs share fingers, which the usual p does not know: it finds differences between halves of one set. This
+    one is of a bootstrap that draws fingers, as `error_rates` does: how often the distributions of such draws
+    differ as much from their sets' own as these do from each other.
+
+    Args:
+        one: scores of a set.
+        other: those of a set of other fingers.
+        mated: whether mated or non-mated pairs are compared.
+        replicates: draws.
+        seed: of the draws.
+
+    Returns:
+        The statistic and its p; None where a set has no such pairs.
+    """
+    sides = [(s.mated if mated else s.non_mated, s) for s in (one, other)]
+    if not all(len(scores) for scores, _ in sides):
+        return None
+    values = np.unique(np.concatenate([scores for scores, _ in sides]))
+    places = [np.searchsorted(values, scores) for scores, _ in sides]
+
+    def distribution(side: int, weights: Floats | None = None) -> Floats:
+        counts = np.bincount(places[side], weights, minlength=len(values))
+        return np.cumsum(counts) / max(counts.sum(), 1)
+
+    whole = distribution(0), distribution(1)
+    statistic = float(np.abs(whole[0] - whole[1]).max())
+    rng = np.random.default_rng(seed)
+    farther = 0
+    for _ in range(replicates):
+        moved = []
+        for side, (_, scores) in enumerate(sides):
+            times = np.bincount(rng.integers(scores.fingers, size=scores.fingers), minlength=scores.fingers)
+            weights = times[scores.mated_finger] if mated else times[scores.non_mated_fingers].prod(axis=1)
+            moved.append(distribution(side, weights.astype(np.float64)) - whole[side])
+        farther += bool(np.abs(moved[0] - moved[1]).max() >= statistic)
+    return statistic, (farther + 1) / (replicates + 1)
+
+
 def det_points(scores: Scores) -> list[tuple[float, float]]:
     """Returns (FMR, FNMR) of the detection error trade-off, `DET_POINTS` at most, from high FMR to low."""
     if not len(scores.mated) or not len(scores.non_mated):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import ks_2samp
 
+from .error_rates import same_scores
 from .evaluation import LISTED, Evaluation, Sampling, describe
 from .flags import DUPLICATE, SIGNIFICANCE, differences, histogram_differences
 from .image_distances import classifier_test, distances
@@ -57,15 +57,13 @@ def compare_with_reference(
 
 
 def _score_tests(one: Evaluation, reference: Evaluation) -> dict[str, dict[str, float]]:
-    """Kolmogorov-Smirnov tests of the Bozorth3 scores of both sets. Pairs share fingers, which the test does
-    not know: its p is too small rather than too large."""
+    """Kolmogorov-Smirnov tests of the Bozorth3 scores of both sets."""
     here, there = one.scores["bozorth3"], reference.scores["bozorth3"]
     tests = {}
-    for kind in ("mated", "non_mated"):
-        ours, theirs = getattr(here, kind), getattr(there, kind)
-        if min(len(ours), len(theirs)):
-            result = ks_2samp(ours, theirs)
-            tests[kind] = {"statistic": round(float(result.statistic), 5), "p": float(result.pvalue)}
+    for mated in (True, False):
+        found = same_scores(here, there, mated)
+        if found is not None:
+            tests["mated" if mated else "non_mated"] = {"statistic": round(found[0], 5), "p": found[1]}
     return tests
 
 

@@ -6,8 +6,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 
-from fingergen.benchmarks.quality.error_rates import Scores, curve, det_points, error_rates
+from fingergen.benchmarks.quality.error_rates import Scores, curve, det_points, error_rates, same_scores
 
 # PyEER's HTML reports, which nothing here needs, find their templates by a module that setuptools dropped in
 # release 82.
@@ -82,3 +83,32 @@ def test_the_det_curve_falls() -> None:
     fmr, fnmr = zip(*points, strict=True)
     assert list(fmr) == sorted(fmr, reverse=True) and list(fnmr) == sorted(fnmr)
     assert points[0] == (1.0, 0.0) and points[-1] == (0.0, 1.0)
+
+
+def simulated(seed: int, easier: float = 0.0, fingers: int = 60) -> Scores:
+    """Non-mated scores of fingers, some of which are more like all others; two mated pairs of each."""
+    rng = np.random.default_rng(seed)
+    own = rng.normal(size=fingers)
+    pairs = np.array([(i, j) for i in range(fingers) for j in range(i)])
+    other = np.round(10 + easier + 2 * own[pairs].sum(axis=1) + rng.normal(size=len(pairs)))
+    finger = np.repeat(np.arange(fingers), 2)
+    mated = np.round(100 + easier + 10 * own[finger] + rng.normal(size=len(finger)))
+    return Scores(mated, finger, other, pairs, fingers)
+
+
+@pytest.mark.parametrize("mated", [True, False])
+def test_sets_of_one_kind_have_the_same_scores_though_pairs_share_fingers(mated: bool):
+    found = [same_scores(simulated(2 * n), simulated(2 * n + 1), mated, 200) for n in range(40)]
+    p = np.array([each[1] for each in found if each is not None])
+    assert len(p) == 40 and (p < 0.05).sum() <= 5  # two are expected
+    assert np.median(p) > 0.25
+    if not mated:
+        usual = [ks_2samp(simulated(2 * n).non_mated, simulated(2 * n + 1).non_mated) for n in range(40)]
+        assert sum(each.pvalue < 0.05 for each in usual) > 20  # it takes all pairs for independent
+
+
+def test_sets_of_other_scores_are_told_apart():
+    statistic, p = same_scores(simulated(1), simulated(2, easier=3.0), False)
+    assert statistic > 0.2 and p < 0.01
+    nothing = Scores(np.zeros(0), np.zeros(0, np.intp), np.zeros(0), np.zeros((0, 2), np.intp), 3)
+    assert same_scores(simulated(1), nothing, True) is None
