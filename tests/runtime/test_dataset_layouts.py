@@ -29,10 +29,11 @@ from fingergen.runtime.records.image import LIVE_PLAIN, LIVE_ROLLED
 from fingergen.runtime.records.io import read_record
 
 FEW = 3  # fingers per part in these tests
-PROGRAM = f"""
+PROGRAM = """
+import sys
 import fingergen.runtime.cli
 from fingergen.runtime.datasets import layouts, plan, writer
-layouts.PART = plan.PART = writer.PART = {FEW}
+layouts.PART = plan.PART = writer.PART = int(sys.argv.pop(1))
 fingergen.runtime.cli.main(prog_name="fg-run")
 """
 
@@ -198,7 +199,7 @@ def test_ten_million_fingers_begin_at_once_in_little_memory(tmp_path: Path, monk
 
 def start(out: Path, *arguments: object) -> subprocess.Popen[str]:
     words = ["--renderer", "sensor", "--window", "64", "64", "--threads", "2", "--out", str(out)]
-    command = [sys.executable, "-c", PROGRAM, "dataset", *words, *map(str, arguments)]
+    command = [sys.executable, "-c", PROGRAM, str(plan.PART), "dataset", *words, *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
@@ -212,7 +213,13 @@ def wait_for_images(out: Path, count: int, process: subprocess.Popen[str]) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "layout"),
-    [("SIGKILL", -9, "flat"), ("SIGKILL", -9, "shards"), ("SIGTERM", 143, "shards"), ("SIGINT", 130, "flat")],
+    [
+        ("SIGKILL", -9, "flat"),
+        ("SIGKILL", -9, "fvc"),
+        ("SIGKILL", -9, "shards"),
+        ("SIGTERM", 143, "shards"),
+        ("SIGINT", 130, "flat"),
+    ],
 )
 def test_ended_by_a_signal_and_continued(tmp_path: Path, number: str, code: int, layout: str):
     out, whole = tmp_path / "set", tmp_path / "whole"
@@ -225,6 +232,27 @@ def test_ended_by_a_signal_and_continued(tmp_path: Path, number: str, code: int,
     assert not (out / "impressions.csv").exists()
     if number != "SIGKILL":
         assert len(message.strip().splitlines()) == 1 and not list(out.rglob(".*"))
+    dataset(*size, "--out", out, "--resume")
+    dataset(*size, "--out", whole)
+    assert contents(out) == contents(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["flat", "shards"])
+def test_subjects_with_transactions_are_killed_and_continued(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+):
+    for module in (layouts, plan, writer):
+        monkeypatch.setattr(module, "PART", 10)
+    out, whole = tmp_path / "set", tmp_path / "whole"
+    size = ("--subjects", 3, "--impressions", 2, "--rolled", 1, "--transactions", "--layout", layout)
+    with start(out, *size) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.rglob("*.an2")):  # of the first part
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.001)
+        process.kill()
+    assert not (out / "impressions.csv").exists()
     dataset(*size, "--out", out, "--resume")
     dataset(*size, "--out", whole)
     assert contents(out) == contents(whole)
