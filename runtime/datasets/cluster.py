@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -60,6 +61,9 @@ class Cluster:
         Raises:
             BadInput: If Ray is not installed, or there is no such cluster, or none of its machines is enough.
         """
+        if self.address == "local" and "RAY_AUTH_MODE" not in os.environ:
+            # Ray listens on all interfaces, and runs what it is sent: only who has the token is heard.
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         ray = import_ray()
         on_sigterm = signal.getsignal(signal.SIGTERM)
         with ExitStack() as stack:
@@ -125,12 +129,14 @@ def _knock(address: str) -> None:
 
 
 def import_ray() -> Any:
-    """Ray, with its usage statistics switched off.
+    """Ray, with its usage statistics switched off, and with them the report that they are off.
 
     Raises:
         BadInput: If it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if os.environ["RAY_USAGE_STATS_ENABLED"] == "0":
+        os.environ.setdefault("RAY_USAGE_STATS_REPORT_URL", "http://127.0.0.1:9/")  # where nobody listens
     try:
         return importlib.import_module("ray")
     except ModuleNotFoundError as error:

@@ -62,8 +62,14 @@ class NistGate:
         return Nist(with_quality="nfiq2" in self.bounds)
 
     def check(self, made: Made) -> tuple[bool, Row]:
-        """Whether an impression is within the bounds, and what was measured."""
-        found = self._nist.extract(made.pixels, self.ppi)
+        """Whether an impression is within the bounds, and what was measured.
+
+        One that MINDTCT cannot read, such as a corner of a print, is not within them.
+        """
+        try:
+            found = self._nist.extract(made.pixels, self.ppi)
+        except BadInput:
+            return False, {}
         measured: dict[str, float] = {}
         if "nfiq2" in self.bounds:
             measured["nfiq2"] = found.quality().score

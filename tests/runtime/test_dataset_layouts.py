@@ -332,6 +332,14 @@ def test_the_gate_of_nist(tmp_path: Path):
         assert "--gate" in message and not (tmp_path / "x").exists()
 
 
+def test_the_gate_refuses_what_is_no_print():
+    pytest.importorskip("nbis", reason="the extra eval is not installed")
+    from fingergen.runtime.datasets.gate import NistGate
+
+    nothing = Made(np.full((192, 192), 255, np.uint8), Template(192, 192), {}, {}, "")
+    assert NistGate({"recall": 0.0, "nfiq2": 0.0}, 500.0).check(nothing) == (False, {})
+
+
 def test_subjects_have_ten_fingers_each_with_classes_of_their_position(tmp_path: Path):
     dataset("--subjects", 2, "--impressions", 1, "--out", tmp_path)
     rows = table(tmp_path / "impressions.csv")
