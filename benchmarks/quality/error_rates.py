@@ -160,7 +160,7 @@ def same_scores(
     values = np.unique(np.concatenate([scores for scores, _ in sides]))
     places = [np.searchsorted(values, scores) for scores, _ in sides]
 
-    def distribution(side: int, weights: Floats | None = None) -> Floats:
+    def distribution(side: int, weights: Doubles | None = None) -> Doubles:
         counts = np.bincount(places[side], weights, minlength=len(values))
         return np.cumsum(counts) / max(counts.sum(), 1)
 
