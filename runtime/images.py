@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -243,7 +243,7 @@ def read_provenance(path: str | Path) -> dict[str, str]:
         with path.open("rb") as file, open_picture(file) as picture:
             if picture.format != "BMP":
                 return _text_of(picture)
-        return dict(json.loads(path.with_name(path.name + ".json").read_text()))
+        return _as_text(json.loads(path.with_name(path.name + ".json").read_text()))
     except Exception:  # whatever a damaged file makes Pillow raise
         return {}
 
@@ -261,8 +261,12 @@ def _text_of(picture: Image.Image) -> dict[str, str]:
     if picture.format == "PNG":
         return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
     if picture.format == "TIFF":
-        return {str(key): str(value) for key, value in json.loads(picture.getexif().get(270, "{}")).items()}
+        return _as_text(json.loads(picture.getexif().get(270, "{}")))
     return {}
+
+
+def _as_text(note: dict[Any, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in note.items()}
 
 
 def encode_image(image: Pixels, suffix: str, ppi: float, provenance: Provenance) -> bytes:

@@ -26,16 +26,26 @@ with atheris.instrument_imports(include=["fingergen"]):
     import numpy as np
     from PIL import Image
 
+    from fingergen.benchmarks.speed.regression import read_run
     from fingergen.runtime import cbeff
+    from fingergen.runtime.bundle.bundle import DEMO, _read_latents, read_manifest
+    from fingergen.runtime.bundle.graph_files import has_external_data, output_names
+    from fingergen.runtime.bundle.manifest import MANIFEST
+    from fingergen.runtime.datasets.table import SETTINGS, TABLE, read_rows, read_settings
+    from fingergen.runtime.datasets.writer import stated_files
     from fingergen.runtime.errors import BadInput
-    from fingergen.runtime.images import decode_image
+    from fingergen.runtime.images import decode_image, read_provenance
     from fingergen.runtime.minutiae import FORMATS, Template, decode_template
     from fingergen.runtime.records import FORMATS as RECORDS
     from fingergen.runtime.records import Content, Details, FingerImage, decode_record
     from fingergen.runtime.records.wsq import decode_wsq
     from fingergen.runtime.studio.requests import parse_json, print_request
-    from fingergen.training.data.metadata import INDEX, stated_fingers
+    from fingergen.training.checkpoints.files import read as read_checkpoint
+    from fingergen.training.config import read_configuration
+    from fingergen.training.data.masters import read_shard
+    from fingergen.training.data.metadata import INDEX, METADATA, keep_metadata, stated_fingers, view_of
     from fingergen.training.data.storage import find_samples
+    from fingergen.training.trainers.run_dir import read_rows as read_metrics
 
 from .runtime.test_minutiae_fuzz import sample
 
@@ -108,6 +118,39 @@ def studio(data: bytes) -> None:
         check_line(warning)
 
 
+def dataset(folder: Path) -> None:
+    """What fg-train keeps of a dataset."""
+    view_of(folder)
+    keep_metadata(folder, {"size": [64, 64]}, ())
+
+
+def table(folder: Path) -> None:
+    """The manifest of a dataset of fg-run."""
+    for row in read_rows(folder / TABLE):
+        list(stated_files(row))
+
+
+def note(folder: Path) -> None:
+    """The provenance beside a BMP file."""
+    if not (folder / "a.bmp").exists():
+        Image.new("L", (8, 8)).save(folder / "a.bmp")
+    found = read_provenance(folder / "a.bmp")
+    assert all(isinstance(each, str) for item in found.items() for each in item)
+
+
+def latents(data: bytes) -> None:
+    _read_latents(Path("latents.npz"), data, read_manifest(DEMO))
+
+
+def graph(data: bytes) -> None:
+    """A bundle's graph, whose reader raises ValueError."""
+    for read in (has_external_data, output_names):
+        try:
+            read(data)
+        except ValueError as error:
+            check_line(str(error))
+
+
 def check_content(content: Content) -> None:
     assert content.images or content.templates
     assert all(image.pixels.size and image.ppi > 0 for image in content.images)
@@ -123,6 +166,18 @@ READERS: dict[str, Reader] = {
     "wsq": wsq,
     "shard": in_folder("0.tar", find_samples),
     "metadata": in_folder(INDEX, stated_fingers),
+    "dataset": in_folder(METADATA, dataset),
+    "set": in_folder(SETTINGS, read_settings),
+    "table": in_folder(TABLE, table),
+    "note": in_folder("a.bmp.json", note),
+    "manifest": in_folder(MANIFEST, read_manifest),
+    "latents": latents,
+    "graph": graph,
+    "options": in_folder("options.yaml", lambda folder: read_configuration(folder / "options.yaml")),
+    "checkpoint": in_folder("a.pt", lambda folder: read_checkpoint(folder / "a.pt")),
+    "masters": in_folder("a.npz", lambda folder: read_shard(folder / "a.npz")),
+    "metrics": in_folder("metrics.jsonl", lambda folder: read_metrics(folder / "metrics.jsonl")),
+    "speeds": in_folder("speeds.json", lambda folder: read_run(folder / "speeds.json")),
 }
 
 
@@ -170,6 +225,49 @@ def corpus(reader: str) -> list[bytes]:
                 cbeff.wrap(data, name, False, when) for name, data in found if name in cbeff.IDENTIFIERS
             ]
             return [data for _, data in found] + wrapped
+        case "dataset" | "set" | "note" | "metrics":
+            row = {"operation": "dataset", "size": [64, 64], "window": [64, 64], "ppi": 500, "images": 8}
+            return [json.dumps(row).encode()]
+        case "table":
+            from fingergen.runtime.datasets.table import COLUMNS
+
+            files = {"files": "a.png b.json", "bytes": "5 7", "sha256": "a b"}
+            row = [files.get(key, key) for key in COLUMNS]
+            return ["\n".join(",".join(line) for line in (COLUMNS, row)).encode()]
+        case "manifest":
+            return [(DEMO / MANIFEST).read_bytes()]
+        case "graph":
+            import onnx
+            from onnx import TensorProto, helper
+
+            vector = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 2]) for name in "xy"]
+            weights = helper.make_tensor("b", TensorProto.FLOAT, [2], [0.5, 1.0])
+            made = helper.make_graph(
+                [helper.make_node("Add", ["x", "b"], ["y"])], "g", vector[:1], vector[1:], [weights]
+            )
+            return [helper.make_model(made).SerializeToString(), onnx.ModelProto().SerializeToString()]
+        case "latents":
+            stream = io.BytesIO()
+            np.savez(stream, w_avg=np.zeros(64, np.float32), noise_0=np.zeros((1, 1, 4, 4), np.float32))
+            return [stream.getvalue()]
+        case "options":
+            return [b"batch: 8\n# no\nlearning-rate: 0.002\nmetrics: [fid, kid]\nname: &a 'x'\nother: *a\n"]
+        case "checkpoint":
+            import torch
+
+            stream = io.BytesIO()
+            torch.save({"g_ema": {"a": torch.zeros(2)}, "config": {"ppi": 500}, "d": {}}, stream)
+            return [stream.getvalue(), stream.getvalue()[:-40]]
+        case "masters":
+            from fingergen.runtime.fingers import make_finger
+            from fingergen.training.data.masters import write_shard
+
+            with tempfile.TemporaryDirectory() as folder:
+                write_shard(Path(folder) / "a.npz", [make_finger(1, (64, 64))])
+                return [(Path(folder) / "a.npz").read_bytes()]
+        case "speeds":
+            setting = {"executor": "onnxruntime", "precision": "fp32", "threads": 1, "batch": 8}
+            return [json.dumps({"results": [{"setting": setting, "relative_speed": 1.5}]}).encode()]
         case "studio":
             given = {
                 "name": "a.fmr",

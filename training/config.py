@@ -14,7 +14,7 @@ import click
 import yaml
 from click.core import ParameterSource
 
-from fingergen.runtime.errors import BadInput, BadOption, say
+from fingergen.runtime.errors import BadInput, BadOption, printable, say
 from fingergen.runtime.files import write_atomically
 
 _FILE = "fingergen.configuration"  # key of the file's path in a context's meta
@@ -75,11 +75,11 @@ def read_configuration(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give a YAML file of options") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise BadInput(f"{path}: {line}{error.problem}; correct the YAML") from None
+        raise BadInput(f"{path}: {line}{printable(str(error.problem))}; correct the YAML") from None
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8 text (byte {error.start + 1}); save it as UTF-8") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"{path}: not YAML ({error}); correct it") from None
+        raise BadInput(f"{path}: not YAML ({printable(str(error))}); correct it") from None
     except RecursionError:
         raise BadInput(f"{path}: not YAML of options (nested too deeply); correct the YAML") from None
     if content is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -153,7 +154,8 @@ def measure_print(cache_folder: Path, image: NDArray[np.uint8]) -> Print:
     stored = cache_folder / "prints" / key[:2] / f"{key}.json"
     kept = _read(stored)
     if kept is not None:
-        return Print(**kept)
+        with suppress(TypeError):  # another version's
+            return Print(**kept)
     try:
         found = fingerprints.measure(image)
     except fingerprints.Unreadable:
@@ -195,7 +197,7 @@ def _pixels(content: bytes, path: Path, ppi: float | None) -> NDArray[np.uint8]:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):  # absent, or not whole
+    except (FileNotFoundError, ValueError, RecursionError):  # absent, or not whole
         return None
 
 

@@ -55,7 +55,7 @@ def read_run(path: Path) -> dict[Key, float]:
         return _speeds(json.loads(path.read_bytes()))
     except OSError as error:
         raise BadInput(f"--against {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
         raise BadInput(f"--against {path}: give what fg-bench speed --json printed") from None
 
 

@@ -107,7 +107,7 @@ class Distinct:
             whole = int(found["fingers"]) >= self.plan.fingers
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, RecursionError, OverflowError, KeyError, TypeError, AttributeError):
             raise BadInput(f"{path}: is damaged; remove it and use --resume") from None
         return {k: n for k, n in replaced.items() if k < self.plan.fingers} if whole else None
 

@@ -97,12 +97,13 @@ class CheckpointManager:
         """Whether `figure` is better than that of the checkpoint kept as the best by the same figure."""
         try:
             best = json.loads((self.folder / BEST_FIGURE).read_text())
-        except (OSError, ValueError):
+            name, value = best["figure"], float(best["value"])
+        except (OSError, ValueError, RecursionError, OverflowError, KeyError, TypeError):
             return True
-        if best["figure"] != self.best_by:
+        if name != self.best_by:
             return True
         higher = str(self.best_by).rsplit("/", 1)[-1] in HIGHER_IS_BETTER
-        return figure > best["value"] if higher else figure < best["value"]
+        return figure > value if higher else figure < value
 
     def sweep(self) -> None:
         """Remove the temporary files of processes that were killed while they wrote."""

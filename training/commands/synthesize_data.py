@@ -133,8 +133,8 @@ def _read_index(path: Path) -> dict[tuple[int, int], dict[str, str | int]]:
         return {}
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {(row["finger"], row["impression"]): row for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
+        return {(int(row["finger"]), int(row["impression"])): row for row in rows}
+    except (ValueError, RecursionError, OverflowError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: not an index of impressions ({error}); delete it and run again") from error
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, printable
 from fingergen.runtime.files import remove_partial, write_atomically
 
 METADATA = "dataset.json"
@@ -35,13 +35,15 @@ def keep_metadata(folder: Path, metadata: Mapping[str, Any], folders: Iterable[s
     except OSError as error:
         reason = f"cannot be written ({error.strerror})"
         raise BadInput(f"{folder}: {reason}; choose another --out") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not JSON ({error}); choose another --out") from error
     if found != metadata:
         there = found if isinstance(found, dict) else {}
         names = [*metadata, *(name for name in there if name not in metadata)]
         others = ", ".join(
-            f"{name} {there.get(name)}" for name in names if there.get(name) != metadata.get(name)
+            printable(f"{name} {there.get(name)!s:.60}"[:100])
+            for name in names[: len(metadata) + 3]  # somebody else's file may have any number
+            if there.get(name) != metadata.get(name)
         )
         raise BadInput(
             f"{path}: a dataset made with {others} is here; use the same options or choose another --out"
@@ -87,6 +89,6 @@ def view_of(data: Path) -> tuple[int, int] | None:
                 metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
                 side = max(metadata["window"] if "window" in metadata else metadata["size"])
                 return int(side), int(metadata["target_ppi"] if "target_ppi" in metadata else metadata["ppi"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, RecursionError, OverflowError, KeyError, TypeError):
                 return None  # somebody else's file
     return None

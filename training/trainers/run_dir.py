@@ -48,16 +48,8 @@ class RunDirectory:
         self._clock = images_seen, time.monotonic()
 
     def rows(self) -> list[dict[str, float]]:
-        """What was logged so far; a line that a killed process left unfinished does not count."""
-        rows = []
-        for line in self._metrics.read_text(errors="replace").splitlines() if self._metrics.exists() else ():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and isinstance(row.get("images"), int):
-                rows.append(row)
-        return rows
+        """What was logged so far."""
+        return read_rows(self._metrics) if self._metrics.exists() else []
 
     def figures(self, images_seen: int) -> dict[str, float]:
         """All that was logged at `images_seen`."""
@@ -106,3 +98,16 @@ class RunDirectory:
     def close(self) -> None:
         self._tensorboard.close()
         self._lock.close()
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of a file of metrics; a line that a killed process left unfinished does not count."""
+    rows = []
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and isinstance(row.get("images"), int):
+            rows.append(row)
+    return rows
