@@ -48,8 +48,8 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
         OSError: of the block or of the rename, naming `path` instead of the temporary file.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # see PARTIAL
-    _remove(temporary)
     try:
+        _remove(temporary)
         yield temporary
         if not temporary.is_dir():
             _flush(temporary)
@@ -64,7 +64,8 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        _remove(temporary)
+        with suppress(OSError):  # there is none
+            _remove(temporary)
 
 
 def write_atomically(path: Path, content: bytes, new: bool = False) -> None:

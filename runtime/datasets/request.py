@@ -17,10 +17,10 @@ from .impressions import BundleMaker, Maker, SensorMaker
 from .layouts import LAYOUTS
 from .mated import Mate, MatedSynthesis, check_directions, mate
 from .plan import Entry, Plan
+from .table import MOST_FINGERS, MOST_IMPRESSIONS
 from .writer import Encoding, Gate
 
 MOST_DIRECTIONS = 16  # of the default: those that change images most
-MOST_FINGERS, MOST_IMPRESSIONS = 10**8, 1000
 MOST_DISTINCT = 100_000  # fingers, of whom all pairs are compared
 _NAMES = {"noise": "sensor_noise"}  # of effects, as options call them
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..arguments import check_finite, check_type, check_whole
 from ..errors import BadInput
 from ..files import replacing, write_atomically
 from ..fingers import Impression
+from ..seeds import SEEDS
 
 TABLE, SETTINGS, PARTS = "impressions.csv", "dataset.json", "parts"
+MOST_FINGERS, MOST_IMPRESSIONS = 10**8, 1000
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 COLUMNS = (
     # which image
@@ -52,6 +57,15 @@ _NUMBERS = (
 )
 
 Row = dict[str, str]
+
+# Of settings that readers of a set go by.
+_WHOLE = {
+    "fingers": (1, MOST_FINGERS),
+    "impressions": (1, MOST_IMPRESSIONS),
+    "first_seed": (0, SEEDS - 1),
+    "database": (1, 9),
+}
+_KINDS = {"layout": str, "format": str, "templates": list, "subjects": bool, "transactions": bool}
 
 
 def capture_columns(taken: Impression, preset: str) -> Row:
@@ -126,7 +140,8 @@ def read_rows(path: Path) -> Iterator[Row]:
             if tuple(rows.fieldnames or ()) != COLUMNS:
                 raise BadInput(f"{path}: its columns are not those of a dataset; remove it and use --resume")
             for row in rows:
-                if None in row or None in row.values():
+                whole = None not in row and None not in row.values()
+                if not (whole and _NUMBER.fullmatch(row["finger"]) and _NUMBER.fullmatch(row["impression"])):
                     raise BadInput(f"{path}: line {rows.line_num} is not whole; remove it and use --resume")
                 yield row
     except (csv.Error, UnicodeDecodeError) as error:
@@ -183,7 +198,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """What makes the set in a folder.
 
     Raises:
-        BadInput: If there are no such settings.
+        BadInput: If there are no such settings, or one is not what this program writes.
     """
     path = folder / SETTINGS
     try:
@@ -194,4 +209,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
         found = {}
     if found.get("operation") != "dataset":
         raise BadInput(f"{path}: not the settings of a dataset of fg-run; give another --out")
+    for name, (least, most) in _WHOLE.items():
+        if name in found:
+            check_whole(f"{path}: {name}", found[name], least, most)
+    for name, kinds in _KINDS.items():
+        if name in found:
+            check_type(f"{path}: {name}", found[name], kinds, kinds.__name__)
+    if "ppi" in found:
+        check_finite(f"{path}: ppi", found["ppi"])
     return found
