@@ -15,6 +15,7 @@ import pytest
 from fingergen.cpp_ops import LibraryStatus
 from fingergen.runtime import load
 from fingergen.runtime.backends import nvidia, unavailable
+from fingergen.runtime.backends.base import Options
 from fingergen.runtime.backends.trt import backend as backend_module
 from fingergen.runtime.backends.trt import engine as engine_module
 from fingergen.runtime.backends.trt.backend import TensorRt
@@ -193,6 +194,12 @@ class TestOnASimulatedGpu:
         backend, trt = simulate(device=1)
         assert close_to(backend.synthesize(expected.w, expected.noise), expected.images)
         assert trt.cuda.devices == [1]
+
+    def test_device_that_was_asked_for(self, simulate, bundle: Bundle, monkeypatch):
+        _, trt = simulate()
+        monkeypatch.setattr(backend_module, "_choose", lambda *_: {graph: engine(graph) for graph in GRAPHS})
+        TensorRt.open(bundle, Options(workers=1, device=1)).close()
+        assert trt.cuda.devices == [0, 1]
 
     def test_plugin_library_that_is_refused(self, bundle: Bundle, simulate, monkeypatch, tmp_path: Path):
         _, trt = simulate()

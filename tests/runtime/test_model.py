@@ -66,6 +66,17 @@ def test_packaged_demo_bundle_is_whole():
     assert open_bundle().manifest.files  # all of them verified
 
 
+def test_the_demo_has_no_specks_at_the_border():
+    """Pixels of an outermost row or column that are dark where nothing beside them is."""
+    with load(workers=1) as demo:
+        images = demo.synthesize(range(12)).astype(int)
+    for turns in range(4):
+        turned = np.rot90(images, turns, axes=(1, 2))
+        beside = np.pad(turned[:, :, 1:4].min(axis=2), ((0, 0), (2, 2)), constant_values=255)
+        lightest = np.lib.stride_tricks.sliding_window_view(beside, 5, axis=1).min(axis=2)
+        assert not ((turned[:, :, 0] < 128) & (lightest > 180)).any()
+
+
 class TestAgainstPyTorch:
     def test_map(self, model: Model, generator):
         z = model.z(range(3))
