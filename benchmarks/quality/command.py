@@ -43,6 +43,7 @@ class BundlePlan:
     degree: float
     reconstructions: int
     edits: int
+    leader: bool  # reconstruct from LEADER's templates too
 
 
 @click.command(epilog=EXAMPLES)
@@ -92,7 +93,8 @@ class BundlePlan:
     type=click.IntRange(0),
     default=50,
     show_default=True,
-    help="Largest number of images of a set for LEADER, which takes 3 seconds per image.",
+    help="Largest number of images of a set for LEADER, which takes 3 seconds per image; 0 also leaves out"
+    " reconstructions from its templates.",
 )
 @click.option(
     "--reconstructions",
@@ -172,7 +174,8 @@ def quality(
         ) from None
     kept = cache or user_cache() / "quality"
     kept.mkdir(parents=True, exist_ok=True)
-    rule, plan, sampling = FingerRule(finger_pattern), BundlePlan(**bundle_plan), Sampling(pairs, leader, mcc)
+    rule, sampling = FingerRule(finger_pattern), Sampling(pairs, leader, mcc)
+    plan = BundlePlan(**bundle_plan, leader=leader > 0)
 
     def find(path: Path | None) -> ImageSet:
         if is_bundle(path):
@@ -231,7 +234,7 @@ def with_bundle(
     with load(path) as model:
         manifest = model.bundle.manifest
         if plan.reconstructions > 1 and (manifest.encoder or manifest.graphs.fields):
-            figures["reconstruction"] = attack(model, plan.reconstructions, pool, cache)
+            figures["reconstruction"] = attack(model, plan.reconstructions, pool, cache, plan.leader)
         if plan.edits:
             figures["edits"], shown = edits(model, range(plan.seed, plan.seed + plan.edits), pool, cache)
     return replace(one, figures=figures), shown

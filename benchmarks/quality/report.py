@@ -20,6 +20,7 @@ from . import plots
 from .directions import SHOWN, DirectionImages
 from .evaluation import Evaluation
 from .flags import DUPLICATE
+from .reconstruction import TEMPLATES
 from .table import ROWS, cell, find, shown
 
 STYLE = Path(__file__).with_name("report.css")
@@ -202,8 +203,9 @@ def _reconstruction(each: Evaluation) -> str:
         ("mates of these fingers", found["mates"]),
         ("different fingers", found["non_mates"]),
         *(
-            (f"{kind} templates, type {number}", found[kind][f"type_{arabic}"])
-            for kind in ("true", "extracted")
+            (f"templates: {title}; type {number}", found[kind][f"type_{arabic}"])
+            for kind, title in TEMPLATES.items()
+            if kind in found
             for arabic, number in ((1, "I"), (2, "II"))
         ),
     ]

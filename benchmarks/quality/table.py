@@ -8,6 +8,7 @@ from typing import Any
 from fingergen.runtime.pipeline.tables import align
 
 from .evaluation import Evaluation
+from .reconstruction import TEMPLATES
 
 ROWS: tuple[tuple[str, str], ...] = (
     ("images", "images"),
@@ -50,12 +51,19 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("KID to the reference", "reference.distances.kid"),
     ("  of the reference's halves", "reference.distances.kid_of_halves"),
     ("classifier's accuracy (50 % by chance)", "reference.classifier"),
-    ("reconstructions, true templates: type I, Bozorth3", "reconstruction.true.type_1.score"),
-    ("  match (score of 40 or more)", "reconstruction.true.type_1.match.bozorth3_40"),
-    ("  type II match", "reconstruction.true.type_2.match.bozorth3_40"),
-    ("reconstructions, extracted templates: type I, Bozorth3", "reconstruction.extracted.type_1.score"),
-    ("  match (score of 40 or more)", "reconstruction.extracted.type_1.match.bozorth3_40"),
-    ("  type II match", "reconstruction.extracted.type_2.match.bozorth3_40"),
+    *(
+        row
+        for kind, title in TEMPLATES.items()
+        for row in (
+            (f"reconstructions, templates: {title}: type I, Bozorth3", f"reconstruction.{kind}.type_1.score"),
+            ("  match (score of 40 or more)", f"reconstruction.{kind}.type_1.match.bozorth3_40"),
+            ("  match (FMR 0.1 %)", f"reconstruction.{kind}.type_1.match.fmr_0.001"),
+            ("  type II match (score of 40 or more)", f"reconstruction.{kind}.type_2.match.bozorth3_40"),
+            ("  type II match (FMR 0.1 %)", f"reconstruction.{kind}.type_2.match.fmr_0.001"),
+            ("  recall of true minutiae", f"reconstruction.{kind}.recall"),
+            ("  spurious", f"reconstruction.{kind}.spurious"),
+        )
+    ),
 )
 
 

@@ -16,6 +16,7 @@ GAIN = 1.5  # of ridge map and contact, whose values are smaller than those of s
 FINE_PPI = 200.0  # below, averaging over pixels takes much of the ridges' contrast
 COARSE_GAIN = 1.6  # gives it back
 LEAST_PPI = 110.0  # of a layer that can show ridges, nine to ten pixels apart at 500 ppi
+MOST_PPI = 300.0  # of a layer that needs to: above, ridges are smooth, and maps of them expensive
 SMALLEST_CONTACT = 8  # pixels per side of the smallest layer that shows the outline of the contact
 
 
@@ -34,8 +35,8 @@ class NoiseLayer:
 
 
 def ridge_noise_layers(resolution: int, ppi: float) -> tuple[NoiseLayer, ...]:
-    """What the layers of a network take: of the two of a resolution, the first takes structure and the second
-    white noise.
+    """What the layers of a network take: of the two of a resolution, the first takes structure, the second
+    white noise. Above MOST_PPI, both take white noise.
 
     Args:
         resolution: Side in pixels of the network's images, a power of two, at least 8.
@@ -48,12 +49,24 @@ def ridge_noise_layers(resolution: int, ppi: float) -> tuple[NoiseLayer, ...]:
     for exponent in range(3, resolution.bit_length()):
         size = 1 << exponent
         layer_ppi = ppi * size / resolution
-        if layer_ppi >= LEAST_PPI:
+        if layer_ppi > MOST_PPI:
+            structure = NoiseLayer("white")
+        elif layer_ppi >= LEAST_PPI:
             structure = NoiseLayer("ridges", GAIN * (COARSE_GAIN if layer_ppi < FINE_PPI else 1.0))
         else:
             structure = NoiseLayer("contact", GAIN) if size >= SMALLEST_CONTACT else NoiseLayer("white")
         layers += [structure, NoiseLayer("white")]
     return tuple(layers)
+
+
+def layer_size(number: int) -> int:
+    """Pixels per side of the noise input of a layer, counted from 0."""
+    return 4 << (number + 1) // 2
+
+
+def map_size(layers: Sequence[NoiseLayer]) -> int:
+    """Pixels per side of the ridge maps that layers take, the finest of them."""
+    return max((layer_size(i) for i, layer in enumerate(layers) if layer.source != "white"), default=4)
 
 
 def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white: Sequence[Any]) -> list[Any]:
@@ -63,8 +76,9 @@ def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white:
 
     Args:
         layers: What each layer takes.
-        ridges: (N, 1, R, R), ridge maps times contact: -1 in a valley, 1 on a ridge, 0 without contact.
-        contact: (N, 1, R, R), masks of contact: 0 … 1.
+        ridges: (N, 1, M, M), ridge maps times contact: -1 in a valley, 1 on a ridge, 0 without contact; M is
+            at least `map_size(layers)`.
+        contact: (N, 1, M, M), masks of contact: 0 … 1.
         white: One array (N, 1, H, W) per layer, standard normal; those of other sources give the size.
 
     Returns:

@@ -13,7 +13,7 @@ import numpy as np
 from ..arguments import Floats
 from ..backends.cores import usable_cores
 from ..bundle.manifest import Manifest
-from ..bundle.ridge_noise import noise_images
+from ..bundle.ridge_noise import map_size, noise_images
 from ..errors import BadInput
 from ..minutiae import PPI, Template
 from ..seeds import impression_noise
@@ -73,7 +73,7 @@ class FingerNoise:
         """Noise inputs of N impressions: float32 (N, 1, H, W) per layer."""
         shapes = self.manifest.architecture.noise_shapes
         drawn = [impression_noise(one.finger.seed, one.capture.number, shapes) for one in impressions]
-        step = self.side // self.manifest.architecture.resolution
+        step = self.side // self._map_size
         ridges, contact = (
             np.stack(maps) for maps in zip(*(one.maps(step) for one in impressions), strict=True)
         )
@@ -83,8 +83,8 @@ class FingerNoise:
         """Noise inputs.
 
         Args:
-            ridges: float32 (N, R, R), ridge maps times contact, R the network's resolution.
-            contact: float32 (N, R, R), masks of contact.
+            ridges: float32 (N, M, M), ridge maps times contact, M their `map_size`.
+            contact: float32 (N, M, M), masks of contact.
             seeds: N seeds, of what is random in their noise.
 
         Returns:
@@ -92,6 +92,11 @@ class FingerNoise:
         """
         shapes = self.manifest.architecture.noise_shapes
         return self._composed(ridges, contact, [draw_noise(seed, shapes) for seed in seeds])
+
+    @property
+    def _map_size(self) -> int:
+        assert self.manifest.ridge_noise is not None
+        return map_size(self.manifest.ridge_noise.layers)
 
     def _composed(self, ridges: Floats, contact: Floats, drawn: Sequence[Sequence[Floats]]) -> list[Floats]:
         """`drawn`: the white noise of each image, an array per layer."""
@@ -117,7 +122,7 @@ class FingerNoise:
             reconstruct_ridges,
         )  # here, so that importing the runtime stays quick
 
-        size = self.manifest.architecture.resolution
+        size = self._map_size
         found = [reconstruct_ridges(each, field, size) for each, field in zip(templates, fields, strict=True)]
         ridges, contact = (np.stack(maps) for maps in zip(*found, strict=True))
         return self.of_maps(ridges, contact, seeds)

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from fingergen.benchmarks.quality.image_distances import classifier_test, distan
 from fingergen.benchmarks.quality.image_sets import ImageSet, PrintFile
 from fingergen.benchmarks.quality.matching import cross_pairs, non_mated_pairs
 from fingergen.benchmarks.quality.minutiae_statistics import histograms, permutation_test
-from fingergen.benchmarks.quality.reconstruction import attack
+from fingergen.benchmarks.quality.reconstruction import PARTIAL, TEMPLATES, attack, innermost
 from fingergen.benchmarks.quality.ridge_patterns import Ridges, pattern_class, ridge_period, singular_points
 from fingergen.runtime import load
 from fingergen.runtime.fingers import PatternClass, impressions, make_finger
+from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
 
 from ..tiny_bundle import write_tiny_bundle
 
@@ -185,6 +187,14 @@ def test_traits_of_straight_ridges():
     assert measured(waves(9, 45) // 2)["contrast"] == pytest.approx(rising["contrast"] / 2, rel=0.05)
 
 
+def test_innermost_minutiae():
+    around = [Minutia(50 + 3 * i * (-1) ** i, 50, 10 * i, MinutiaType.ENDING) for i in range(10)]
+    inner = innermost(Template(100, 100, 500.0, tuple(around)), 4)
+    assert len(inner.minutiae) == 4 < PARTIAL
+    assert {m.x for m in inner.minutiae} <= {m.x for m in around[:6]}
+    assert innermost(replace(inner, minutiae=()), 4).minutiae == ()
+
+
 # -- bundles ------------------------------------------------------------------------------------------------
 
 
@@ -193,11 +203,11 @@ def test_edits_and_reconstructions_of_a_bundle(tmp_path: Path):
     """A network of random weights draws no prints: no finger is kept, none is reconstructed."""
     with load(write_tiny_bundle(tmp_path / "tiny")) as model, ThreadPoolExecutor(1) as pool:
         figures, shown = directions.edits(model, range(2), pool, tmp_path / "cache")
-        again = attack(model, 2, pool, tmp_path / "cache")
+        again = attack(model, 2, pool, tmp_path / "cache", with_leader=True)
     assert len(figures["directions"]) == len(shown) == directions.DIRECTIONS
     first = figures["directions"]["0"]
     assert set(first["identity_kept"]) == {"2.5", "5", "10"} and set(first["moves"]) == set(directions.TRAITS)
     assert again["mates"]["pairs"] == 2 and again["non_mates"]["pairs"] == 1
-    for kind in ("true", "extracted"):
+    for kind in TEMPLATES:
         assert again[kind]["type_1"]["match"] == again[kind]["type_2"]["match"] == {"bozorth3_40": 0}
         assert again[kind]["recall"] == 0

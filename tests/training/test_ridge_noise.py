@@ -18,6 +18,7 @@ from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
 from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
 from fingergen.training.losses.ridges import ridge_loss
+from fingergen.training.networks.generator import NoiseInjection
 from fingergen.training.trainers.generator import GeneratorTrainer
 from fingergen.training.trainers.noise import RidgeNoise
 
@@ -49,6 +50,7 @@ class Stripes:
 
     look = 2
     names = ("brightness",)
+    known = (2,)  # the second layer of 8 pixels
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
         ridges = stripes(rng, count)
@@ -89,7 +91,7 @@ def test_ridge_loss_counts_inside_the_contact_only():
 
 
 def test_condition_says_noise_look_and_what_the_discriminator_sees():
-    noise = RidgeNoise(TINY, 2, 250.0)
+    noise = RidgeNoise(TINY, 2, 250.0, known=(2,))
     images, condition = noise.split(Stripes().held_out(4))
     ridges = condition[0][:, :1].float() / 127.5 - 1
     white = [torch.randn(4, 1, size, size) for size in (4, 8, 8, 16, 16)]
@@ -108,7 +110,7 @@ def test_condition_says_noise_look_and_what_the_discriminator_sees():
 
 
 def test_l1_weight_falls_in_a_straight_line():
-    noise = RidgeNoise(replace(TINY, l1_weight=4.0, l1_images=1000, ridge_weight=0.0), 2, 250.0)
+    noise = RidgeNoise(replace(TINY, l1_weight=4.0, l1_images=1000, ridge_weight=0.0), 2, 250.0, known=(2,))
     images, condition = noise.split(Stripes().held_out(4))
     reals = images.float() / 127.5 - 1
     fakes = reals + 0.5
@@ -200,6 +202,24 @@ def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
         ProceduralRidges(tmp_path, 1, 100, 64)
 
 
+def test_a_network_of_500_ppi_takes_maps_of_250(tmp_path: Path):
+    config = replace(TINY, resolution=128, l1_weight=5.0, paired_images=10**6)
+    dataset = ProceduralRidges(tmp_path, 1, 128, 128)
+    trainer = GeneratorTrainer(config, dataset, {"ppi": 500.0}, CPU)
+    drawn = dataset.held_out(2)
+    assert drawn.maps.shape == (2, 2, 64, 64) and drawn.images.shape == (2, 1, 128, 128)
+    # 8, 16, 32 and 64 pixels; then both layers of 128 pixels, which take no ridges.
+    assert dataset.known == (2, 4, 6, 8, 9, 10)
+    assert [field.shape[-1] for field in drawn.fields] == [8, 16, 32, 64, 128, 128]
+    strengths = [
+        layer.weight.item() for layer in trainer.generator.modules() if isinstance(layer, NoiseInjection)
+    ]
+    assert strengths[0] == 0 and all(strengths[1:])  # nobody knows what the noise of 4 pixels would say
+    images, condition = trainer._prepare(drawn)
+    assert trainer.noise.beside(images, condition).shape == (2, 1 + 2 + LOOK, 128, 128)
+    assert advance(trainer, 1)[0].keys() == {"loss/ridges", "loss/l1"}
+
+
 @pytest.mark.slow
 def test_fine_noise_of_an_impression_is_given_at_a_lower_resolution(tmp_path: Path):
     fields = ProceduralRidges(tmp_path, 1, 512, 256).batch(np.random.default_rng(0), 2).fields
@@ -229,6 +249,7 @@ def test_a_discriminator_that_knew_looks_goes_on_without_them(tmp_path: Path):
     class Unknown(Stripes):
         look = 0
         names = ()
+        known = ()
 
         def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
             return Stripes().batch(rng, count)._replace(look=torch.empty((count, 0)), fields=())

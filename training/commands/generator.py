@@ -99,7 +99,7 @@ def generator(
                     data, find_samples(data), "bring them to one: fg-train prepare --resample, or give --ppi"
                 )
             if ridges:
-                dataset = ScannedRidges(data, config.resolution)
+                dataset = ScannedRidges(data, config.resolution, provenance["ppi"])
             else:
                 dataset = ImageFolder(data, config.resolution, config.channels, bar.update)
         elif fingers is not None:

@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fingergen.runtime.bundle.ridge_noise import NoiseLayer, layer_size, map_size, ridge_noise_layers
 from fingergen.runtime.errors import BadInput, BadOption
 from fingergen.runtime.fingers import Finger, Impression, take_impression
 from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
+from fingergen.runtime.minutiae import PPI
 
 from .image_io import decode, pad_to_square, to_square
 from .masters import HELD_OUT, SplitMasters
@@ -23,8 +25,7 @@ from .storage import Sample, find_samples
 
 FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
 """Smooth fields of an impression → pixels per side of the white noise image that says them."""
-FINE = {"texture": 4, "grain": 2}
-"""White noise of an impression, pixel by pixel → side of the squares whose means a noise image says."""
+PIXEL_NOISE = ("texture", "grain")  # white noise of an impression, pixel by pixel
 
 
 class RidgeImages(NamedTuple):
@@ -32,10 +33,10 @@ class RidgeImages(NamedTuple):
 
     Attributes:
         images: uint8 (N, C, R, R), ridges dark on white.
-        maps: uint8 (N, 2, R, R): the ridge map times contact, 0 in a valley, 255 on a ridge, 127.5 without
-            contact; the mask of contact, 0 to 255.
+        maps: uint8 (N, 2, M, M), M the `map_size` of the noise: the ridge map times contact, 0 in a valley,
+            255 on a ridge, 127.5 without contact; the mask of contact, 0 to 255.
         look: float32 (N, K), standard normal: the numbers that the look was made from; K = 0 where unknown.
-        fields: float32 (N, 1, S, S) each, standard normal: known white noise of the layers of S pixels.
+        fields: float32 (N, 1, S, S) each, standard normal: known white noise of a data set's `known` layers.
     """
 
     images: Tensor
@@ -55,6 +56,11 @@ class RidgeImageDataset(Protocol):
     @property
     def names(self) -> Sequence[str]:
         """Of the first of these numbers."""
+        ...
+
+    @property
+    def known(self) -> Sequence[int]:
+        """Layers whose white noise `RidgeImages.fields` holds."""
         ...
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
@@ -95,6 +101,10 @@ class ProceduralRidges:
         if window % resolution:
             raise BadOption("window", window, f"must be a multiple of --resolution {resolution}")
         self._reduction = window // resolution
+        layers = ridge_noise_layers(resolution, PPI / self._reduction)
+        self._map_step = window // map_size(layers)
+        self._places = white_noise_places(layers)
+        self.known = tuple(self._places.values())
         self._fingers = SplitMasters(masters, fingers, (window, window), on_progress)
 
     def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
@@ -117,13 +127,17 @@ class ProceduralRidges:
             cells = {name: values[i, 0] for name, values in fields.items()}
             taken.append(Impression(finger, replace(with_look(drawn.capture, looks[i]), **cells)))
         images = np.stack([self._reduce(one.pixels) for one in taken])[:, None]
-        seen = (one.maps(self._reduction) for one in taken)
+        seen = (one.maps(self._map_step) for one in taken)
+        known = [
+            torch.from_numpy(fields[name] if name in fields else _pixel_noise(taken, name, layer_size(layer)))
+            for name, layer in self._places.items()
+        ]
         maps = [(127.5 + 127.5 * ridges, 255.0 * contact) for ridges, contact in seen]
         return RidgeImages(
             torch.from_numpy(images),
             torch.from_numpy(np.round(maps).astype(np.uint8)),
             torch.from_numpy(looks),
-            tuple(torch.from_numpy(values) for values in [*fields.values(), *_fine_fields(taken)]),
+            tuple(known),
         )
 
     def _reduce(self, image: np.ndarray) -> np.ndarray:
@@ -141,13 +155,15 @@ class ScannedRidges:
 
     look = 0
     names = ()
+    known = ()
 
-    def __init__(self, data: Path, resolution: int) -> None:
+    def __init__(self, data: Path, resolution: int, ppi: float) -> None:
         """Find the images.
 
         Args:
             data: Dataset, in a folder or in shards.
             resolution: Side of the images in pixels.
+            ppi: Pixels per inch of the images.
 
         Raises:
             BadInput: If an image has no ridge map, or all are of one finger.
@@ -159,7 +175,7 @@ class ScannedRidges:
                     f"{sample.image}: has no ridge map ridges/{sample.key}; fg-train prepare --ridge-maps"
                 )
         fingers = fingers_of(data, [sample.key for sample in samples])
-        self._resolution = resolution
+        self._resolution, self._map_size = resolution, map_size(ridge_noise_layers(resolution, ppi))
         self._split = HeldOutSplit(samples, fingers, HELD_OUT)
         if not self._split.trained or not self._split.spare:
             raise BadInput(f"{data}: holds images of one finger; give two at least, a tenth is held out")
@@ -177,23 +193,38 @@ class ScannedRidges:
         return RidgeImages(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(maps)), look)
 
     def _read_one(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 (1, R, R) and (2, R, R)."""
+        """uint8 (1, R, R) and (2, M, M)."""
         assert sample.ridges is not None
         image, ridges = (decode(each.read(), each).image for each in (sample.image, sample.ridges))
         if ridges.size != image.size or ridges.mode != "RGB":
             raise BadInput(f"{sample.ridges}: no ridge map of {sample.image}; fg-train prepare --ridge-maps")
-        size = self._resolution, self._resolution
+        size = self._map_size, self._map_size
         square = pad_to_square(ridges, (127, 0, 0)).resize(size, Image.Resampling.BOX)
         return to_square(image, self._resolution, 1), np.asarray(square).transpose(2, 0, 1)[:2]
 
 
-def _fine_fields(taken: Sequence[Impression]) -> list[np.ndarray]:
-    """Means of each of `FINE`, of unit variance again, (N, 1, S, S); not where a field has that size."""
+def white_noise_places(layers: Sequence[NoiseLayer]) -> dict[str, int]:
+    """Which white noise of an impression the layers of a network tell.
+
+    Args:
+        layers: What each layer takes.
+
+    Returns:
+        Names of `FIELDS` and PIXEL_NOISE → numbers of layers. The roughness of ridge edges goes to the finest
+        resolution if both its layers are white, else to the one below.
+    """
+    last = len(layers) - 1
+    second = {layer_size(number): number for number in range(2, last + 1, 2)}  # of the two of a resolution
+    places = {name: second[size] for name, size in FIELDS.items() if size in second}
+    rough = last - 1 if layers[last - 1].source == "white" else last - 2
+    fine = zip(PIXEL_NOISE, (rough, last), strict=True)
+    return places | {name: layer for name, layer in fine if layer not in places.values()}
+
+
+def _pixel_noise(taken: Sequence[Impression], name: str, size: int) -> np.ndarray:
+    """Means of one of PIXEL_NOISE over squares, of unit variance again, (N, 1, size, size)."""
     width, height = taken[0].capture.window
-    fields = []
-    for name, side in FINE.items():
-        if height // side not in FIELDS.values():
-            noise = np.stack([getattr(one.capture, name)[:height, :width] for one in taken])
-            squares = noise.reshape(len(taken), height // side, side, width // side, side)
-            fields.append(side * squares.mean(axis=(2, 4), dtype=np.float32)[:, None])
-    return fields
+    side = height // size
+    noise = np.stack([getattr(one.capture, name)[:height, :width] for one in taken])
+    squares = noise.reshape(len(taken), size, side, size, side)
+    return side * squares.mean(axis=(2, 4), dtype=np.float32)[:, None]

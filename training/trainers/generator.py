@@ -76,7 +76,7 @@ class GeneratorTrainer:
         self.noise: NoiseInputs = RandomNoise()
         if config.noise == "ridges":
             ridges = cast(RidgeImageDataset, dataset)
-            self.noise = RidgeNoise(config, ridges.look, provenance["ppi"], ridges.names)
+            self.noise = RidgeNoise(config, ridges.look, provenance["ppi"], ridges.names, ridges.known)
         self.provenance = {**provenance, **self.noise.describe()}
         self.batch_size, self.images_seen = config.batch, 0
         seed_torch(config.seed, 0)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fingergen.runtime.bundle.ridge_noise import NoiseLayer, noise_images, ridge_noise_layers
+from fingergen.runtime.bundle.ridge_noise import NoiseLayer, map_size, noise_images, ridge_noise_layers
 from fingergen.runtime.errors import BadOption
 
 from ..data.ridge_maps import RidgeImages
@@ -98,7 +98,14 @@ class RidgeNoise:
     channel, so that it also learns whether they belong together.
     """
 
-    def __init__(self, config: GeneratorConfig, look: int, ppi: float, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        look: int,
+        ppi: float,
+        names: Sequence[str] = (),
+        known: Sequence[int] = (),
+    ) -> None:
         """Decide what each layer takes.
 
         Args:
@@ -106,21 +113,25 @@ class RidgeNoise:
             look: How many numbers a look has.
             ppi: Pixels per inch of the images.
             names: Of the first numbers of a look.
+            known: Layers whose white noise the images come with.
 
         Raises:
             BadInput: If z has no room for a look.
         """
         if config.style_dim < look:
             raise BadOption("style-dim", config.style_dim, f"must be at least {look}, the numbers of a look")
-        self.config, self.look, self.ppi, self.names = config, look, ppi, names
+        self.config, self.look, self.ppi, self.names, self.known = config, look, ppi, names, known
         self.seen = MAPS + look
         self.layers: tuple[NoiseLayer, ...] = ridge_noise_layers(config.resolution, ppi)
+        self._reduction = config.resolution // map_size(self.layers)
 
     @torch.no_grad()
     def prepare(self, generator: Generator) -> None:
-        for layer in generator.modules():
-            if isinstance(layer, NoiseInjection):
-                nn.init.constant_(layer.weight, FIRST_STRENGTH)
+        injections = [layer for layer in generator.modules() if isinstance(layer, NoiseInjection)]
+        for number, injection in enumerate(injections):
+            # Where white noise is known, that of other layers could only disturb what pairs teach.
+            tells = not self.known or number in self.known or self.layers[number].source != "white"
+            nn.init.constant_(injection.weight, FIRST_STRENGTH if tells else 0.0)
         # The mapping network learns a hundred times more slowly than the others. With random weights it would
         # hide the look: of the variance of a number of z, four layers leave 28 % that is linear in w. So it
         # begins with rotations, and with biases that keep activations mostly positive: 93 % of two layers.
@@ -141,22 +152,23 @@ class RidgeNoise:
         return torch.cat([look, z[:, :, self.look :]], dim=2)
 
     def noise(self, white: Tensors, condition: Tensors) -> Tensors:
-        known = {field.shape[-1]: field for field in condition[2:]}
-        # The first layer of a resolution comes before the second, which has an even number and is white.
-        drawn = [
-            known.get(each.shape[-1], each) if number % 2 == 0 else each for number, each in enumerate(white)
-        ]
+        drawn = list(white)
+        for number, field in zip(self.known, condition[2:], strict=True):
+            drawn[number] = field
         ridges, contact = self._maps(condition)
         return noise_images(self.layers, ridges, contact, drawn)
 
     def beside(self, images: Tensor, condition: Tensors) -> Tensor:
         look = condition[1][:, :, None, None].expand(-1, -1, *images.shape[2:])
-        ridges, contact = self._maps(condition)
+        maps = torch.cat(self._maps(condition), dim=1)
+        maps = F.interpolate(maps, scale_factor=self._reduction, mode="bilinear")
+        ridges, contact = maps.split(1, dim=1)
         return torch.cat([images, ridges, 2 * contact - 1, look], dim=1)
 
     def loss(self, images: Tensor, reals: Tensor, condition: Tensors, images_seen: int) -> Loss | None:
         ridges, contact = self._maps(condition)
-        off = ridge_loss(images, ridges, contact, self.ppi)
+        seen = F.avg_pool2d(images, self._reduction)
+        off = ridge_loss(seen, ridges, contact, self.ppi / self._reduction)
         figures = {"loss/ridges": off}
         total = self.config.ridge_weight * off
         if self.look and (weight := self._l1_weight(images_seen)):
@@ -178,6 +190,6 @@ class RidgeNoise:
 
     @staticmethod
     def _maps(condition: Tensors) -> tuple[Tensor, Tensor]:
-        """Ridge maps in [-1, 1] and masks of contact in [0, 1], float32 (N, 1, R, R)."""
+        """Ridge maps in [-1, 1] and masks of contact in [0, 1], float32 (N, 1, M, M)."""
         ridges, contact = condition[0].float().split(1, dim=1)
         return ridges / 127.5 - 1, contact / 255

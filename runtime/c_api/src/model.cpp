@@ -84,7 +84,7 @@ Pixels Model::impression(uint64_t seed, uint32_t number, const std::string &pres
   const Master finger = make_master(seed, bundle_.window, *growth_);
   const Capture capture(finger, number, preset);
   const std::vector<float> w = map(number == 0 ? Stream(seed, Purpose::latent) : Stream(seed, Purpose::look, number));
-  const Buffers noise = noise_of(capture.skin(finger, bundle_.window / bundle_.resolution), white_stream(seed, number));
+  const Buffers noise = noise_of(capture.skin(finger, map_step()), white_stream(seed, number));
   Pixels pixels = render(*synthesis_, styles(truncated(w, truncation)), noise);
   if (truth != nullptr) *truth = rescaled(capture.truth(finger), 500.0 * bundle_.output_size / bundle_.window);
   return pixels;
@@ -108,7 +108,7 @@ Pixels Model::reconstruct(const Template &given, uint64_t seed) const {
     places.insert(places.end(), {minutia.x, minutia.y, minutia.angle});
     types.push_back(static_cast<uint8_t>(minutia.type));
   }
-  const int side = bundle_.resolution;
+  const int side = bundle_.ridge_noise->map_size;
   const size_t area = static_cast<size_t>(side) * side;
   Skin skin{std::vector<float>(area), std::vector<float>(area)};
   make_ridge_map({seen.width, seen.ppi, places.data(), types.data(), types.size()}, fields.data(), kCells, side, skin.ridges.data(),
@@ -152,7 +152,7 @@ Buffers Model::noise(uint64_t seed) const {
   if (bundle_.noise_mode == Noise::ridges) {
     check_ridges();
     const Master finger = make_master(seed, bundle_.window, *growth_);
-    return noise_of(Capture(finger, 0, kFirst).skin(finger, bundle_.window / bundle_.resolution), white_stream(seed, 0));
+    return noise_of(Capture(finger, 0, kFirst).skin(finger, map_step()), white_stream(seed, 0));
   }
   if (bundle_.noise_mode == Noise::random) return white(white_stream(seed, 0));
   Buffers buffers;
@@ -163,8 +163,10 @@ Buffers Model::noise(uint64_t seed) const {
 }
 
 Buffers Model::noise_of(const Skin &skin, Stream stream) const {
-  return bundle_.ridge_noise->images(skin.ridges, skin.contact, bundle_.resolution, white(stream));
+  return bundle_.ridge_noise->images(skin.ridges, skin.contact, white(stream));
 }
+
+int Model::map_step() const { return bundle_.window / bundle_.ridge_noise->map_size; }
 
 Pixels Model::render(const Session &graph, const std::vector<float> &w, const Buffers &noise) const {
   std::vector<Input> inputs = {{kLatent, {1, bundle_.num_ws, bundle_.style_dim}, w.data()}};

@@ -33,6 +33,7 @@ class Model {
   Buffers white(Stream stream) const;
   Buffers noise(uint64_t seed) const;  // in the mode that the bundle recommends
   Buffers noise_of(const Skin &skin, Stream stream) const;
+  int map_step() const;  // pixels at 500 ppi of a side of a pixel of ridge maps
   Pixels render(const Session &graph, const std::vector<float> &styles, const Buffers &noise) const;
 
   Bundle bundle_;

@@ -1,5 +1,6 @@
 #include "ridge_noise.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -30,20 +31,21 @@ RidgeNoise::RidgeNoise(const Json &manifest) {
     if (source != "ridges" && source != "contact" && source != "white") throw BadInput("field ridge_noise.layers: source '" + source + "' is not known");
     layers.push_back({source == "ridges" ? Source::ridges : source == "contact" ? Source::contact : Source::white,
                       static_cast<float>(layer.number("gain"))});
+    if (layers.back().source != Source::white) map_size = std::max(map_size, 4 << (layers.size() / 2));
   }
   if (noise.find("looks") != nullptr) {
     for (const Json &look : noise.items("looks")) traits.push_back(look.text());
   }
 }
 
-std::vector<std::vector<float>> RidgeNoise::images(const std::vector<float> &ridges, const std::vector<float> &contact, int side,
+std::vector<std::vector<float>> RidgeNoise::images(const std::vector<float> &ridges, const std::vector<float> &contact,
                                                    std::vector<std::vector<float>> white) const {
   for (size_t i = 0; i < layers.size(); ++i) {
     std::vector<float> &image = white[i];
     const int size = static_cast<int>(std::lround(std::sqrt(static_cast<double>(image.size()))));
-    if (layers[i].source == Source::ridges) image = reduced(ridges, side, size);
+    if (layers[i].source == Source::ridges) image = reduced(ridges, map_size, size);
     if (layers[i].source == Source::contact) {
-      image = reduced(contact, side, size);
+      image = reduced(contact, map_size, size);
       for (float &value : image) value = 2.0f * value - 1.0f;
     }
     if (layers[i].gain != 1) {

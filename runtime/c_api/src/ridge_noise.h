@@ -19,11 +19,12 @@ struct NoiseLayer {
 struct RidgeNoise {
   explicit RidgeNoise(const Json &manifest);
 
-  // Noise inputs: `ridges` and `contact` (side, side); `white`: standard normal numbers, square, one array per layer.
-  std::vector<std::vector<float>> images(const std::vector<float> &ridges, const std::vector<float> &contact, int side,
+  // Noise inputs: `ridges` and `contact` (map_size, map_size); `white`: standard normal numbers, square, one array per layer.
+  std::vector<std::vector<float>> images(const std::vector<float> &ridges, const std::vector<float> &contact,
                                          std::vector<std::vector<float>> white) const;
 
   std::vector<NoiseLayer> layers;
+  int map_size = 4;  // pixels a side of the ridge maps that the layers take, the finest of them
   std::vector<std::string> traits;
 };
 
