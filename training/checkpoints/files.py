@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from fingergen.runtime.errors import BadInput
+from fingergen.runtime.errors import BadInput, printable
 from fingergen.runtime.files import write_atomically
 
 from .plain_values import STAND_INS, NotPlain, plain
@@ -42,13 +42,13 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     with file, torch.serialization.safe_globals([*STAND_INS, argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about other kinds of file: the error below says it
-        if zipfile.is_zipfile(file) and (member := damaged_member(path)):
-            raise BadInput(f"{path}: is damaged ({member} does not fit its checksum); fetch or copy it again")
-        file.seek(0)
+        if _is_zip(path) and (member := damaged_member(path)):
+            named = printable(member[:100])
+            raise BadInput(f"{path}: is damaged ({named} does not fit its checksum); fetch or copy it again")
         try:
             content = plain(torch.load(file, map_location="cpu", weights_only=True))
         except Exception as error:  # a malformed file can make the unpickler raise anything
-            raise BadInput(f"{path}: {_reason(path, error)}") from error
+            raise BadInput(f"{path}: {printable(_reason(path, error))}") from error
     if not isinstance(content, dict):
         raise BadInput(f"{path}: holds a {type(content).__name__}, not the dictionary of a checkpoint")
     return content
@@ -62,8 +62,15 @@ def damaged_member(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip()
-    except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile):
+    except Exception:  # of zipfile and zlib, which have no common class
         return path.name
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # its end says what zipfile does not read
+        return True
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -75,7 +82,7 @@ def _reason(path: Path, error: Exception) -> str:
             "is a safetensors file; load it with `safetensors.torch.load_file` and save the tensors with"
             " `torch.save({'g_ema': tensors}, …)`"
         )
-    if not zipfile.is_zipfile(path) and any(module in head for module in NVLABS):
+    if not _is_zip(path) and any(module in head for module in NVLABS):
         return (
             "is a pickle of NVIDIA's StyleGAN code (NVlabs), which would run code stored in it; convert it"
             " first to rosinality's format, `torch.save({'g_ema': state_dict}, …)`"
@@ -83,7 +90,7 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, NotPlain):
         return f"holds {error}; refused: a checkpoint holds tensors and plain values"
     if isinstance(error, pickle.UnpicklingError) and (refused := _refused(path)):
-        return f"wants to run {refused}; refused: a checkpoint holds tensors and plain values"
+        return f"wants to run {refused[:100]}; refused: a checkpoint holds tensors and plain values"
     return "is no PyTorch checkpoint, or not the whole of one; fetch or copy it again"
 
 

@@ -70,6 +70,24 @@ def test_truncated_file(tmp_path, synfing, kept, zip_format):
     assert "not the whole" in refusal(path)
 
 
+def test_odd_archives(tmp_path, synfing):
+    """Of several disks; of a name with escape sequences; packed, and damaged inside."""
+    path = tmp_path / "g.pt"
+    torch.save(synfing, path)
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[whole.rindex(b"PK\6\7") + 16] = 9  # disks, as the locator of the 64-bit end record has them
+    path.write_bytes(damaged)
+    refusal(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a\x1b[2J\n" + "b" * 500, bytes(1000))
+    packed = path.read_bytes()
+    for offset in range(530, 550):
+        path.write_bytes(packed[:offset] + b"\xff\xff" + packed[offset + 2 :])
+        message = refusal(path)
+        assert message.isprintable() and len(message) < 400
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"version https://git-lfs.github.com/spec/v1\n", bytes(range(256)) * 9]
 )
