@@ -16,20 +16,25 @@ import json
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import atheris
 
 with atheris.instrument_imports(include=["fingergen"]):
     import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from fingergen.benchmarks.speed.regression import read_run
     from fingergen.runtime import cbeff
     from fingergen.runtime.bundle.bundle import DEMO, _read_latents, read_manifest
-    from fingergen.runtime.bundle.graph_files import has_external_data, output_names
+    from fingergen.runtime.bundle.graph_files import has_external_data, has_functions, output_names
     from fingergen.runtime.bundle.manifest import MANIFEST
     from fingergen.runtime.datasets.table import SETTINGS, TABLE, read_rows, read_settings
     from fingergen.runtime.datasets.writer import stated_files
@@ -49,6 +54,17 @@ with atheris.instrument_imports(include=["fingergen"]):
 
 from .runtime.test_minutiae_fuzz import sample
 
+SMALL = replace(
+    read_manifest(DEMO),
+    architecture=replace(read_manifest(DEMO).architecture, resolution=8, style_dim=4),
+)
+LATENTS = {
+    "w_avg": np.zeros(4, np.float32),
+    "sefa_directions": np.eye(4, dtype=np.float32)[:2],
+    "sefa_singular_values": np.ones(2, np.float32),
+    **{f"noise_{k}": np.zeros(shape, np.float32) for k, shape in enumerate(SMALL.architecture.noise_shapes)},
+    "look_directions": np.zeros((len(SMALL.ridge_noise.looks if SMALL.ridge_noise else ()), 4), np.float32),
+}
 Reader = Callable[[bytes], object]
 RECORD_STANDARDS = ("iso19794-4-2005", "iso19794-4-2011", "iso39794-4", "ansi-nist", "raw")
 
@@ -119,9 +135,20 @@ def studio(data: bytes) -> None:
 
 
 def dataset(folder: Path) -> None:
-    """What fg-train keeps of a dataset."""
-    view_of(folder)
-    keep_metadata(folder, {"size": [64, 64]}, ())
+    """What fg-train keeps of a dataset: that of another one, and its own whatever it says."""
+    view = view_of(folder)
+    assert view is None or min(view) > 0
+    try:
+        own = json.loads((folder / METADATA).read_bytes())
+    except (ValueError, RecursionError):
+        own = None
+    if not isinstance(own, dict) or own != json.loads(json.dumps(own)):  # no option is NaN
+        own = {}
+    try:
+        keep_metadata(folder, {"size": [64, 64]}, ())
+    except BadInput as error:
+        check_line(str(error))
+    keep_metadata(folder, own, ())
 
 
 def table(folder: Path) -> None:
@@ -139,12 +166,27 @@ def note(folder: Path) -> None:
 
 
 def latents(data: bytes) -> None:
-    _read_latents(Path("latents.npz"), data, read_manifest(DEMO))
+    """A bundle's arrays; a case that is no archive is one array of it, for a mutated archive's checksum is
+    wrong, and nothing behind that check would be reached."""
+    if data and not data.startswith(b"PK"):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            for number, (name, array) in enumerate(LATENTS.items()):
+                changed = number == data[0] % len(LATENTS)
+                archive.writestr(f"{name}.npy", data[1:] if changed else as_npy(array))
+        data = stream.getvalue()
+    _read_latents(Path("latents.npz"), data, SMALL)
+
+
+def as_npy(array: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
 
 
 def graph(data: bytes) -> None:
     """A bundle's graph, whose reader raises ValueError."""
-    for read in (has_external_data, output_names):
+    for read in (has_external_data, has_functions, output_names):
         try:
             read(data)
         except ValueError as error:
@@ -225,7 +267,12 @@ def corpus(reader: str) -> list[bytes]:
                 cbeff.wrap(data, name, False, when) for name, data in found if name in cbeff.IDENTIFIERS
             ]
             return [data for _, data in found] + wrapped
-        case "dataset" | "set" | "note" | "metrics":
+        case "dataset":
+            made = {"format": "fingergen-data-set", "format_version": 2, "seed": 0, "templates": "json"}
+            prepared = {"format": "fingergen-prepared", "target_ppi": 500, "ppi": None, "resample": True}
+            stated = (made | {"window": [64, 64], "ppi": 500}, prepared | {"size": [64, 96]})
+            return [json.dumps(each).encode() for each in stated]
+        case "set" | "note" | "metrics":
             row = {"operation": "dataset", "size": [64, 64], "window": [64, 64], "ppi": 500, "images": 8}
             return [json.dumps(row).encode()]
         case "table":
@@ -248,8 +295,9 @@ def corpus(reader: str) -> list[bytes]:
             return [helper.make_model(made).SerializeToString(), onnx.ModelProto().SerializeToString()]
         case "latents":
             stream = io.BytesIO()
-            np.savez(stream, w_avg=np.zeros(64, np.float32), noise_0=np.zeros((1, 1, 4, 4), np.float32))
-            return [stream.getvalue()]
+            np.savez(stream, **LATENTS)
+            arrays = [bytes([k]) + as_npy(array) for k, array in enumerate(LATENTS.values())]
+            return [stream.getvalue(), *arrays]
         case "options":
             return [b"batch: 8\n# no\nlearning-rate: 0.002\nmetrics: [fid, kid]\nname: &a 'x'\nother: *a\n"]
         case "checkpoint":
@@ -297,6 +345,52 @@ def check_line(text: str) -> None:
     assert text and text.isprintable() and len(text) < 600, text
 
 
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    1e999,
+    2**64,
+    "",
+    "64",
+    "\ud800",
+    "\x1b[2J",
+    [],
+    [0, 64],
+    [[1]],
+    {},
+    {"a": 1},
+]
+
+
+def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+    """Half of the mutations of a JSON object change one value and leave it JSON."""
+    random = Random(seed)
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        fields = None
+    places = list(values_of(fields)) if isinstance(fields, dict) else []
+    if places and random.random() < 0.5:
+        holder, key = random.choice(places)
+        holder[key] = random.choice(ODD)
+        changed = json.dumps(fields).encode()
+        if len(changed) <= max_size:
+            return changed
+    return atheris.Mutate(data, max_size)
+
+
+def values_of(fields: Any) -> Iterator[tuple[Any, Any]]:
+    """Where the values of a JSON object lie: in which object or list, at which key or index."""
+    inner = fields.items() if isinstance(fields, dict) else enumerate(fields)
+    for key, value in list(inner):
+        yield fields, key
+        if isinstance(value, dict | list):
+            yield from values_of(value)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -332,9 +426,10 @@ def main() -> None:
             "-max_len=20000",
             "-timeout=60",
             "-print_final_stats=1",
+            "-reduce_inputs=0",  # whole files say more than what is left of them
             folder,
         ]
-        atheris.Setup([sys.argv[0], *options], one_case)
+        atheris.Setup([sys.argv[0], *options], one_case, custom_mutator=mutate)
         atheris.Fuzz()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
+from ..bundle.graph_files import has_functions
 from ..bundle.manifest import GraphName
 from ..errors import BadInput, FingerGenError
 from .base import Backend, Options
@@ -34,7 +35,8 @@ class OpenVino(Backend):
             return "the package openvino is not installed: pip install 'fingergen[openvino]'"
         if options.precision not in (None, "fp32"):
             return "computes in fp32 only"
-        if bundle.manifest.provenance.get("graphs", {}).get("ops") == "custom":
+        files = graph_files(bundle.manifest, "fp32")
+        if any(has_functions(bundle.read(file)) for file in set(files.values())):
             return "the bundle has custom nodes, which OpenVINO does not know: fg-export --ops native"
         return None
 

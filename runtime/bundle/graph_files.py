@@ -66,6 +66,18 @@ def output_names(content: bytes) -> list[str]:
     return [bytes(name).decode() for name in messages if isinstance(name, memoryview)]
 
 
+def has_functions(content: bytes) -> bool:
+    """Whether an ONNX file defines functions, as those of custom ops; not every engine knows functions.
+
+    Args:
+        content: the whole ONNX file.
+
+    Raises:
+        ValueError: the content is not a Protocol Buffers message.
+    """
+    return any(FIELDS["Model"].get(number) == "Function" for number, _ in _fields(memoryview(content)))
+
+
 def _external(message: str, content: memoryview, depth: int) -> bool:
     if depth > DEEPEST:
         raise ValueError("nested too deeply")

@@ -55,12 +55,13 @@ class Target:
             raise BadInput("holds no minutiae, only images: extract them with other software")
         yield from (Content(templates=(template,)) for template in content.templates)
 
-    def write(self, path: Path, content: Content, overwrite: bool) -> None:
-        """Write one file in the format, atomically, and the note beside it, if there is one."""
+    def write(self, path: Path, content: Content, source: Path, overwrite: bool) -> None:
+        """Write one file in the format, atomically, and the note beside it, if there is one; `source`: whose
+        content it is, which errors name."""
         try:
             data, note = self._encoded(content)
         except BadInput as error:
-            raise BadInput(f"{path}: {error}") from None
+            raise BadInput(f"{source}, as {path.name}: {error}") from None
         try:
             if note is not None:
                 write_atomically(note_path(path), note, new=not overwrite)
@@ -187,7 +188,7 @@ def convert(
             for path, part in _named(paths[0], target, merged, out):
                 _check_place(path, paths[0], inputs, written, overwrite)
                 out.mkdir(parents=True, exist_ok=True)
-                target.write(path, part, overwrite)
+                target.write(path, part, paths[0], overwrite)
                 written[path] = paths[0]
         except BadInput as error:
             if len(inputs) == 1:

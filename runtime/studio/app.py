@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -25,6 +25,7 @@ from .files import formats, to_file
 from .prints import Print, Studio
 from .requests import MOST_NUMBER, MOST_REQUEST_BYTES, parse_json, print_request
 
+MOST_ERROR = 600  # characters of a line that may quote what was sent
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PAGE = {"": "index.html", "studio.js": "studio.js", "studio.css": "studio.css"}
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
@@ -51,7 +52,10 @@ def create_app(studio: Studio, local: bool = True) -> Starlette:
         async def endpoint(request: Request) -> Response:
             if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
                 raise HTTPException(415, "request: its content type must be application/json")
-            body = await _body(request)
+            try:
+                body = await _body(request)
+            except ClientDisconnect:
+                return Response(status_code=400)  # to nobody
             return await run_in_threadpool(lambda: work(parse_json(body)))
 
         return endpoint
@@ -143,7 +147,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _error(status: int, text: str) -> Response:
-    return JSONResponse({"error": printable(text)}, status)
+    return JSONResponse({"error": printable(text)[:MOST_ERROR]}, status)
 
 
 def _plain(name: str) -> str:

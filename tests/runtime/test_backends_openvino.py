@@ -1,6 +1,5 @@
 """The OpenVINO backend: images as ONNX Runtime makes them, whatever the batch and the threads."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +44,11 @@ def test_what_it_cannot_run_is_one_line(path: Path, tmp_path: Path, monkeypatch:
     bundle = open_bundle(path)
     assert unavailable("openvino", bundle) is None
     assert unavailable("openvino", bundle, precision="fp16") == "computes in fp32 only"
-    custom = dataclasses.replace(
-        bundle, manifest=dataclasses.replace(bundle.manifest, provenance={"graphs": {"ops": "custom"}})
-    )
-    assert "fg-export --ops native" in str(unavailable("openvino", custom))
-    with (
-        load(write_tiny_bundle(tmp_path / "custom", with_encoder=False), "openvino", workers=1) as model,
-        pytest.raises(BadInput, match=r"mapping\.onnx|synthesis\.onnx.*OpenVINO cannot load this graph"),
-    ):
-        model.synthesize([1])
+    custom = write_tiny_bundle(tmp_path / "custom", with_encoder=False)
+    assert "fg-export --ops native" in str(unavailable("openvino", open_bundle(custom)))
+    with pytest.raises(BadInput) as refused:
+        load(custom, "openvino", workers=1)
+    assert "fg-export --ops native" in str(refused.value) and "\n" not in str(refused.value)
     model = load(path, "openvino", workers=1)
     model.close()
     with pytest.raises(FingerGenError, match="closed"):

@@ -100,6 +100,39 @@ def test_a_wrong_bundle_gets_one_line(bundle, tmp_path, file, old, new, message)
     assert message in found.line and "\n" not in found.line
 
 
+@pytest.mark.parametrize("file", ["bundle.json", "mapping.onnx"])
+def test_files_of_a_bundle_that_are_none_are_named(bundle, tmp_path, file):
+    shutil.copytree(bundle, tmp_path / "copy")
+    path = tmp_path / "copy" / file
+    path.unlink()
+    path.mkdir()
+    found = Loaded(tmp_path / "copy")
+    assert found.status == BAD_INPUT and f"{file}: cannot be read" in found.line
+    path.rmdir()
+    path.symlink_to("/dev/zero")  # whose end never comes
+    found = Loaded(tmp_path / "copy")
+    assert found.status == BAD_INPUT and f"{file}: cannot be read" in found.line
+
+
+def test_a_graph_that_is_not_listed_is_named(bundle, tmp_path):
+    found = Loaded(
+        changed(bundle, tmp_path, "bundle.json", b'"mapping": "mapping.onnx"', b'"m": "mapping.onnx"')
+    )
+    assert found.status == BAD_INPUT and found.line.endswith("bundle.json: graphs: field mapping is missing")
+
+
+def test_a_line_is_printable_utf_8(loaded):
+    name = b"a\x1b[2J\x07\x7f\n\xff\xc2\x9b\xed\xa0\x80\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xe2"
+    found = Loaded(Path(os.fsdecode(b"/nowhere/" + name)))
+    shown = r"a\x1b[2J\x07\x7f \xff\xc2\x9b\xed\xa0\x80é€😀\xe2"
+    assert found.status == BAD_INPUT and f"/nowhere/{shown}/bundle.json" in found.line
+    for size in range(1, 60):  # no character is cut in two
+        found.library.fingergen_load(
+            b"/" + b"\xe2\x82\xac" * 20, None, ctypes.byref(found.model), found.error, size
+        )
+        assert found.error.value.decode().replace("€", "") in ("/", "")
+
+
 def test_a_missing_runtime_is_named(bundle):
     found = Loaded(bundle, onnxruntime=b"/nowhere/libonnxruntime.so")
     assert found.status == BAD_INPUT and "pip install onnxruntime" in found.line

@@ -115,6 +115,14 @@ def test_records_are_read_as_python_reads_them(loaded):
     assert read > 20
 
 
+def test_a_resolution_that_python_refuses_is_refused(loaded):
+    _, truth = loaded.impression(4, 0)
+    record = bytearray(iso19794_2_2005.encode(truth))
+    record[18:22] = b"\xff" * 4  # 65,535 pixels per cm
+    assert loaded.read(bytes(record)) is None
+    assert loaded.status == BAD_INPUT and "ppi" in loaded.line
+
+
 def without_angles(template: Template) -> Template:
     """C leaves out the angles of cores and deltas, which nothing uses."""
     cores, deltas = (

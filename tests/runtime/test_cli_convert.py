@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from fingergen.runtime.cli import main
 from fingergen.runtime.images import read_image
-from fingergen.runtime.minutiae import WRITABLE, read_template
+from fingergen.runtime.minutiae import WRITABLE, Minutia, Template, read_template, write_template
 from fingergen.runtime.records import FORMATS, Details, FingerImage, read_record, write_record
 
 SAMPLE = Path(__file__).parents[1] / "data" / "minutiae" / "sample.json"
@@ -49,6 +49,17 @@ def test_templates(tmp_path, name):
     assert result.exit_code == 0, result.output
     (written,) = tmp_path.iterdir()
     assert len(read_template(written, name).minutiae) == len(read_template(SAMPLE).minutiae)
+
+
+def test_a_template_too_wide_for_a_card_is_named(tmp_path):
+    wide = tmp_path / "wide.json"
+    write_template(wide, Template(2000, 600, 500, (Minutia(100, 20, 0), Minutia(1000, 500, 0))))
+    result = convert(wide, "--to", "iso19794-2-card-compact", "--out", tmp_path / "out")
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert f"{wide}, as wide.iso-fmc-cs: minutia 2 is at (50.8, 25.4) mm" in result.stderr
+    assert "up to 25.5 mm: write iso19794-2-card-normal" in result.stderr
+    result = convert(wide, "--to", "iso19794-2-card-normal", "--out", tmp_path / "out")
+    assert result.exit_code == 0 and len(list((tmp_path / "out").iterdir())) == 1
 
 
 def test_an_image_and_its_template_go_into_one_transaction(print_file, tmp_path):

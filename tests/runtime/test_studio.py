@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import signal
+import socket
 import subprocess
 import sys
 import zipfile
@@ -74,7 +75,7 @@ def refused(port: int, path: str = "/api/print", status: int = 400, **given) -> 
     found, _, body = ask(port, path, **given)
     assert found == status
     line = json.loads(body)["error"]
-    assert "\n" not in line and "Traceback" not in line
+    assert line.isprintable() and "Traceback" not in line and len(line) <= 600
     return line
 
 
@@ -220,6 +221,8 @@ def test_bad_requests_are_one_line(port: int, tmp_path: Path):
         ({"traits": {"charm": 1}}, "charm"),
         ({"traits": {"moisture": 1e9}}, "trait moisture"),
         ({"traits": {"moisture": float("nan")}}, "trait moisture"),
+        ({"traits": {"x" * 100_000: 1}}, "index: xxx"),
+        ({"number": 10**4000}, "number: 1000"),
         ({"traits": []}, "traits"),
         ({"truncation": "a"}, "truncation"),
         ({"template": [1]}, "template: give its name"),
@@ -271,6 +274,11 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path):
         assert process.stdout is not None and process.stderr is not None
         line = process.stdout.readline()
         port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port)) as leaving:
+            leaving.sendall(
+                b"POST /api/print HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 99\r\n\r\n{"
+            )
         assert ask(port, "/api/print", {"seed": "7"})[0] == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0 and process.stderr.read() == ""

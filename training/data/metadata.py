@@ -10,6 +10,7 @@ from fingergen.runtime.files import remove_partial, write_atomically
 
 METADATA = "dataset.json"
 INDEX = "metadata.jsonl"
+MOST = 100_000  # pixels of a side, and ppi, that somebody else's file may state
 
 
 def keep_metadata(folder: Path, metadata: Mapping[str, Any], folders: Iterable[str]) -> None:
@@ -88,7 +89,8 @@ def view_of(data: Path) -> tuple[int, int] | None:
             try:
                 metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
                 side = max(metadata["window"] if "window" in metadata else metadata["size"])
-                return int(side), int(metadata["target_ppi"] if "target_ppi" in metadata else metadata["ppi"])
+                ppi = int(metadata["target_ppi"] if "target_ppi" in metadata else metadata["ppi"])
+                return (int(side), ppi) if 1 <= side <= MOST and 1 <= ppi <= MOST else None
             except (OSError, ValueError, RecursionError, OverflowError, KeyError, TypeError):
                 return None  # somebody else's file
     return None

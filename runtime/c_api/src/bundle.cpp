@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -17,8 +18,11 @@ namespace {
 constexpr int kLargestSide = 1 << 14;
 
 std::string read_file(const std::string &path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw BadInput(path + ": cannot be read; give a bundle directory");
+  std::error_code failure;  // a folder, a pipe or a device is none
+  const bool regular = std::filesystem::is_regular_file(path, failure);
+  std::ifstream file;
+  if (regular) file.open(path, std::ios::binary);
+  if (!file.is_open()) throw BadInput(path + ": cannot be read; give a bundle directory");
   std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (file.bad()) throw BadInput(path + ": cannot be read to its end");
   return content;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -18,12 +19,39 @@ struct fingergen_model {
 
 namespace {
 
+// Length in bytes of the UTF-8 character at `text`; 0: it is none, or one that a terminal obeys instead of showing it.
+size_t visible(const unsigned char *text) {
+  if (*text < 0x80) return *text >= ' ' && *text != 0x7f;
+  const size_t length = *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
+  unsigned value = *text & (0xff >> (length + 1));
+  for (size_t i = 1; i < length; ++i) {
+    if ((text[i] & 0xc0) != 0x80) return 0;
+    value = value << 6 | (text[i] & 0x3f);
+  }
+  constexpr unsigned kFirst[] = {0, 0, 0xa0, 0x800, 0x10000};
+  return *text < 0xf8 && value >= kFirst[length] && value < 0x110000 && (value < 0xd800 || value > 0xdfff) ? length : 0;
+}
+
+// Writes a message as one line; what cannot be shown, which may come from a file or a name, is written as \xNN.
 void tell(char *error, size_t size, const char *message) {
   if (error == nullptr || size == 0) return;
-  const size_t length = std::min(std::strlen(message), size - 1);
-  std::memcpy(error, message, length);
-  error[length] = 0;
-  std::replace(error, error + length, '\n', ' ');
+  size_t at = 0;
+  for (auto *text = reinterpret_cast<const unsigned char *>(message); *text != 0;) {
+    const size_t shown = visible(text);
+    char code[8] = " ";
+    if (shown > 0) {
+      std::memcpy(code, text, shown);
+      code[shown] = 0;
+    } else if (*text != '\n') {
+      std::snprintf(code, sizeof(code), "\\x%02x", static_cast<unsigned>(*text));
+    }
+    const size_t length = std::strlen(code);
+    if (at + length >= size) break;
+    std::memcpy(error + at, code, length);
+    at += length;
+    text += std::max<size_t>(shown, 1);
+  }
+  error[at] = 0;
 }
 
 template <typename Work>

@@ -52,7 +52,12 @@ std::unique_ptr<Session> Model::open(const char *graph, const std::string &custo
   const Json &graphs = bundle_.manifest.at("graphs");
   const bool optional = graph == std::string("decoder") || graph == std::string("fields");
   if (optional && graphs.find(graph) == nullptr) return nullptr;
-  const std::string file = graphs.text(graph);
+  std::string file;
+  try {
+    file = graphs.text(graph);
+  } catch (const BadInput &error) {
+    throw BadInput(bundle_.path + "/bundle.json: graphs: " + error.what());
+  }
   return std::make_unique<Session>(runtime_, bundle_.read(file), custom_ops, threads, bundle_.path + "/" + file);
 }
 

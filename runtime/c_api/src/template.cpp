@@ -109,6 +109,10 @@ void check_points(const std::vector<Point> &points, const char *name, const Temp
   }
 }
 
+void check_ppi(double ppi) {
+  if (!(ppi >= kLowestPpi && ppi <= kHighestPpi)) throw BadInput("template: ppi: give 1 to 100000, such as 500");
+}
+
 int half_down(int value) { return value >= 0 ? value / 2 : -((1 - value) / 2); }
 
 }  // namespace
@@ -143,6 +147,7 @@ Template read_template(const uint8_t *data, size_t size) {
   if (across == 0 || down == 0) throw BadInput("template: the record does not say its resolution");
   if (across != down) throw BadInput("template: x and y resolution differ; fg-run convert makes a record where they do not");
   found.width = static_cast<int>(width), found.height = static_cast<int>(height), found.ppi = ppi_of(across);
+  check_ppi(found.ppi);
   if (record.number(1, "number of finger views") == 0) throw BadInput("template: the record has no finger view");
   record.part(4, "finger view header");
   const unsigned count = record.number(1, "number of minutiae");
@@ -167,7 +172,7 @@ void check(const Template &given) {
   if (given.width < 1 || given.width > kLargestSide || given.height < 1 || given.height > kLargestSide) {
     throw BadInput("template: width and height: give 1 to " + std::to_string(kLargestSide) + " pixels");
   }
-  if (!(given.ppi >= kLowestPpi && given.ppi <= kHighestPpi)) throw BadInput("template: ppi: give 1 to 100000, such as 500");
+  check_ppi(given.ppi);
   if (given.minutiae.empty()) throw BadInput("template: holds no minutiae; there is nothing to reconstruct a finger from");
   for (const fingergen_minutia &minutia : given.minutiae) {
     if (!std::isfinite(minutia.angle)) throw BadInput("template: the angle of a minutia is not a finite number");

@@ -66,9 +66,8 @@ class _Size:
             if max(x, y) > self.largest:
                 where = f"({x * self.unit:g}, {y * self.unit:g}) mm"
                 most = f"{self.largest * self.unit:g} mm"
-                raise BadInput(
-                    f"minutia {number} is at {where}, the format carries up to {most}: crop the template"
-                )
+                fix = f"write {NORMAL.name}" if self is _COMPACT else "leave it out of the template"
+                raise BadInput(f"minutia {number} is at {where}, the format carries up to {most}: {fix}")
             kind, code = type_code(minutia), self.angle.code(minutia.angle)
             if self.length == 3:
                 record += struct.pack(">BBB", x, y, kind << 6 | code)
