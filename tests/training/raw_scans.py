@@ -7,11 +7,9 @@ import numpy as np
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from fingergen.runtime.errors import command_line_errors
 from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
-from fingergen.training.commands.prepare import prepare
+from fingergen.training.cli import main
 
-PROGRAM = command_line_errors(prepare)
 MIDDLE = f"{__name__}:middle"  # an extractor of one's own
 
 
@@ -50,7 +48,7 @@ def save(path: Path, image: Image.Image, ppi: float | None = 500) -> Path:
 def run(raw: Path, *words: object, out: Path | None = None) -> Result:
     where = out or raw.parent / "out"
     arguments = [raw, "--out", where, "--size", 192, "--processes", 1, "--extractor", MIDDLE, *words]
-    return CliRunner().invoke(PROGRAM, [str(word) for word in arguments], prog_name="fg-train prepare")
+    return CliRunner().invoke(main, ["prepare", *map(str, arguments)], prog_name="fg-train")
 
 
 def content(folder: Path) -> dict[str, bytes]:

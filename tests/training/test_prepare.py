@@ -19,7 +19,6 @@ from fingergen.training.data.datasets import ImageFolder
 from fingergen.training.data.pairs import PairFolder
 from fingergen.training.data.storage import find_samples
 
-from . import raw_scans
 from .raw_scans import MIDDLE, content, damage, run, save, scan
 
 # -- the dataset -------------------------------------------------------------------------------------------
@@ -106,9 +105,9 @@ def test_damaged_files_of_an_earlier_run_are_made_again(raw):
 def test_killed_at_any_moment_it_continues_to_the_same_files(raw, tmp_path):
     assert run(raw).exit_code == 0
     whole = content(tmp_path / "out")
-    code = f"import sys; sys.argv[0] = 'p'; from {raw_scans.__name__} import PROGRAM; PROGRAM()"
+    code = "from fingergen.training.cli import main; main()"
     words = ["--size", "192", "--workers", "1", "--extractor", MIDDLE]
-    command = [sys.executable, "-c", code, str(raw), "--out", str(tmp_path / "killed"), *words]
+    command = [sys.executable, "-c", code, "prepare", str(raw), "--out", str(tmp_path / "killed"), *words]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
