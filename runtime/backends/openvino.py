@@ -6,7 +6,9 @@ Images are computed one by one, with all threads inside an image: so its bits do
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +24,16 @@ from .graphs import PIXELS, Inputs, batch_size, graph_files, input_shapes, part
 
 if TYPE_CHECKING:
     import openvino  # type: ignore[import-not-found]
+
+
+def import_openvino() -> Any:
+    """The package openvino, without its telemetry.
+
+    Importing it would write files into the user's home and report to Intel's collector. Where the package
+    openvino_telemetry cannot be imported, it does neither.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # imports of it then fail
+    return importlib.import_module("openvino")
 
 
 class OpenVino(Backend):
@@ -45,10 +57,9 @@ class OpenVino(Backend):
         return cls(bundle, options)
 
     def __init__(self, bundle: Bundle, options: Options) -> None:
-        import openvino
-
+        package = import_openvino()
         super().__init__(bundle)
-        self._core = openvino.Core()
+        self._core = package.Core()
         self._settings = {
             "INFERENCE_NUM_THREADS": options.workers,
             "INFERENCE_PRECISION_HINT": "f32",  # not what the processor does fastest, such as bfloat16
@@ -58,7 +69,7 @@ class OpenVino(Backend):
         self._requests: dict[GraphName, openvino.InferRequest] = {}
         self._one_at_a_time = threading.Lock()
         self.batch = 1
-        version, _, _ = openvino.__version__.partition("-")
+        version, _, _ = package.__version__.partition("-")
         threads = f"{options.workers} thread{'s' if options.workers > 1 else ''}"
         self.description = f"OpenVINO {version}, CPU, {threads}, fp32"
 

@@ -175,9 +175,10 @@ class DatasetRun:
             self._write_sheet(grid, self.request.plan(), None, tiles)
             self._report(None, self.request.fingers * self.request.impressions)
             return
+        again = self.writing.resume
         with (
             progress_of_steps() as progress,
-            ended_by_sigterm(f"{place} is continued with --resume"),
+            ended_by_sigterm(f"{place} is continued {'by the same command' if again else 'with --resume'}"),
             self.writing.production(self.running, self.backend) as (out, production),
         ):
             done = production(

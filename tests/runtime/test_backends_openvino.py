@@ -1,5 +1,8 @@
 """The OpenVINO backend: images as ONNX Runtime makes them, whatever the batch and the threads."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +60,23 @@ def test_what_it_cannot_run_is_one_line(path: Path, tmp_path: Path, monkeypatch:
     assert unavailable("openvino", bundle) == (
         "the package openvino is not installed: pip install 'fingergen[openvino]'"
     )
+
+
+@pytest.mark.parametrize(
+    "program", [("fg-run", "synth", "--seeds", "0"), ("fg-bench", "speed", "--rounds", "1")]
+)
+def test_nothing_is_kept_at_home_or_sent(path: Path, tmp_path: Path, program: tuple[str, ...]) -> None:
+    name, command, *words = program
+    home = tmp_path / "home"
+    home.mkdir()
+    own = ["--out", tmp_path / "out", "--bundle", path] if name == "fg-run" else [path]
+    backend = "openvino" if name == "fg-run" else "openvino-plain"
+    result = subprocess.run(
+        [Path(sys.executable).with_name(name), command, *words, "--backend", backend, *own],
+        env={key: value for key, value in os.environ.items() if key != "XDG_CACHE_HOME"}
+        | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0 and "telemetry" not in result.stderr, result.stderr
+    assert list(home.rglob("*")) == []

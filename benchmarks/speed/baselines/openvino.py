@@ -9,6 +9,7 @@ import numpy as np
 
 from fingergen.runtime.backends import Floats
 from fingergen.runtime.backends.graphs import Inputs
+from fingergen.runtime.backends.openvino import import_openvino
 from fingergen.runtime.bundle.manifest import GraphName
 
 from ..workload import BaselineBackend, Runner, Workload
@@ -35,8 +36,7 @@ class _OpenVino(BaselineBackend):
     name = "openvino-plain"
 
     def __init__(self, workload: Workload, precision: str, threads: int) -> None:
-        import openvino  # type: ignore[import-not-found]
-
+        openvino = import_openvino()
         super().__init__(workload.bundle)
         core = openvino.Core()
         settings = {
