@@ -173,7 +173,10 @@ def quality(
             f"quality needs {error.name}, which is not installed: pip install 'fingergen[eval]'"
         ) from None
     kept = cache or user_cache() / "quality"
-    kept.mkdir(parents=True, exist_ok=True)
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{kept}: cannot be made ({error.strerror}); give another --cache") from None
     rule, sampling = FingerRule(finger_pattern), Sampling(pairs, leader, mcc)
     plan = BundlePlan(**bundle_plan, leader=leader > 0)
 

@@ -175,6 +175,12 @@ def test_empty_folders_are_one_line(tmp_path: Path, cache: Path) -> None:
     assert done.exit_code == 2 and f"{tmp_path}: no images here; give a bundle" in done.stderr
 
 
+def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    done = run(Path("/proc/cache"), tmp_path)  # where root cannot write either
+    assert done.exit_code == 2 and "/proc/cache: cannot be made" in done.stderr
+    assert "give another --cache" in done.stderr and done.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_a_bundle_is_measured_by_prints_that_it_makes(cache: Path) -> None:
     (figures,) = results(
