@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from ..images import Pixels
 from ..minutiae import PPI, Minutia, Template
 
 LIKELY_MATCH = 40  # Bozorth3 score that NIST calls a likely match of two prints
+EMPTY = base64.b64decode("Rk1SACAyMAAAAAAeAAAAgACAAMUAxQEAAAAAAAAA")
+"""ISO/IEC 19794-2:2005 record of a print without minutiae."""
 
 
 class Nist:
@@ -57,6 +60,8 @@ class Nist:
 
     def load(self, record: bytes) -> Any:
         """What nbis-py reads of the minutiae in an ISO/IEC 19794-2:2005 record."""
+        if len(record) < len(EMPTY):  # as nbis-py writes it of a print without minutiae, but does not read it
+            record = EMPTY
         with _extractor(self._with_quality) as extractor:
             return extractor.load_iso_19794_2_2005(record)
 

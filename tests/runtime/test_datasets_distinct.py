@@ -169,3 +169,14 @@ def test_the_sieve_sees_a_turned_and_moved_print():
     agreeing = sieve.agreeing(turned.astype(np.float32))
     assert agreeing.argmax() == 7 and agreeing[7] > 3 * np.delete(agreeing, 7).max() and agreeing[30] == 0
     assert not sieve.agreeing(np.zeros((0, 3), np.float32)).any()
+
+
+def test_a_print_without_minutiae_matches_none():
+    """nbis-py writes it as a record of 26 bytes, which it does not read."""
+    nist = Nist()
+    blank = np.full((96, 96), 200, np.uint8)
+    blank[40:60, 30:33] = 80
+    found = nist.extract(blank, 500)
+    again = nist.load(bytes(found.to_iso_19794_2_2005()))
+    assert not found.get() and not again.get()
+    assert again.compare(again) == 0

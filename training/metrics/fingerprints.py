@@ -16,7 +16,7 @@ import nbis
 import numpy as np
 from numpy.typing import NDArray
 
-from fingergen.runtime.datasets.nist import Nist
+from fingergen.runtime.datasets.nist import EMPTY, Nist
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.minutiae import PPI
 
@@ -43,7 +43,7 @@ class Print:
     record: str
 
 
-NOTHING = Print(0, [], "Rk1SACAyMAAAAAAeAAAAgACAAMUAxQEAAAAAAAAA")
+NOTHING = Print(0, [], base64.b64encode(EMPTY).decode())
 """A print without quality or minutiae, and its empty record: what an unreadable image counts as in a mean."""
 
 
