@@ -301,7 +301,7 @@ def test_card_formats_by_hand(tmp_path: Path):
     assert (tmp_path / "t.iso-fmc-ns").read_bytes() == normal.replace(b"\xc0\0", b"\0\0")
     write_template(tmp_path / "t.iso-fmc-cs", template)
     assert (tmp_path / "t.iso-fmc-cs").read_bytes()[:3] == compact[:3]
-    with pytest.raises(BadInput, match=r"up to 25\.5 mm: crop"):
+    with pytest.raises(BadInput, match=r"up to 25\.5 mm: write iso19794-2-card-normal"):
         write_template(tmp_path / "t.iso-fmc-cs", Template(512, 512, 254, (Minutia(400, 0, 0, ENDING),)))
 
 
