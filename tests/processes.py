@@ -30,6 +30,16 @@ def start(program: str, *words: object) -> subprocess.Popen[str]:
     )
 
 
+def printed(code: str, name: str, value: str | None) -> str:
+    """What a program prints where the environment variable `name` has this value, or none."""
+    environment = {key: each for key, each in os.environ.items() if key != name}
+    if value is not None:
+        environment[name] = value
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def ended(process: subprocess.Popen[str]) -> Ended:
     """Wait for a process; how it ended, without the lines that report progress."""
     _, text = process.communicate(timeout=300)

@@ -6,7 +6,6 @@ Images are computed one by one, with all threads inside an image: so its bits do
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 import threading
@@ -33,7 +32,9 @@ def import_openvino() -> Any:
     openvino_telemetry cannot be imported, it does neither.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # imports of it then fail
-    return importlib.import_module("openvino")
+    import openvino
+
+    return openvino
 
 
 class OpenVino(Backend):

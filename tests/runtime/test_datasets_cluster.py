@@ -26,6 +26,8 @@ import ray.exceptions
 from fingergen.runtime.cli import main
 from fingergen.runtime.datasets import cluster, layouts, plan, store, writer
 
+from ..processes import printed
+
 ROOT = Path(__file__).parents[2]
 SENSOR = ("dataset", "--renderer", "sensor", "--window", "64", "64")
 
@@ -167,17 +169,11 @@ def test_machines_must_make_the_same(tmp_path: Path, inline, monkeypatch: pytest
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "False"), ("1", "True")])
 def test_usage_statistics_are_off_where_the_user_has_not_switched_them_on(given: str | None, expected: str):
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_USAGE_STATS_ENABLED"}
-    if given is not None:
-        environment["RAY_USAGE_STATS_ENABLED"] = given
     code = (
         "from fingergen.runtime.datasets.cluster import import_ray; import_ray();"
         "from ray._common.usage.usage_lib import usage_stats_enabled; print(usage_stats_enabled())"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert out.stdout.strip() == expected
+    assert printed(code, "RAY_USAGE_STATS_ENABLED", given) == expected
 
 
 def test_ray_is_imported_in_one_place():

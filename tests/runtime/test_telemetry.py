@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from .. import tiny_bundle
+from ..processes import printed
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("runtime", "export", "training", "cpp_ops", "benchmarks", "tests")
@@ -59,17 +60,11 @@ def test_home_that_cannot_be_written_to_is_not_warned_about(bundle: Path, tmp_pa
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
 def test_variable_is_set_where_the_user_has_not(given: str | None, expected: str):
-    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
-    if given is not None:
-        environment["ORT_DISABLE_TELEMETRY"] = given
     code = (
         "from fingergen.runtime.backends.ort.library import onnxruntime; import os;"
         "print(os.environ['ORT_DISABLE_TELEMETRY'])"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert out.stdout.strip() == expected
+    assert printed(code, "ORT_DISABLE_TELEMETRY", given) == expected
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

@@ -11,6 +11,7 @@ from fingergen.runtime.minutiae import Minutia, MinutiaType, Template
 from fingergen.training.cli import main
 
 MIDDLE = f"{__name__}:middle"  # an extractor of one's own
+PREPARE = ["prepare", "--size", 192, "--processes", 1, "--extractor", MIDDLE]
 
 
 def middle(image: np.ndarray, ppi: float) -> Template:
@@ -47,8 +48,8 @@ def save(path: Path, image: Image.Image, ppi: float | None = 500) -> Path:
 
 def run(raw: Path, *words: object, out: Path | None = None) -> Result:
     where = out or raw.parent / "out"
-    arguments = [raw, "--out", where, "--size", 192, "--processes", 1, "--extractor", MIDDLE, *words]
-    return CliRunner().invoke(main, ["prepare", *map(str, arguments)], prog_name="fg-train")
+    arguments = [*PREPARE, raw, "--out", where, *words]
+    return CliRunner().invoke(main, [str(word) for word in arguments], prog_name="fg-train")
 
 
 def content(folder: Path) -> dict[str, bytes]:

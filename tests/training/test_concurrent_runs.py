@@ -14,7 +14,7 @@ from fingergen.training.trainers.run_dir import RunDirectory
 
 from ..export.test_graphs import small_generator
 from ..processes import both, contents, ended, start
-from .raw_scans import MIDDLE, run
+from .raw_scans import PREPARE, run
 
 
 def test_what_another_process_writes_is_left_alone(raw: Path):
@@ -30,7 +30,6 @@ def test_what_another_process_writes_is_left_alone(raw: Path):
         RunDirectory(out).close()
 
 
-PREPARE = ["prepare", "--size", 192, "--processes", 1, "--extractor", MIDDLE]
 SYNTHESIZE = ["synthesize-data", "--fingers", 4, "--impressions", 2, "--window", 96, "--processes", 1]
 
 

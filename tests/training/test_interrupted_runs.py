@@ -11,9 +11,8 @@ from fingergen.training.checkpoints import save_generator
 
 from ..export.test_graphs import small_generator
 from ..processes import contents, ended, kill_when, small_disk, start
-from .raw_scans import MIDDLE
+from .raw_scans import PREPARE
 
-PREPARE = ["prepare", "--size", 192, "--processes", 1, "--extractor", MIDDLE]
 SYNTHESIZE = ["synthesize-data", "--fingers", 12, "--impressions", 2, "--window", 96, "--processes", 1]
 GENERATOR = ["--resolution", 16, "--style-dim", 16, "--n-mlp", 2, "--channel-base", 128, "--channel-max", 16]
 GENERATOR += ["--fingers", 2, "--window", 96, "--batch", 4, "--images", 40, "--checkpoint-every", 20]
