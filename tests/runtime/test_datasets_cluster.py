@@ -26,7 +26,7 @@ import ray.exceptions
 from fingergen.runtime.cli import main
 from fingergen.runtime.datasets import cluster, layouts, plan, store, writer
 
-from ..processes import printed
+from ..processes import contents, printed
 
 ROOT = Path(__file__).parents[2]
 SENSOR = ("dataset", "--renderer", "sensor", "--window", "64", "64")
@@ -36,11 +36,6 @@ def dataset(*arguments: object, code: int = 0) -> Result:
     result = CliRunner().invoke(main, [*SENSOR, *map(str, arguments)])
     assert result.exit_code == code, result.output
     return result
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 # ---- without Ray: tasks run here, one after the other; the store is fsspec's memory
