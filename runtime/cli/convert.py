@@ -11,7 +11,7 @@ import click
 
 from .. import cbeff
 from ..errors import BadInput, say
-from ..files import write_atomically
+from ..files import remove_partial, write_atomically
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
 from ..minutiae import WRITABLE, Template, encode_template, is_template_file, read_template
 from ..records import COMPRESSIONS, FORMATS, Content, Details, encode_record, read_record
@@ -194,6 +194,7 @@ def convert(
             if len(inputs) == 1:
                 raise
             bad.append(str(error))
+    remove_partial(out, {each.name for path in written for each in (path, note_path(path))})
     say(f"{out}: {len(written)} {'file' if len(written) == 1 else 'files'} written as {to}")
     list_bad(bad, len(inputs))
 

@@ -116,3 +116,14 @@ def test_a_bad_file_costs_itself_alone(print_file, tmp_path):
     again = convert(print_file, "--to", "wsq", "--out", tmp_path / "out")
     assert "exists already" in again.output
     assert convert(print_file, "--to", "wsq", "--out", tmp_path / "out", "--overwrite").exit_code == 0
+
+
+def test_what_a_killed_run_left_goes(print_file, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    nobody = 2**22 + 1  # above every process number of Linux
+    for name in (".finger.bmp", ".finger.bmp.json", ".other.bmp"):
+        (out / f"{name}.{nobody}.1").write_bytes(b"BM")
+    assert convert(print_file, "--to", "bmp", "--out", out).exit_code == 0
+    left = sorted(path.name for path in out.iterdir())
+    assert left == [f".other.bmp.{nobody}.1", "finger.bmp", "finger.bmp.json"]

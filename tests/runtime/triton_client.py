@@ -15,14 +15,16 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 
-def ask(client, library, model, inputs):
+def ask(library, port, model, inputs):
+    """One request, by a client of its own: that of HTTP may not be shared by threads."""
     tensors = []
     for name, value in inputs.items():
         tensor = library.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
         tensor.set_data_from_numpy(value)
         tensors.append(tensor)
     try:
-        answer = client.infer(model, tensors)
+        with library.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            answer = client.infer(model, tensors)
     except InferenceServerException as error:
         return {"error": np.array(error.message())}
     found = {name: answer.as_numpy(name) for name in ("IMAGE", "TEMPLATE")}
@@ -37,16 +39,13 @@ def main() -> None:
         asked.setdefault((number, model), {})[name] = value
     found = {}
     for protocol, library, port in (("http", tritonclient.http, http), ("grpc", tritonclient.grpc, grpc)):
-        many = {"concurrency": len(asked)} if protocol == "http" else {}
-        client = library.InferenceServerClient(f"127.0.0.1:{port}", **many)
         with ThreadPoolExecutor(len(asked)) as pool:
             waiting = {
-                f"{protocol}/{number}": pool.submit(ask, client, library, model, inputs)
+                f"{protocol}/{number}": pool.submit(ask, library, port, model, inputs)
                 for (number, model), inputs in asked.items()
             }
             for key, each in waiting.items():
                 found |= {f"{key}/{name}": value for name, value in each.result().items()}
-        client.close()
     np.savez(answers, **found)
 
 
