@@ -8,7 +8,7 @@ from fingergen.runtime.errors import command_line_errors
 
 from .gpu.command import gpu
 from .quality.command import quality
-from .quality.kept import minutiae
+from .quality.minutiae_parity import minutiae
 from .quality.proof import proof
 from .speed.command import speed
 

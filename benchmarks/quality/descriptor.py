@@ -8,6 +8,7 @@ does not have. Two impressions of a finger are drawn together, those of other fi
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from fingergen.runtime.cli.progress import ImageProgress
 from fingergen.runtime.errors import BadInput, visible
 from fingergen.runtime.files import write_atomically
 from fingergen.training.checkpoints.files import read
@@ -32,11 +33,7 @@ WIDTHS = (24, 48, 96, 128)
 FINGERS = 24  # of a batch, two impressions of each
 TEMPERATURE = 0.1
 LEARNING_RATE = 1e-3
-TURN, SHIFT, CONTRAST = (
-    20.0,
-    0.08,
-    0.3,
-)  # most degrees, share of the side, share of the contrast: augmentation
+TURN, SHIFT, CONTRAST = 20.0, 0.08, 0.3  # augmentation: most degrees, shares of the side and of the contrast
 KEPT_EVERY = 50  # steps between checkpoints
 
 Prints = NDArray[np.uint8]  # (N, SIDE, SIDE)
@@ -59,7 +56,12 @@ class Descriptor(nn.Module):
 
 def read_prints(images: ImageSet, ppi: float | None = None) -> Prints:
     """Returns the middle of every image, (N, SIDE, SIDE); what lies outside an image is white."""
-    return np.stack([_window(read_pixels(file.path, ppi)) for file in images.files])
+    prints = []
+    with closing(ImageProgress(len(images.files), visible(f"images of {images.name}"))) as progress:
+        for file in images.files:
+            prints.append(_window(read_pixels(file.path, ppi)))
+            progress.made(1)
+    return np.stack(prints)
 
 
 def train(images: ImageSet, prints: Prints, steps: int, checkpoint: Path, seed: int = 0) -> Descriptor:
@@ -75,7 +77,8 @@ def train(images: ImageSet, prints: Prints, steps: int, checkpoint: Path, seed: 
         seed: of weights, order and augmentation.
 
     Raises:
-        BadInput: fewer than two fingers have two impressions; or the checkpoint is another training's.
+        BadInput: fewer than two fingers have two impressions; or the checkpoint is another training's, or
+            has more steps.
     """
     groups = [group for group in images.fingers() if len(group) > 1]
     if len(groups) < 2:
@@ -85,20 +88,22 @@ def train(images: ImageSet, prints: Prints, steps: int, checkpoint: Path, seed: 
         network = Descriptor()
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=0.01)
     first = _resume(network, optimizer, checkpoint)
-    for step in tqdm(range(first, steps), visible(f"{images.name}: steps"), leave=False):
-        rng = np.random.default_rng([seed, step])
-        chosen = rng.choice(len(groups), min(FINGERS, len(groups)), replace=False)
-        pairs = np.array([rng.choice(groups[finger], 2, replace=False) for finger in chosen])
-        described = network.train()(_augmented(prints[pairs.T.ravel()], rng))
-        loss = contrastive_loss(*described.chunk(2))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if (step + 1) % KEPT_EVERY == 0 or step + 1 == steps:
-            state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            stream = io.BytesIO()
-            torch.save(state, stream)
-            write_atomically(checkpoint, stream.getvalue())
+    if first > steps:
+        raise BadInput(f"{checkpoint}: has {first} steps already; ask for so many, or give another folder")
+    with closing(ImageProgress(steps, visible(f"steps on {images.name}"))) as progress:
+        progress.kept(first)
+        for step in range(first, steps):
+            rng = np.random.default_rng([seed, step])
+            chosen = rng.choice(len(groups), min(FINGERS, len(groups)), replace=False)
+            pairs = np.array([rng.choice(groups[finger], 2, replace=False) for finger in chosen])
+            described = network.train()(_augmented(prints[pairs.T.ravel()], rng))
+            loss = contrastive_loss(*described.chunk(2))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if (step + 1) % KEPT_EVERY == 0 or step + 1 == steps:
+                _keep(step + 1, network, optimizer, checkpoint)
+            progress.made(1)
     return network.eval()
 
 
@@ -126,6 +131,12 @@ def describe(network: Descriptor, prints: Prints) -> NDArray[np.float64]:
 def similarities(described: NDArray[np.float64], pairs: NDArray[np.intp]) -> NDArray[np.float64]:
     """Returns the cosine of each pair's descriptions, (N,)."""
     return (described[pairs[:, 0]] * described[pairs[:, 1]]).sum(axis=1)
+
+
+def _keep(step: int, network: Descriptor, optimizer: torch.optim.Optimizer, checkpoint: Path) -> None:
+    stream = io.BytesIO()
+    torch.save({"step": step, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, stream)
+    write_atomically(checkpoint, stream.getvalue())
 
 
 def _resume(network: Descriptor, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:

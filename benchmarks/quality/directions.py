@@ -97,13 +97,13 @@ def edits(
     names += range(min(DIRECTIONS, len(model.bundle.latents.sefa_directions)))
     by_direction, shown = {}, []
     plain: Images = at_500_ppi(model, model.edit(w, names[0], 0.0, seeds=seeds)[1])
-    records = [seen.record for seen in measure_all(pool, cache, plain, "edits: originals")]
-    usual = np.array(spread(pool, traits, list(plain), "edits: traits"))
+    records = [seen.record for seen in measure_all(pool, cache, plain, "images before edits")]
+    usual = np.array(spread(pool, traits, list(plain), "images for traits"))
     for name in names:
         figures: dict[str, Any] = {"identity_kept": {}, "median_score": {}}
         for degree in DEGREES:
             minus, _, plus = (at_500_ppi(model, each) for each in model.edit(w, name, degree, seeds=seeds))
-            changed = measure_all(pool, cache, np.concatenate([minus, plus]), f"edits along {name}")
+            changed = measure_all(pool, cache, np.concatenate([minus, plus]), f"images edited along {name}")
             whole = [*records, *(seen.record for seen in changed)]
             pairs = [(i % len(seeds), len(seeds) + i) for i in range(len(changed))]
             scores = bozorth3(whole, pairs)
@@ -111,7 +111,7 @@ def edits(
             figures["median_score"][f"{degree:g}"] = float(np.median(scores))
             if degree == SHOWN:
                 low, high = (
-                    np.array(spread(pool, traits, list(images), f"traits along {name}"))
+                    np.array(spread(pool, traits, list(images), f"images for traits along {name}"))
                     for images in (minus, plus)
                 )
                 moved = (high - low).mean(axis=0) / np.maximum(usual.std(axis=0), 1e-9)

@@ -99,7 +99,7 @@ def evaluate(
     """
     by_leader = set(sample(len(images.files), sampling.leader).tolist())
     wanted = [(file, number in by_leader) for number, file in enumerate(images.files)]
-    results = spread(pool, partial(_measure, cache, ppi), wanted, f"{images.name}: images")
+    results = spread(pool, partial(_measure, cache, ppi), wanted, f"images of {images.name}")
     unreadable = tuple(result for result in results if isinstance(result, str))
     measured = [result for result in results if isinstance(result, Measurement)]
     if not measured:
@@ -213,8 +213,8 @@ def _matching(
     found = {}
     for name, compare, most in (("bozorth3", bozorth3, sampling.pairs), ("mcc", mcc, sampling.mcc)):
         mated, other = mated_pairs(images, most), non_mated_pairs(images, most)
-        mated_scores = compare(pool, measured, mated, f"{images.name}: {name}, mated pairs")
-        scores = compare(pool, measured, other, f"{images.name}: {name}, non-mated pairs")
+        mated_scores = compare(pool, measured, mated, f"pairs of mates in {images.name}, {name}")
+        scores = compare(pool, measured, other, f"pairs of different fingers in {images.name}, {name}")
         found[name] = scores_of(images, mated, mated_scores, other, scores)
     return found
 

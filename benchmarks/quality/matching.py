@@ -78,7 +78,7 @@ def _compare(
         part = pairs[start : start + CHUNK]
         used = np.unique(part)
         parts.append(([prints[i] for i in used], np.searchsorted(used, part)))
-    found = spread(pool, scores, parts, what)
+    found = spread(pool, scores, parts, what, lambda part: len(part[1]))
     return np.concatenate(found) if found else np.zeros(0)
 
 

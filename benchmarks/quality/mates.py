@@ -61,7 +61,12 @@ def pixel_correlations(pool: Executor, images: ImageSet, mates: NDArray[np.intp]
     for one, other in mates:
         pair = (images.files[one].path, images.files[other].path)
         of_finger.setdefault(images.files[one].finger, []).append(pair)
-    found = spread(pool, partial(_correlate, ppi), list(of_finger.values()), f"{images.name}: mates")
+    found = spread(
+        pool,
+        partial(_correlate, ppi),
+        list(of_finger.values()),
+        f"fingers of {images.name}, correlation of mates",
+    )
     return [value for values in found for value in values if not math.isnan(value)]
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fingergen.runtime.cli.kit import SEED
 from fingergen.runtime.errors import BadInput, say
+from fingergen.runtime.files import remove_partial
 from fingergen.runtime.pipeline.tables import align
+
+if TYPE_CHECKING:
+    from .descriptor import Prints
+    from .image_sets import ImageSet
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 PAIRS = 100_000  # most pairs of different fingers that a test compares
@@ -72,26 +79,34 @@ def proof(
     if not tests and not real:
         raise BadInput("proof: give a set to test on, with --test or --real")
     rule = FingerRule(finger_pattern)
-    tested = [read_folder(folder, rule) for folder in (*tests, *real)]
-    for images in tested:
-        if not len(mated_pairs(images)):
-            raise BadInput(f"{images.name}: no finger has two impressions to compare")
-    prints = [read_prints(images) for images in tested]
+
+    def read_all(folders: Iterable[Path]) -> list[tuple[ImageSet, Prints]]:
+        sets = [read_folder(folder, rule) for folder in folders]
+        for images in sets:
+            if not len(mated_pairs(images)):
+                raise BadInput(f"{images.name}: no finger has two impressions to compare")
+        return [(images, read_prints(images)) for images in sets]
+
+    tested, learned = read_all((*tests, *real)), read_all((training, *against))
+    for (images, prints), (known, shown) in itertools.product(tested, learned):
+        if common := _common(prints, shown):
+            raise BadInput(f"{images.name}: {common} images are in {known.name} too; give other fingers")
     out.mkdir(parents=True, exist_ok=True)
+    remove_partial(out)
     results: list[dict[str, Any]] = []
-    for folder in (training, *against):
-        learned = read_folder(folder, rule)
-        key = hashlib.sha256(f"{folder.resolve()} {seed} {len(learned.files)}".encode()).hexdigest()[:8]
-        network = train(learned, read_prints(learned), steps, out / f"{learned.name}-{key}.pt", seed)
-        for images, seen in zip(tested, prints, strict=True):
+    for known, shown in learned:
+        labels = "\n".join(file.finger for file in known.files)
+        key = hashlib.sha256(shown.tobytes() + labels.encode(errors="surrogateescape")).hexdigest()[:8]
+        network = train(known, shown, steps, out / f"{known.name}-{key}-{seed}.pt", seed)
+        for images, prints in tested:
             mated, other = mated_pairs(images, PAIRS), non_mated_pairs(images, PAIRS)
-            described = describe(network, seen)
+            described = describe(network, prints)
             found = (similarities(described, pairs) for pairs in (mated, other))
             scores = scores_of(images, mated, next(found), other, next(found))
             rates = {name: asdict(rate) for name, rate in error_rates(scores).items()}
             results.append(
                 {
-                    "training": learned.name,
+                    "training": known.name,
                     "test": images.name,
                     "steps": steps,
                     "fingers": len(images.fingers()),
@@ -105,6 +120,11 @@ def proof(
         return
     for line in _table(results).splitlines():
         say(line)
+
+
+def _common(one: Prints, other: Prints) -> int:
+    """How many prints of one set are in another."""
+    return len({each.tobytes() for each in one} & {each.tobytes() for each in other})
 
 
 def _table(results: list[dict[str, Any]]) -> str:

@@ -72,7 +72,7 @@ def attack(
         "extracted": [as_template(seen.minutiae, image) for seen, image in zip(sources, first, strict=True)],
     }
     if with_leader:
-        rows = spread(pool, extract_with_leader, list(first), "impressions, LEADER")
+        rows = spread(pool, extract_with_leader, list(first), "impressions by LEADER")
         given["leader"] = [as_template(each, image) for each, image in zip(rows, first, strict=True)]
     pairs = np.stack(np.triu_indices(fingers, 1), axis=1)
     non_mated = bozorth3([each.record for each in sources], pairs)
@@ -86,7 +86,7 @@ def attack(
     }
     for kind, described in given.items():
         images = reconstructed(model, described)
-        again = measure_all(pool, cache, images, f"reconstructions, templates: {TEMPLATES[kind]}")
+        again = measure_all(pool, cache, images, f"reconstructions from templates: {TEMPLATES[kind]}")
         wanted = described if kind == "partial" else templates
         kept = sum(
             (agreement(as_template(seen.minutiae, image), template)

@@ -76,12 +76,12 @@ def nearest_training_fingers(
         The set with `training_fingers` among its figures, and a flag if there are copies.
     """
     first = [training.files[group[0]] for group in training.fingers()]
-    known = spread(pool, partial(_measure, cache, ppi), first, f"{training.name}: training fingers")
+    known = spread(pool, partial(_measure, cache, ppi), first, f"fingers of {training.name}")
     groups = one.images.fingers()
     measured = [one.measured[group[0]] for group in groups]
     pairs = cross_pairs(len(measured), len(known), sampling.pairs)
     moved = pairs + np.array([0, len(measured)])
-    scores = bozorth3(pool, [*measured, *known], moved, f"{one.name}: {training.name}")
+    scores = bozorth3(pool, [*measured, *known], moved, f"pairs of {one.name} with {training.name}")
     nearest = np.full(len(measured), -1.0)
     np.maximum.at(nearest, pairs[:, 0], scores)
     order = np.argsort(-scores, kind="stable")[:LISTED]

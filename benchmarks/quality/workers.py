@@ -6,10 +6,11 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
-from tqdm import tqdm
+from fingergen.runtime.cli.progress import ImageProgress
+from fingergen.runtime.errors import visible
 
 Each = TypeVar("Each")
 Result = TypeVar("Result")
@@ -37,8 +38,24 @@ def _take_core(cores: Any) -> None:
 
 
 def spread(
-    pool: Executor, work: Callable[[Each], Result], items: Sequence[Each], what: str, chunk: int = 1
+    pool: Executor,
+    work: Callable[[Each], Result],
+    items: Sequence[Each],
+    what: str,
+    size: Callable[[Each], int] = lambda _: 1,
 ) -> list[Result]:
-    """`work` on every item, in order, with a progress bar; `chunk` items are sent to a process at a time."""
-    done = pool.map(work, items, chunksize=chunk)
-    return list(tqdm(done, what, total=len(items), leave=False))
+    """`work` on every item, in order, with progress.
+
+    Args:
+        pool: runs the work.
+        work: a function that other processes can import.
+        items: what it is given, one at a time.
+        what: is counted, in the plural: `images of prints`.
+        size: how many of these an item is.
+    """
+    results = []
+    with closing(ImageProgress(sum(map(size, items)), visible(what))) as progress:
+        for item, result in zip(items, pool.map(work, items), strict=True):
+            results.append(result)
+            progress.made(size(item))
+    return results

@@ -80,6 +80,24 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
         descriptor.train(images, descriptor.read_prints(images), 1, tmp_path / "other.pt")
     with pytest.raises(BadInput, match=r"generator\.pt: is not a checkpoint of this training; delete it"):
         descriptor.train(images, descriptor.read_prints(images), 1, tmp_path / "generator.pt")
+    descriptor.train(images, descriptor.read_prints(images), 2, tmp_path / "longer.pt")
+    with pytest.raises(BadInput, match=r"longer\.pt: has 2 steps already; ask for so many"):
+        descriptor.train(images, descriptor.read_prints(images), 1, tmp_path / "longer.pt")
     words = ["proof", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 2 and "give a set to test on, with --test or --real" in done.stderr
+    done = CliRunner().invoke(main, [*words, "--test", str(tmp_path / "set")])
+    assert done.exit_code == 2 and "set: 16 images are in set too; give other fingers" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_set_of_the_same_name_is_another_training(tmp_path: Path) -> None:
+    """A checkpoint belongs to the images that it has seen, wherever they lie."""
+    write(tmp_path / "test", 2)
+    for place, seed in (("one", 0), ("moved", 0), ("other", 1)):
+        (tmp_path / place).mkdir()
+        write(tmp_path / place / "train", seed)
+        words = ["proof", str(tmp_path / place / "train"), "--test", str(tmp_path / "test")]
+        done = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "out"), "--steps", "1"])
+        assert done.exit_code == 0, done.stderr
+    assert len(list((tmp_path / "out").glob("train-*.pt"))) == 2

@@ -58,7 +58,7 @@ def minutiae(bundle: Path | None, images: int, seed: int, as_json: bool) -> None
         if (name, precision) == REFERENCE or unavailable(name, opened, precision=precision):
             continue
         with fgr.load(bundle, name, precision=precision) as model:
-            rows.append({"backend": name, "precision": precision, **_compare(found(model), reference)})
+            rows.append({"backend": name, "precision": precision, **parity(found(model), reference)})
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
@@ -74,7 +74,7 @@ def minutiae(bundle: Path | None, images: int, seed: int, as_json: bool) -> None
             )
 
 
-def _compare(found: list[Template], reference: list[Template]) -> dict[str, Any]:
+def parity(found: list[Template], reference: list[Template]) -> dict[str, Any]:
     from fingergen.runtime.minutiae.agreement import Agreement, agreement  # needs SciPy, of the extra
 
     pairs = zip(found, reference, strict=True)

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 import fingergen.runtime as fgr
 from fingergen.benchmarks.cli import main
-from fingergen.benchmarks.quality import kept
+from fingergen.benchmarks.quality import minutiae_parity
 from fingergen.runtime.datasets.nist import Nist
 from fingergen.runtime.minutiae import Minutia, Template
 
@@ -24,8 +24,8 @@ def test_minutiae_are_kept_within_four_pixels_and_five_degrees():
     whole = Template(100, 100, 500, tuple(Minutia(10 * i, 50, 30) for i in range(1, 9)))
     near = replace(whole, minutiae=tuple(replace(m, x=m.x + 3, angle=m.angle + 4) for m in whole.minutiae))
     turned = replace(whole, minutiae=tuple(replace(m, angle=m.angle + 6) for m in whole.minutiae[:2]))
-    assert kept._compare([near], [whole]) == {"images": 1, "minutiae": 8, "kept": 1.0, "added": 0.0}
-    assert kept._compare([turned, whole], [whole, whole]) == {
+    assert minutiae_parity.parity([near], [whole]) == {"images": 1, "minutiae": 8, "kept": 1.0, "added": 0.0}
+    assert minutiae_parity.parity([turned, whole], [whole, whole]) == {
         "images": 2,
         "minutiae": 16,
         "kept": 0.5,
@@ -38,7 +38,7 @@ def test_a_template_of_an_image():
         image, truth = model.synthesize([3])[0], model.finger_noise.impression(3).template
         found = Nist().template(image, model.ppi())
     assert (found.width, found.height) == (512, 512)
-    assert kept._compare([found], [found])["kept"] == 1.0
+    assert minutiae_parity.parity([found], [found])["kept"] == 1.0
     assert len(truth.minutiae) / 2 < len(found.minutiae) < 2 * len(truth.minutiae)
 
 
@@ -66,9 +66,11 @@ def test_another_precision(alter, code: int, monkeypatch: pytest.MonkeyPatch):
         def load(bundle, name, precision):
             return nullcontext(model if precision == "fp32" else Altered(model, alter))
 
-        monkeypatch.setattr(kept.fgr, "load", load)
+        monkeypatch.setattr(minutiae_parity.fgr, "load", load)
         monkeypatch.setattr(
-            kept, "unavailable", lambda name, bundle, precision: None if name == "onnxruntime" else "not here"
+            minutiae_parity,
+            "unavailable",
+            lambda name, bundle, precision: None if name == "onnxruntime" else "not here",
         )
         result = run("--images", 2, "--json")
     assert result.exit_code == code, result.output
