@@ -75,6 +75,16 @@ def minutiae(bundle: Path | None, images: int, seed: int, as_json: bool) -> None
 
 
 def parity(found: list[Template], reference: list[Template]) -> dict[str, Any]:
+    """Compare the minutiae of the same images.
+
+    Args:
+        found: of what is tested, one template per image.
+        reference: in the same order.
+
+    Returns:
+        Numbers of images and of the reference's minutiae; `kept`, the share of these that were found within
+        `PIXELS` and `DEGREES`; `added`, the share of those found that the reference lacks.
+    """
     from fingergen.runtime.minutiae.agreement import Agreement, agreement  # needs SciPy, of the extra
 
     pairs = zip(found, reference, strict=True)
