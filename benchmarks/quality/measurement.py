@@ -150,8 +150,7 @@ def measure_print(cache_folder: Path, image: NDArray[np.uint8]) -> Print:
 
     An image without any print, as far edits can be, has the quality 0 and no minutiae.
     """
-    key = hashlib.sha256(image.tobytes() + f"{image.shape} {_versions()}".encode()).hexdigest()
-    stored = cache_folder / "prints" / key[:2] / f"{key}.json"
+    stored = _stored_print(cache_folder, image)
     kept = _read(stored)
     if kept is not None:
         with suppress(TypeError):  # another version's
@@ -161,6 +160,16 @@ def measure_print(cache_folder: Path, image: NDArray[np.uint8]) -> Print:
     except fingerprints.Unreadable:
         found = fingerprints.NOTHING
     _write(stored, asdict(found))
+    return found
+
+
+def leader_minutiae(cache_folder: Path, image: NDArray[np.uint8]) -> Rows:
+    """What LEADER finds in an image (H, W) of 500 ppi, or what the cache has of it."""
+    stored = _stored_print(cache_folder, image).with_suffix(".leader.json")
+    found: Rows | None = _read(stored)
+    if found is None:
+        found = extract_with_leader(image)
+        _write(stored, found)
     return found
 
 
@@ -192,6 +201,11 @@ def _pixels(content: bytes, path: Path, ppi: float | None) -> NDArray[np.uint8]:
             " the file is wrong"
         )
     return np.asarray(scan.image.convert("L"))
+
+
+def _stored_print(cache_folder: Path, image: NDArray[np.uint8]) -> Path:
+    key = hashlib.sha256(image.tobytes() + f"{image.shape} {_versions()}".encode()).hexdigest()
+    return cache_folder / "prints" / key[:2] / f"{key}.json"
 
 
 def _read(path: Path) -> Any:

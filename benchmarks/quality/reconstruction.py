@@ -27,7 +27,7 @@ from fingergen.training.metrics.fingerprints import Print, bozorth3
 
 from .error_rates import LEAST_PAIRS, curve
 from .evaluation import describe
-from .measurement import TYPES, Rows, extract_with_leader, measure_print
+from .measurement import TYPES, Rows, leader_minutiae, measure_print
 from .workers import spread
 
 HELD_OUT = 10_000_000  # seed of the first finger that no training set holds
@@ -72,7 +72,7 @@ def attack(
         "extracted": [as_template(seen.minutiae, image) for seen, image in zip(sources, first, strict=True)],
     }
     if with_leader:
-        rows = spread(pool, extract_with_leader, list(first), "impressions by LEADER")
+        rows = spread(pool, partial(leader_minutiae, cache), list(first), "impressions by LEADER")
         given["leader"] = [as_template(each, image) for each, image in zip(rows, first, strict=True)]
     pairs = np.stack(np.triu_indices(fingers, 1), axis=1)
     non_mated = bozorth3([each.record for each in sources], pairs)

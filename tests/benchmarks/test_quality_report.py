@@ -163,6 +163,18 @@ def test_measurements_are_kept(
     assert first.leader and replace(first, leader=None) == without
 
 
+def test_what_leader_finds_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attack that is interrupted goes on with the next print."""
+    from fingergen.benchmarks.quality import measurement
+
+    images, rows = np.stack([np.zeros((8, 9), np.uint8)] * 2), [[1.0, 2.0, 30.0, 1.0, 50.0]]
+    images[1, 0, 0] = 1
+    monkeypatch.setattr(measurement, "extract_with_leader", lambda image: rows * (1 + int(image[0, 0])))
+    assert [len(measurement.leader_minutiae(tmp_path, image)) for image in images] == [1, 2]
+    monkeypatch.setattr(measurement, "extract_with_leader", None)
+    assert [measurement.leader_minutiae(tmp_path, image) for image in images] == [rows, rows * 2]
+
+
 def test_maps_of_a_dataset_are_no_prints(tmp_path: Path) -> None:
     for name in ("images", "maps"):
         (tmp_path / name).mkdir()
