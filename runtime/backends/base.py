@@ -112,6 +112,16 @@ class Backend(ABC):
             Array (N, …) of shape `graphs.output_shape`. Where `pixels`, the image behind it is finite.
         """
 
+    def preload(self, graphs: Sequence[GraphName], images: int) -> None:  # noqa: B027, optional to override
+        """Begin to load graphs that will run next, so that their inputs can be computed meanwhile.
+
+        By default nothing happens: a graph loads when it is first used. What cannot be loaded raises then.
+
+        Args:
+            graphs: Ones that the bundle has, in the order of their use.
+            images: How many a call will have.
+        """
+
     def makes_pixels(self, graph: GraphName) -> bool:
         """Whether a graph, as it runs here, has the output `graphs.PIXELS`.
 

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -81,12 +81,14 @@ class Bundle:
         manifest: What `bundle.json` says.
         latents: What `latents.npz` holds.
         sha256: Of `bundle.json`, which has every other file's, so that it names them all.
+        outputs: For each ONNX graph, by its path in the bundle, the names of its outputs.
     """
 
     path: Path
     manifest: Manifest
     latents: Latents
     sha256: str
+    outputs: Mapping[str, Sequence[str]]
 
     def file(self, name: str) -> Path:
         """Full path of a file, for messages; `read` has the content.
@@ -118,27 +120,8 @@ class Bundle:
         """
         content = _read_file(self.path, name, self.manifest.files[name])
         if name in self.manifest.graph_files():
-            _refuse_external_data(self.path / name, content)
+            _check_graph(self.path / name, content)
         return content
-
-    def output_names(self, name: str) -> list[str]:
-        """The names of the outputs of an ONNX graph.
-
-        Args:
-            name: The file's path in the bundle, as in the manifest.
-
-        Returns:
-            The names, in the graph's order.
-
-        Raises:
-            BadInput: As `read`; or the file is not an ONNX graph.
-        """
-        try:
-            return output_names(self.read(name))
-        except ValueError as error:
-            raise BadInput(
-                f"{self.file(name)}: not an ONNX graph ({error}); export the bundle again"
-            ) from None
 
     def direction(self, index: int | str) -> NDArray[np.float32]:
         """A direction of edits.
@@ -200,14 +183,14 @@ def read_bundle(path: str | Path) -> Bundle:
     path = Path(path)
     manifest, sha256 = _read_manifest(path)
     _refuse_unlisted(path, manifest)
-    graphs = manifest.graph_files()
+    graphs, outputs = manifest.graph_files(), {}
     for name, record in manifest.files.items():
         content = _read_file(path, name, record)
         if name in graphs:
-            _refuse_external_data(path / name, content)
+            outputs[name] = _check_graph(path / name, content)
         if name == manifest.latents:
             latents = _read_latents(path / name, content, manifest)
-    return Bundle(path, manifest, latents, sha256)
+    return Bundle(path, manifest, latents, sha256, outputs)
 
 
 def open_bundle(path: str | Path | None = None) -> Bundle:
@@ -348,15 +331,17 @@ def _read_file(folder: Path, name: str, record: FileRecord) -> bytes:
     return content
 
 
-def _refuse_external_data(path: Path, content: bytes) -> None:
+def _check_graph(path: Path, content: bytes) -> Sequence[str]:
+    """The names of an ONNX graph's outputs; `BadInput` if it is none, or has weights in another file."""
     try:
-        external = has_external_data(content)
+        external, outputs = has_external_data(content), output_names(content)
     except ValueError as error:
         raise BadInput(f"{path}: not an ONNX graph ({error}); export the bundle again") from None
     if external:
         raise BadInput(
             f"{path}: has weights in another file; a bundle's graphs must hold them: export it again"
         )
+    return outputs
 
 
 def _read_latents(path: Path, content: bytes, manifest: Manifest) -> Latents:

@@ -31,6 +31,7 @@ class Synthesis:
 
     def prepare(self, pairs: Sequence[Pair]) -> SynthesisInputs:
         """The networks' inputs of a batch, from its random numbers."""
+        self.backend.preload(("mapping", "synthesis"), len(pairs))
         seeds = [seed for seed, _ in pairs]
         others = [other for _, other in pairs if other is not None]
         return SynthesisInputs(

@@ -1,5 +1,6 @@
 """ONNX Runtime backends: what a GPU's do with arrays is run here on the CPU's execution provider."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -222,6 +223,27 @@ class TestThreadsInsideAnImage:
                 assert np.array_equal(backend.run("mapping", part(given, 0, 1)), expected[:1])
             backend.run("mapping", part(given, 0, 1))
             assert used == [backend._threaded, backend._sessions, backend._threaded]
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_graphs_load_ahead_in_the_sessions_that_will_run(bundle: Bundle, images: int):
+    with OnnxRuntimeCpu(bundle, Options(2)) as backend:
+        backend.preload(("mapping", "synthesis"), images)
+        backend._pool.shutdown()  # what was begun ends
+        ahead, other = backend._sessions, backend._threaded
+        if images == 1:
+            ahead, other = other, ahead
+        assert ahead.loaded("mapping") and ahead.loaded("synthesis")
+        assert not other.loaded("mapping") and not ahead.loaded("encoder")
+
+
+def test_what_cannot_be_loaded_ahead_is_an_error_when_it_runs(path: Path, bundle: Bundle, tmp_path: Path):
+    whole = Path(shutil.copytree(path, tmp_path / "bundle"))
+    with OnnxRuntimeCpu(open_bundle(whole), Options(1)) as backend:
+        (whole / bundle.manifest.graphs.mapping).unlink()
+        backend.preload(("mapping",), 1)
+        with pytest.raises(BadInput, match="missing from the bundle"):
+            backend.map(np.zeros((1, 32), np.float32))
 
 
 @pytest.mark.parametrize("levels", [False, True])

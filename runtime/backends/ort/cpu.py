@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
@@ -74,6 +74,12 @@ class OnnxRuntimeCpu(Backend):
             f"ONNX Runtime {onnxruntime.__version__}, CPU, {workers} thread{'s' if workers > 1 else ''},"
             f" {options.precision or 'fp32'}, {describe_ops(ops)}"
         )
+
+    def preload(self, graphs: Sequence[GraphName], images: int) -> None:
+        sessions = self._threaded if images < self._threads else self._sessions
+        for graph in graphs:
+            if not sessions.loaded(graph):
+                self._pool.submit(sessions.__getitem__, graph)
 
     def makes_pixels(self, graph: GraphName) -> bool:
         return self._sessions.makes_pixels(graph)

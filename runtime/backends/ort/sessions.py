@@ -45,7 +45,6 @@ class Sessions:
         self._ops = ops
         self._configure = configure
         self._sessions: dict[GraphName, onnxruntime.InferenceSession] = {}
-        self._pixels: dict[GraphName, bool] = {}
         self._loading = threading.Lock()
         _all_sessions.add(self)
 
@@ -55,12 +54,13 @@ class Sessions:
                 self._sessions[graph] = self._load(graph)
             return self._sessions[graph]
 
+    def loaded(self, graph: GraphName) -> bool:
+        """Whether a graph's session has been opened."""
+        return graph in self._sessions
+
     def makes_pixels(self, graph: GraphName) -> bool:
-        """Whether a graph has the output `PIXELS`: its file is read, since opening a session takes long."""
-        with self._loading:
-            if graph not in self._pixels:
-                self._pixels[graph] = PIXELS in self._bundle.output_names(self._files[graph])
-            return self._pixels[graph]
+        """Whether a graph has the output `PIXELS`."""
+        return PIXELS in self._bundle.outputs[self._files[graph]]
 
     def keep_for_ever(self) -> None:
         """Never free the sessions: for a forked process, where freeing one waits for threads that stayed
