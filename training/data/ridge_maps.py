@@ -225,6 +225,8 @@ def _pixel_noise(taken: Sequence[Impression], name: str, size: int) -> np.ndarra
     """Means of one of PIXEL_NOISE over squares, of unit variance again, (N, 1, size, size)."""
     width, height = taken[0].capture.window
     side = height // size
-    noise = np.stack([getattr(one.capture, name)[:height, :width] for one in taken])
+    noise = np.stack([getattr(one.capture, name) for one in taken])
+    beyond = (noise.shape[1] - height) // 2  # of the texture, which the sensor blurs
+    noise = noise[:, beyond : beyond + height, beyond : beyond + width]
     squares = noise.reshape(len(taken), size, side, size, side)
     return side * squares.mean(axis=(2, 4), dtype=np.float32)[:, None]
