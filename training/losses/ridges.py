@@ -1,5 +1,6 @@
 """Do ridges run where the ridge map says, whatever their contrast, brightness and pressure?"""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -9,31 +10,45 @@ LEAST_VARIANCE = 1e-3  # of images and ridge maps in [-1, 1]; below, there is no
 WHOLE = 0.99  # least mean contact of a square that counts: at the edge of contact, prints fade
 
 
-def ridge_loss(images: Tensor, ridges: Tensor, contact: Tensor, ppi: float) -> Tensor:
-    """1 - the local correlation of images and negated ridge maps; its mean over the contact.
+def ridge_loss(images: Tensor, reals: Tensor, ridges: Tensor, contact: Tensor, ppi: float) -> Tensor:
+    """How much less an image shows of its ridge map than the real impression does; its mean over the contact.
+
+    Dry or uneven skin breaks ridges: an image that shows them as clearly as the map does is no better.
 
     Args:
         images: (N, C, R, R) in [-1, 1], ridges dark.
+        reals: (N, C, R, R), the real impressions of the same ridge maps.
         ridges: (N, 1, R, R), ridge maps: -1 in a valley, 1 on a ridge.
         contact: (N, 1, R, R), masks of contact in [0, 1].
         ppi: Pixels per inch.
 
     Returns:
-        Scalar, 0 (ridges as in the map) to 2 (valleys there).
+        Scalar: what local correlations with the map lack, 0 to 2.
     """
+    with torch.no_grad():
+        reached = _correlation(reals, ridges, ppi)
+        counted = (_window_means(contact, ppi) > WHOLE).float()
+    lacking = (reached - _correlation(images, ridges, ppi)).clamp(min=0)
+    return (lacking * counted).sum() / counted.sum().clamp(min=1.0)
+
+
+def _correlation(images: Tensor, ridges: Tensor, ppi: float) -> Tensor:
+    """Local correlations of images and negated ridge maps, (N, 1, H, W)."""
+    gray, dark = images.mean(dim=1, keepdim=True), -ridges
+    mean_gray, mean_dark = _window_means(gray, ppi), _window_means(dark, ppi)
+    covariance = _window_means(gray * dark, ppi) - mean_gray * mean_dark
+    variances = [
+        _window_means(each.square(), ppi) - mean.square()
+        for each, mean in ((gray, mean_gray), (dark, mean_dark))
+    ]
+    deviations = [(variance.clamp(min=0) + LEAST_VARIANCE).sqrt() for variance in variances]
+    return covariance / (deviations[0] * deviations[1])
+
+
+def _window_means(x: Tensor, ppi: float) -> Tensor:
+    """Means of (N, 1, R, R) over windows: (N, 1, H, W)."""
     window = 2 * round(WINDOW_INCHES * ppi / 2) + 1
     stride = max(1, window // PER_WINDOW)
-
-    def mean(x: Tensor) -> Tensor:
-        # In two passes: PyTorch adds up every sample of a window on a CPU.
-        rows = F.avg_pool2d(F.pad(x, [window // 2] * 4, mode="reflect"), (window, 1), stride=(stride, 1))
-        return F.avg_pool2d(rows, (1, window), stride=(1, stride))
-
-    gray, dark = images.mean(dim=1, keepdim=True), -ridges
-    mean_gray, mean_dark = mean(gray), mean(dark)
-    covariance = mean(gray * dark) - mean_gray * mean_dark
-    variances = [mean(gray.square()) - mean_gray.square(), mean(dark.square()) - mean_dark.square()]
-    deviations = [(variance.clamp(min=0) + LEAST_VARIANCE).sqrt() for variance in variances]
-    correlation = covariance / (deviations[0] * deviations[1])
-    counted = (mean(contact) > WHOLE).float()
-    return ((1 - correlation) * counted).sum() / counted.sum().clamp(min=1.0)
+    # In two passes: PyTorch adds up every sample of a window on a CPU.
+    rows = F.avg_pool2d(F.pad(x, [window // 2] * 4, mode="reflect"), (window, 1), stride=(stride, 1))
+    return F.avg_pool2d(rows, (1, window), stride=(1, stride))

@@ -32,7 +32,8 @@ class GeneratorConfig:
         "noise says where ridges run, and w how they look",
     )
     ridge_weight: float = setting(
-        2.0, "with --noise ridges: weight of the loss on ridges that differ from the ridge map"
+        2.0,
+        "with --noise ridges: weight of the loss on ridges that show less of the ridge map than real ones do",
     )
     l1_weight: float = setting(5.0, "with --noise ridges: weight of the L1 distance to the paired impression")
     l1_images: int = setting(

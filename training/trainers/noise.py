@@ -167,8 +167,8 @@ class RidgeNoise:
 
     def loss(self, images: Tensor, reals: Tensor, condition: Tensors, images_seen: int) -> Loss | None:
         ridges, contact = self._maps(condition)
-        seen = F.avg_pool2d(images, self._reduction)
-        off = ridge_loss(seen, ridges, contact, self.ppi / self._reduction)
+        seen, real = (F.avg_pool2d(each, self._reduction) for each in (images, reals))
+        off = ridge_loss(seen, real, ridges, contact, self.ppi / self._reduction)
         figures = {"loss/ridges": off}
         total = self.config.ridge_weight * off
         if self.look and (weight := self._l1_weight(images_seen)):
