@@ -1,5 +1,6 @@
 """Batches loaded ahead: the same ones by a thread and by processes."""
 
+import multiprocessing
 import os
 
 import numpy as np
@@ -48,9 +49,10 @@ def refuse(start: int) -> Pairs:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_error_of_a_load_is_raised(workers):
-    with pytest.raises(ValueError, match="no batch for 8"):
+def test_error_of_a_load_is_raised_and_ends_the_processes(workers):
+    with pytest.raises(ValueError, match="no batch for 8") as raised:
         list(prefetch(refuse, STARTS, workers))
+    assert raised.value and not multiprocessing.active_children()
 
 
 def test_seeds_beyond_float64_draw_different_batches():

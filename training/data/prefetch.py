@@ -37,7 +37,7 @@ def _from_thread(load: Callable[[int], Batch], starts: Iterable[int]) -> Iterato
 
 
 def _from_processes(load: Callable[[int], Batch], starts: Sequence[int], workers: int) -> Iterator[Batch]:
-    return iter(
+    batches = iter(
         DataLoader(
             _Batches(load),
             batch_size=None,
@@ -49,6 +49,13 @@ def _from_processes(load: Callable[[int], Batch], starts: Sequence[int], workers
             multiprocessing_context="fork",
         )
     )
+    try:
+        yield from batches
+    except Exception as error:
+        # Its traceback keeps the iterator alive. Collected with other garbage, the iterator finds its queues
+        # closed, cannot tell the processes to end, and waits five seconds for each.
+        del batches
+        raise error.with_traceback(None) from None
 
 
 class _Batches(Dataset[Batch], Generic[Batch]):
