@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fingergen.runtime.cli.kit import SEED, Number
+from fingergen.runtime.cli.progress import ended_by_sigterm
 from fingergen.runtime.errors import BadInput, say
 from fingergen.runtime.files import user_cache, write_atomically
 
@@ -191,7 +192,8 @@ def quality(
     known = read_folder(training, rule) if training else None
     against = find(reference) if reference else None
     shown: dict[str, list[DirectionImages]] = {}
-    with worker_per_core(workers) as pool:
+    ended = ended_by_sigterm(f"what was measured is kept in {kept}; the same command goes on")
+    with ended, worker_per_core(workers) as pool:
         results = [evaluate(images, pool, kept, sampling, ppi) for images in found]
         if against is not None:
             base = evaluate(against, pool, kept, sampling, ppi)

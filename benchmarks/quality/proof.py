@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fingergen.runtime.cli.kit import SEED
+from fingergen.runtime.cli.progress import ended_by_sigterm
 from fingergen.runtime.errors import BadInput, say
 from fingergen.runtime.files import remove_partial
 from fingergen.runtime.pipeline.tables import align
@@ -97,7 +98,8 @@ def proof(
     for known, shown in learned:
         labels = "\n".join(file.finger for file in known.files)
         key = hashlib.sha256(shown.tobytes() + labels.encode(errors="surrogateescape")).hexdigest()[:8]
-        network = train(known, shown, steps, out / f"{known.name}-{key}-{seed}.pt", seed)
+        with ended_by_sigterm(f"the training is kept in {out}; the same command goes on"):
+            network = train(known, shown, steps, out / f"{known.name}-{key}-{seed}.pt", seed)
         for images, prints in tested:
             mated, other = mated_pairs(images, PAIRS), non_mated_pairs(images, PAIRS)
             described = describe(network, prints)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 from fingergen.runtime.cli.progress import ImageProgress
 from fingergen.runtime.errors import visible
+from fingergen.runtime.processes import worker_processes
 
 Each = TypeVar("Each")
 Result = TypeVar("Result")
@@ -23,13 +24,12 @@ def worker_per_core(count: int | None = None) -> Iterator[Executor]:
     Args:
         count: how many; None for one per usable core.
     """
-    context = multiprocessing.get_context("spawn")
-    cores = context.SimpleQueue()
+    cores = multiprocessing.get_context("spawn").SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
     available = len(os.sched_getaffinity(0))
     most = min(count or available, available)
-    with ProcessPoolExecutor(most, context, initializer=_take_core, initargs=(cores,)) as pool:
+    with worker_processes(most, _take_core, cores) as pool:
         yield pool
 
 

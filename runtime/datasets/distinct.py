@@ -17,12 +17,10 @@ from __future__ import annotations
 import base64
 import heapq
 import json
-import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +32,7 @@ from numpy.typing import NDArray
 from ..errors import BadInput
 from ..files import remove_partial, write_atomically
 from ..minutiae import FORMATS, Template
+from ..processes import worker_processes
 from .folder import CHOICE as FOLDER
 from .impressions import Made, Maker
 from .nist import Nist
@@ -92,7 +91,7 @@ class Distinct:
             (self.root / FOLDER / name).mkdir(parents=True, exist_ok=True)
             remove_partial(self.root / FOLDER / name)
         self._survey()
-        with _processes(self.workers) as pool:
+        with worker_processes(self.workers) as pool:
             self._match(pool)
             taken = self._replace(pool)
         content = {"fingers": self.plan.fingers, "replaced": {str(k): n for k, n in sorted(taken.items())}}
@@ -224,17 +223,6 @@ class Distinct:
             f"--distinct {self.score}: finger {finger} matches others with each of {MOST_SEEDS} seeds; give a"
             " higher score"
         )
-
-
-@contextmanager
-def _processes(count: int) -> Iterator[Executor]:
-    """Processes to compare in; Ctrl-C, which all processes of a terminal get, is left to this one."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True, eq=False)

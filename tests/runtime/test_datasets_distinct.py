@@ -46,7 +46,7 @@ class _Done:
 def small_parts(monkeypatch: pytest.MonkeyPatch):
     for module in (layouts, plan, writer, distinct):
         monkeypatch.setattr(module, "PART", FEW)
-    monkeypatch.setattr(distinct, "_processes", lambda _: InThisProcess())
+    monkeypatch.setattr(distinct, "worker_processes", lambda _: InThisProcess())
     distinct._read_prints.cache_clear()
     yield
     distinct._read_prints.cache_clear()

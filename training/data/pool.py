@@ -1,14 +1,13 @@
 """Processes that work through many items, and survive the item that kills one of them."""
 
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from fingergen.runtime.processes import worker_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,30 +59,15 @@ def _pooled(
     function: Callable[[Item], Result], items: dict[int, Item], processes: int
 ) -> Generator[tuple[int, Result], None, None]:
     """The number of each item with its result, by a pool of processes."""
-    # Spawned: a fork of a process that has run PyTorch's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start) as pool:
+    with worker_processes(processes, _one_thread) as pool:
         futures: dict[Future[Result], int] = {
             pool.submit(function, item): number for number, item in items.items()
         }
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
 
-def _start() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work
+def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # for PyTorch, if the work will import it
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # A process whose parent was killed would wait for work for ever.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
