@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadInput
-from ..files import remove_partial, replacing, write_atomically
+from ..files import flush_folder, remove_partial, replacing, write_atomically
 from .plan import PART, Entry, Plan
 from .table import PARTS, SETTINGS, TABLE, part_of_table
 
@@ -91,7 +91,14 @@ class _Own:
 
 
 class Flat(Layout):
-    """All files in one folder: `00000005_2.png` is impression 2 of the finger of seed 5."""
+    """All files in one folder: `00000005_2.png` is impression 2 of the finger of seed 5.
+
+    They are sure to be on the disk when their part has ended.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, database: int = 1) -> None:
+        super().__init__(folder, plan, database)
+        self._stored: dict[int, list[str]] = {}  # of parts under way
 
     def name(self, entry: Entry) -> str:
         return f"{self.plan.label(entry.finger):08d}_{entry.impression}"
@@ -99,9 +106,20 @@ class Flat(Layout):
     def folders(self) -> Sequence[str]:
         return ("",)
 
+    def begin(self, part: int, order: Sequence[Entry]) -> None:
+        super().begin(part, order)
+        self._stored[part] = []
+
     def store(self, part: int, entry: Entry, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
-            write_atomically(self.folder / name, content)
+            write_atomically(self.folder / name, content, flush=False)
+        self._stored[part].extend(files)
+
+    def end(self, part: int) -> None:
+        flush_folder(self.folder, self._stored.pop(part))
+
+    def close(self) -> None:
+        self._stored.clear()
 
     def size(self, part: int, name: str) -> int | None:
         try:

@@ -29,6 +29,23 @@ def test_content_is_on_the_disk_before_the_name(tmp_path: Path, flushed: list[st
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_many_files_reach_the_disk_at_once_or_one_by_one(
+    tmp_path: Path, flushed: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    names = ["a", "b"]
+    for name in names:
+        write_atomically(tmp_path / name, b"content", flush=False)
+    assert flushed == ["rename"] * 2
+    files.flush_folder(tmp_path, names)
+    if sys.platform == "linux":
+        assert flushed == ["rename"] * 2
+    with pytest.raises(FileNotFoundError):
+        files.flush_folder(tmp_path / "absent", names)
+    monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: object())  # a system without syncfs
+    files.flush_folder(tmp_path, names)
+    assert flushed[-2:] == ["fsync"] * 2
+
+
 def test_after_an_error_the_file_is_as_it_was(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"old")
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a") as temporary:

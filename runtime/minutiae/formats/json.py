@@ -67,8 +67,8 @@ def encode(template: Template) -> bytes:
         "deltas": [{"x": delta.x, "y": delta.y, "angles": delta.angles} for delta in template.deltas],
     }
     for name, items in lists.items():
-        rows = ",\n".join(f"  {json.dumps(item)}" for item in items)
-        members.append(f'"{name}": [\n{rows}\n]' if rows else f'"{name}": []')
+        rows = json.dumps(items)[1:-1].replace("}, {", "},\n  {")  # no text in them holds that
+        members.append(f'"{name}": [\n  {rows}\n]' if rows else f'"{name}": []')
     return ("{" + ",\n ".join(members) + "}\n").encode()
 
 
