@@ -62,7 +62,7 @@ def _deflated(rows: NDArray[np.uint8]) -> bytes:
     flat = np.count_nonzero(rows) < (1 - _FLAT) * rows.size
     strategy = zlib.Z_RLE if flat else zlib.Z_HUFFMAN_ONLY
     stream = zlib.compressobj(1, strategy=strategy, memLevel=9)
-    return stream.compress(rows) + stream.flush()
+    return stream.compress(rows.data) + stream.flush()
 
 
 def _text(keyword: str, value: str) -> bytes:
