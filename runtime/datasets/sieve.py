@@ -1,14 +1,16 @@
 """A cheap first look at pairs of prints: could they match at all?
 
 Bozorth3 (Watson et al., "User's Guide to NIST Biometric Image Software", 2007) compares pairs of minutiae:
-their distance and both angles with the line between them do not change when a print is moved or turned, and
-in prints that match many such pairs agree that are turned by the same angle. How many are is counted here,
-with bins instead of tolerances, for one print and many others at once.
+their distance and both angles with the line between them do not change when a print is moved or turned. In
+prints that match, many such pairs agree by one and the same movement. How many do is counted here, with bins
+instead of tolerances, for one print and many others at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,13 @@ from numpy.typing import NDArray
 from ..arguments import Floats
 
 NEAREST, FARTHEST = 16.0, 125.0  # pixels between the minutiae of a pair; Bozorth3 takes none that are farther
-RINGS, ANGLES, TURNS = 20, 16, 32  # bins of the distance's logarithm, of an angle, of the turn between prints
+RINGS, ANGLES = 28, 20  # bins of the distance's logarithm, of an angle
+TURNS, SHIFT = 24, 60.0  # bins of the turn between prints; bins of the shift, in pixels
 _KEYS = RINGS * ANGLES * ANGLES
+_CELLS = 2048  # of each print, for all movements: those that share one are rarely both frequent
+_BESIDE = np.array([(one >> 2 & 1, one >> 1 & 1, one & 1) for one in range(8)])
+
+Complex = NDArray[np.complex64]
 
 
 class Sieve:
@@ -26,72 +33,90 @@ class Sieve:
     def __init__(self, prints: Sequence[Floats]) -> None:
         """`prints`: of each, float32 (M, 3): x, y in pixels at 500 ppi, angle in degrees."""
         self._prints = len(prints)
-        self._counts = np.array([len(minutiae) for minutiae in prints])
-        places, turns, owners = [], [], []
-        for number, minutiae in enumerate(prints):
-            features, turn = _pairs(minutiae)
-            places.append(_keys(np.floor(features).astype(np.int64)))
-            turns.append(turn)
-            owners.append(np.full(len(turn), number, np.int32))
-        keys = np.concatenate(places) if places else np.zeros(0, np.int64)
+        self._minutiae = np.array([len(minutiae) for minutiae in prints])
+        pairs = [_pairs(minutiae) for minutiae in prints]
+        keys = _joined([_keys(np.floor(each.features).astype(np.int64)) for each in pairs], np.int64)
         order = np.argsort(keys, kind="stable")
         self._starts = np.searchsorted(keys[order], np.arange(_KEYS + 1))
-        self._turn = np.concatenate(turns)[order] if turns else np.zeros(0, np.float32)
-        self._owner = np.concatenate(owners)[order] if owners else np.zeros(0, np.int32)
+        self._line = _joined([each.line for each in pairs], np.complex64)[order]
+        self._middle = _joined([each.middle for each in pairs], np.complex64)[order]
+        self._owner = np.repeat(np.arange(len(pairs)), [len(each.line) for each in pairs])[order]
 
-    def agreeing(self, minutiae: Floats) -> NDArray[np.float64]:
-        """How many pairs of minutiae of a print agree with pairs of each print, at the turn at which most do.
+    def likeness(self, minutiae: Floats) -> NDArray[np.float64]:
+        """How many pairs of minutiae of a print agree with pairs of each print, by the commonest movement.
 
         Args:
             minutiae: float32 (M, 3), as those of the prints.
 
         Returns:
-            (N,), beyond those of a middling turn, for each hundred pairs of a minutia of one and one of the
-            other: the more minutiae, the more pairs agree by chance.
+            (N,), divided by the geometric mean of both prints' numbers of minutiae: the more there are, the
+            more pairs agree by chance.
         """
-        features, turn = _pairs(minutiae)
-        once = turn < np.pi  # every pair is there in both directions
-        features, turn = features[once], turn[once]
+        pairs = _pairs(minutiae)
+        ours, theirs = self._agreeing(pairs)
+        turned = pairs.line[ours] * np.conj(self._line[theirs])
+        moved = (pairs.middle[ours] - turned * self._middle[theirs]) / np.float32(SHIFT)
+        turn = np.angle(turned) * np.float32(TURNS / (2 * np.pi))
+        owner = self._owner[theirs] * _CELLS
+        most = np.zeros(self._prints, np.int64)
+        for offset in np.array([0, 0.5], np.float32):  # what the edges of bins divide, the second bins hold
+            whole = [np.floor(each + offset).astype(np.int64) for each in (turn, moved.real, moved.imag)]
+            cells = owner + ((whole[0] % TURNS * 31 + whole[1]) * 37 + whole[2]) % _CELLS
+            counts = np.bincount(cells, minlength=self._prints * _CELLS)
+            most = np.maximum(most, counts.reshape(self._prints, _CELLS).max(axis=1))
+        return most / np.sqrt(np.maximum(len(minutiae) * self._minutiae, 1))
+
+    def _agreeing(self, pairs: _Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places of pairs of a print, and of those of all prints that they agree with."""
+        once = np.flatnonzero(pairs.line.imag >= 0)  # every pair is there in both directions
+        features = pairs.features[once]
         # A value in the lower half of its bin may agree with the bin below, in the upper half with the next.
         bins = np.floor(features).astype(np.int64)
         beside = np.where(features - bins < 0.5, -1, 1)
-        total = np.zeros(self._prints * TURNS)
-        for choice in range(8):
-            chosen = bins + beside * np.array([choice >> 2 & 1, choice >> 1 & 1, choice & 1])
-            inside = (chosen[:, 0] >= 0) & (chosen[:, 0] < RINGS)
-            total += self._count(_keys(chosen[inside]), turn[inside])
-        by_turn = total.reshape(self._prints, TURNS)
-        near = by_turn + np.roll(by_turn, 1, 1) + np.roll(by_turn, -1, 1)
-        excess = near.max(axis=1) - 3 * by_turn.mean(axis=1)
-        return 100.0 * excess / np.maximum(len(minutiae) * self._counts, 1)
-
-    def _count(self, keys: NDArray[np.int64], turn: Floats) -> NDArray[np.int64]:
-        counts = self._starts[keys + 1] - self._starts[keys]
-        ends = np.cumsum(counts)
-        every = ends[-1] if len(ends) else 0
-        hits = np.arange(every) + np.repeat(self._starts[keys] - (ends - counts), counts)
-        turned = (np.repeat(turn, counts) - self._turn[hits]) * (TURNS / (2 * np.pi))
-        cells = self._owner[hits] * TURNS + np.floor(turned).astype(np.int64) % TURNS
-        return np.bincount(cells, minlength=self._prints * TURNS)
+        near = (bins[:, None] + beside[:, None] * _BESIDE).reshape(-1, 3)
+        inside = (near[:, 0] >= 0) & (near[:, 0] < RINGS)
+        keys, ours = _keys(near[inside]), np.repeat(once, len(_BESIDE))[inside]
+        starts = self._starts[keys]
+        counts = self._starts[keys + 1] - starts
+        before = np.cumsum(counts) - counts
+        theirs = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+        return np.repeat(ours, counts), theirs
 
 
-def _pairs(minutiae: Floats) -> tuple[Floats, Floats]:
-    """Pairs of minutiae, each in both directions.
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Pairs of minutiae of a print, each in both directions; x + iy with y up.
 
-    Returns:
-        In units of bins (P, 3): logarithm of the distance, both angles with the line; and the direction of
-        the line, [0, 2 pi), (P,).
+    Attributes:
+        features: (P, 3), in units of bins: logarithm of the distance, both angles with the line.
+        line: (P,), direction of the line, of length 1.
+        middle: (P,), place of its middle.
     """
-    x, y = minutiae[:, 0].astype(np.float64), minutiae[:, 1].astype(np.float64)
-    angle = np.radians(minutiae[:, 2].astype(np.float64))
-    dx, dy = x[None, :] - x[:, None], y[:, None] - y[None, :]  # y up
-    apart = np.hypot(dx, dy)
-    one, other = np.nonzero((apart >= NEAREST) & (apart < FARTHEST))
-    line = np.arctan2(dy[one, other], dx[one, other]) % (2 * np.pi)
-    ring = np.log(apart[one, other] / NEAREST) * (RINGS / np.log(FARTHEST / NEAREST))
-    angles = ((angle[[one, other]] - line) % (2 * np.pi)) * (ANGLES / (2 * np.pi))
-    return np.column_stack([ring, *angles]).astype(np.float32), line.astype(np.float32)
+
+    features: Floats
+    line: Complex
+    middle: Complex
+
+
+def _pairs(minutiae: Floats) -> _Pairs:
+    x, y, angle = minutiae.astype(np.float64).T
+    place, angle = x - 1j * y, np.radians(angle)
+    apart = place[None, :] - place[:, None]
+    distance = np.abs(apart)
+    one, other = np.nonzero((distance >= NEAREST) & (distance < FARTHEST))
+    apart, distance = apart[one, other], distance[one, other]
+    ring = np.log(distance / NEAREST) * (RINGS / np.log(FARTHEST / NEAREST))
+    angles = ((angle[[one, other]] - np.angle(apart)) % (2 * np.pi)) * (ANGLES / (2 * np.pi))
+    return _Pairs(
+        np.column_stack([ring, *angles]).astype(np.float32),
+        (apart / distance).astype(np.complex64),
+        ((place[one] + place[other]) / 2).astype(np.complex64),
+    )
 
 
 def _keys(bins: NDArray[np.int64]) -> NDArray[np.int64]:
     return (bins[:, 0] * ANGLES + bins[:, 1] % ANGLES) * ANGLES + bins[:, 2] % ANGLES
+
+
+def _joined(parts: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
+    return np.concatenate([np.zeros(0, kind), *parts])

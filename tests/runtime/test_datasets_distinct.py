@@ -82,7 +82,7 @@ def likeness(monkeypatch: pytest.MonkeyPatch):
         return SCORE if (len(one.get()) + len(other.get())) % 3 == 0 else 0
 
     monkeypatch.setattr(distinct, "_score", score)
-    monkeypatch.setattr(distinct, "LEAST_AGREEING", -1000.0)
+    monkeypatch.setattr(distinct, "LEAST_LIKENESS", -1000.0)
     return score
 
 
@@ -147,7 +147,7 @@ def test_what_was_compared_is_not_compared_again(tmp_path: Path, monkeypatch: py
 def test_fingers_that_match_whatever_their_seed_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(distinct, "MOST_SEEDS", 1)
     monkeypatch.setattr(distinct, "_score", lambda *_: SCORE)
-    monkeypatch.setattr(distinct, "LEAST_AGREEING", -1000.0)
+    monkeypatch.setattr(distinct, "LEAST_LIKENESS", -1000.0)
     message = dataset("--fingers", 2, "--out", tmp_path, code=2).output
     assert f"--distinct {SCORE}: finger 1 matches others with each of 1 seeds" in message
     assert dataset("--fingers", 10**6, "--out", tmp_path, code=2).output.count("at most 100000 fingers") == 1
@@ -166,9 +166,26 @@ def test_the_sieve_sees_a_turned_and_moved_print():
     turned = np.column_stack(
         [x * np.cos(turn) + y * np.sin(turn) + 20, y * np.cos(turn) - x * np.sin(turn) - 9, angle + 70]
     )
-    agreeing = sieve.agreeing(turned.astype(np.float32))
-    assert agreeing.argmax() == 7 and agreeing[7] > 3 * np.delete(agreeing, 7).max() and agreeing[30] == 0
-    assert not sieve.agreeing(np.zeros((0, 3), np.float32)).any()
+    likeness = sieve.likeness(turned.astype(np.float32))
+    assert likeness.argmax() == 7 and likeness[7] > 3 * np.delete(likeness, 7).max() and likeness[30] == 0
+    assert not sieve.likeness(np.zeros((0, 3), np.float32)).any()
+    assert Sieve([]).likeness(prints[0]).shape == (0,)
+
+
+def test_pairs_that_agree_by_many_movements_are_not_alike():
+    """The same pairs of minutiae, each moved elsewhere: Bozorth3 finds no print in them either."""
+    rng = np.random.default_rng(1)
+    pairs = [np.column_stack([rng.uniform(0, 40, (2, 2)), rng.uniform(0, 360, 2)]) for _ in range(20)]
+
+    def laid_out(moves: np.ndarray) -> np.ndarray:
+        moved = [pair + np.array([*move, 0]) for pair, move in zip(pairs, moves, strict=True)]
+        return np.concatenate(moved).astype(np.float32)
+
+    moves = rng.uniform(0, 600, (20, 2))
+    same, scattered = Sieve([laid_out(moves + 30), laid_out(rng.uniform(0, 600, (20, 2)))]).likeness(
+        laid_out(moves)
+    )
+    assert same > 3 * scattered
 
 
 def test_a_print_without_minutiae_matches_none():
