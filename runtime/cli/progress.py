@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +16,7 @@ import click
 from ..errors import say
 
 SECONDS_BETWEEN_LINES = 10.0
+RECENT = 60.0  # seconds whose rate says how much time is left
 
 
 class ImageProgress:
@@ -24,7 +26,8 @@ class ImageProgress:
         self._total = total
         self._what = what
         self._kept = self._made = 0
-        self._began = self._last = time.monotonic()
+        self._last = time.monotonic()
+        self._shown = deque([(self._last, 0, 0)])  # when a line was shown; kept and made by then
         self._shows_bar = sys.stderr.isatty()
         self._lock = threading.Lock()  # images are kept on one thread and made on another
 
@@ -44,18 +47,26 @@ class ImageProgress:
             if now - self._last < (0.2 if self._shows_bar else SECONDS_BETWEEN_LINES):
                 return
             self._last = now
+            line = self._line(now)
             end = "" if self._shows_bar else "\n"
-            click.echo(("\r\033[K" if self._shows_bar else "") + self._line(now), err=True, nl=bool(end))
+            click.echo(("\r\033[K" if self._shows_bar else "") + line, err=True, nl=bool(end))
 
     def _line(self, now: float) -> str:
         done = self._kept + self._made
         line = f"{done} of {self._total} {self._what} ({done / max(self._total, 1):.1%})"
-        counted = self._made or self._kept
-        if counted:
-            rate = counted / (now - self._began)
+        if rate := self._rate(now):
             left = round((self._total - done) / rate)
-            line += f", {rate:.1f} {self._what.split()[0]}/s, {_duration(left)} left"
+            shown = f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
+            line += f", {shown} {self._what.split()[0]}/s, {_duration(left)} left"
         return line
+
+    def _rate(self, now: float) -> float:
+        """Images per second of late: those of a run's beginning may have come out of a cache."""
+        while len(self._shown) > 1 and self._shown[1][0] <= now - RECENT:
+            self._shown.popleft()
+        began, kept, made = self._shown[0]
+        self._shown.append((now, self._kept, self._made))
+        return (self._made - made or self._kept - kept) / (now - began)
 
     def close(self) -> None:
         """Clear the bar, so that the next line stands alone."""
