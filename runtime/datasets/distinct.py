@@ -9,7 +9,8 @@ the folder `distinct`, where other shards of the same folder find it and do not 
 
 1. the minutiae of the first impression of every finger, part by part;
 2. the pairs of fingers that match, for each part with itself and all parts before;
-3. the fingers that get another seed: few, one after the other.
+3. the fingers that get another seed: few, one after the other; which seeds were tried is on record until
+   all are chosen.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,9 +162,12 @@ class Distinct:
 
         def finish() -> None:
             part, blocks = under_way.popleft()
-            found = sorted(match for block in blocks for match in block.result())
-            _write_matches(self.root, part, fingers[part], found)
-            progress.made(sum(self.plan.fingers_of(part)))
+            found: list[Match] = []
+            for other, block in enumerate(blocks):
+                found += block.result()
+                count = fingers[part]
+                progress.made(count * fingers[other] if other < part else count * (count - 1) // 2)
+            _write_matches(self.root, part, fingers[part], sorted(found))
 
         fingers = {part: len(self.plan.fingers_of(part)) for part in self.plan.parts}
         for part in self._order():
@@ -188,33 +192,38 @@ class Distinct:
         waiting = sorted(before)
         taken: dict[int, int] = {}
         records: dict[int, bytes] = {}
-        while waiting:
-            finger = heapq.heappop(waiting)
-            if not before.get(finger):
-                continue  # those that it matched have been replaced
-            for matched in before.values():
-                matched.discard(finger)
-            number, record, matching = self._another(pool, finger, records)
-            taken[finger], records[finger] = number, record
-            before[finger] = set()
-            for later in matching:
-                before.setdefault(later, set()).add(finger)
-                heapq.heappush(waiting, later)
+        progress = self.progress("fingers settled", self.plan.fingers)
+        settled = 0
+        with _Tried(self.root / FOLDER / "tried.jsonl", self.plan.fingers) as tried:
+            while waiting:
+                finger = heapq.heappop(waiting)
+                progress.made(finger - settled)
+                settled = finger
+                if not before.get(finger):
+                    continue  # those that it matched have been replaced
+                for matched in before.values():
+                    matched.discard(finger)
+                number, record, matching = self._another(pool, finger, records, tried)
+                taken[finger], records[finger] = number, record
+                before[finger] = set()
+                for later in matching:
+                    before.setdefault(later, set()).add(finger)
+                    heapq.heappush(waiting, later)
+        progress.made(self.plan.fingers - settled)
         return taken
 
     def _another(
-        self, pool: Executor, finger: int, replaced: Mapping[int, bytes]
+        self, pool: Executor, finger: int, replaced: Mapping[int, bytes], tried: _Tried
     ) -> tuple[int, bytes, list[int]]:
         """Number and minutiae of the first further seed that matches no finger before, and the later fingers
         that it does match."""
         for number in range(1, MOST_SEEDS + 1):
-            entry = replace(self.plan, replaced={finger: number}).entry(finger, 1)
-            ((_, record),) = self._records([entry])
-            tasks = [
-                pool.submit(_compare_one, str(self.root), record, part, self.score)
-                for part in self.plan.parts
-            ]
-            stored = {other for task in tasks for other in task.result()} - {finger, *replaced}
+            found = tried.find(finger, number)
+            if found is None:
+                found = self._try(pool, finger, number)
+                tried.add(finger, number, *found)
+            record, surveyed = found
+            stored = set(surveyed) - {finger, *replaced}
             changed = _matching(record, list(replaced.values()), self.score)
             matching = stored | {other for other, match in zip(replaced, changed, strict=True) if match}
             if all(other > finger for other in matching):
@@ -223,6 +232,57 @@ class Distinct:
             f"--distinct {self.score}: finger {finger} matches others with each of {MOST_SEEDS} seeds; give a"
             " higher score"
         )
+
+    def _try(self, pool: Executor, finger: int, number: int) -> tuple[bytes, list[int]]:
+        """Minutiae of a further seed of a finger, and the surveyed fingers that they match."""
+        entry = replace(self.plan, replaced={finger: number}).entry(finger, 1)
+        ((_, record),) = self._records([entry])
+        tasks = [
+            pool.submit(_compare_one, str(self.root), record, part, self.score) for part in self.plan.parts
+        ]
+        return record, [other for task in tasks for other in task.result()]
+
+
+class _Tried:
+    """A file of the seeds that were tried in place of fingers' own, a line each; it is removed in the end.
+
+    What an interrupted run has tried a later one need not try again: that depends on the surveyed fingers
+    alone.
+    """
+
+    def __init__(self, path: Path, fingers: int) -> None:
+        """`fingers`: that are surveyed; lines that know more or fewer do not count."""
+        self._path = path
+        self._fingers = fingers
+        self._found: dict[tuple[int, int], tuple[bytes, list[int]]] = {}
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("a+b")
+        self._file.seek(0)
+        for line in self._file:
+            with suppress(ValueError, KeyError, TypeError):  # the last one may be cut off
+                each = json.loads(line)
+                if each["fingers"] == self._fingers:
+                    key = int(each["finger"]), int(each["number"])
+                    self._found[key] = base64.b64decode(each["record"]), [int(k) for k in each["matches"]]
+        self._file.write(b"\n")  # ends it
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.close()
+        if kind is None:
+            self._path.unlink(missing_ok=True)
+
+    def find(self, finger: int, number: int) -> tuple[bytes, list[int]] | None:
+        """Minutiae of a finger's further seed, and the surveyed fingers that they match."""
+        return self._found.get((finger, number))
+
+    def add(self, finger: int, number: int, record: bytes, matches: list[int]) -> None:
+        """Put it on record."""
+        known = {"fingers": self._fingers, "finger": finger, "number": number}
+        line = {**known, "record": base64.b64encode(record).decode(), "matches": matches}
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
 
 
 @dataclass(frozen=True, eq=False)

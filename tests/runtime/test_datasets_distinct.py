@@ -144,6 +144,32 @@ def test_what_was_compared_is_not_compared_again(tmp_path: Path, monkeypatch: py
     assert len(seen) == 2
 
 
+def test_seeds_that_were_tried_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, likeness):
+    size = ("--fingers", 6, "--impressions", 1)
+    dataset(*size, "--out", tmp_path / "whole")
+    tried: list[tuple[int, int]] = []
+    attempt = distinct.Distinct._try
+
+    def counting(self, pool, finger: int, number: int):
+        if len(tried) == 2:
+            raise KeyboardInterrupt
+        tried.append((finger, number))
+        return attempt(self, pool, finger, number)
+
+    monkeypatch.setattr(distinct.Distinct, "_try", counting)
+    dataset(*size, "--out", tmp_path / "set", code=130)
+    record = tmp_path / "set" / distinct.FOLDER / "tried.jsonl"
+    with record.open("ab") as file:
+        file.write(b'{"fingers": 6, "fing')  # killed while writing
+    first = tried.copy()
+    monkeypatch.setattr(distinct.Distinct, "_try", lambda *a: tried.append(a[2:]) or attempt(*a))
+    dataset(*size, "--out", tmp_path / "set", "--resume")
+    assert len(first) == 2 < len(tried) == len(set(tried))
+    assert contents(tmp_path / "set") == contents(tmp_path / "whole")
+    taken = [tmp_path / name / distinct.FOLDER / "taken.json" for name in ("set", "whole")]
+    assert taken[0].read_bytes() == taken[1].read_bytes() and not record.exists()
+
+
 def test_fingers_that_match_whatever_their_seed_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(distinct, "MOST_SEEDS", 1)
     monkeypatch.setattr(distinct, "_score", lambda *_: SCORE)
