@@ -174,15 +174,24 @@ def work(
     tell.close()
 
 
-def resident(process: int) -> int:
-    """Bytes of memory of a process and all that it started; what several share counts once."""
-    total = 0
+def memory(process: int) -> dict[str, float]:
+    """MiB of a process and all that it started, by kind: `own` it has written; `files` it maps.
+
+    What several processes share counts once. Of files, such as libraries, a process's share also changes when
+    others on the machine begin or end to map the same file, so it says nothing about growth.
+    """
+    total = {"own": 0.0, "files": 0.0}
     try:
         rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-        total = 1024 * next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+        for line in rollup.splitlines():
+            kind = {"Pss_Anon:": "own", "Pss_Shmem:": "own", "Pss_File:": "files"}.get(line.split()[0])
+            if kind:
+                total[kind] += int(line.split()[1]) / 2**10
         for children in Path(f"/proc/{process}/task").glob("*/children"):
-            total += sum(resident(int(child)) for child in children.read_text().split())
-    except (OSError, StopIteration, ValueError):  # it has ended meanwhile
+            for child in children.read_text().split():
+                for kind, size in memory(int(child)).items():
+                    total[kind] += size
+    except (OSError, ValueError):  # it has ended meanwhile
         pass
     return total
 
@@ -213,7 +222,10 @@ def soak(minutes: float, log: Path, threads: int, fingers: int) -> int:
         writer, start, counts = csv.writer(file), time.monotonic(), {face: (0, 0) for face in FACES}
         if not file.tell():
             writer.writerow(
-                ["seconds", *(f"{face}_{what}" for face in FACES for what in ("mib", "done", "wrong"))]
+                [
+                    "seconds",
+                    *(f"{face}_{what}" for face in FACES for what in ("own", "files", "done", "wrong")),
+                ]
             )
         try:
             while time.monotonic() - start < 60 * minutes:
@@ -221,9 +233,13 @@ def soak(minutes: float, log: Path, threads: int, fingers: int) -> int:
                 for face, pipe in pipes.items():
                     while pipe.poll():
                         counts[face] = pipe.recv()
-                row = {face: resident(watched[face]) / 2**20 for face in FACES}
-                rows.append(row)
-                columns = [value for face in FACES for value in (round(row[face], 1), *counts[face])]
+                row = {face: memory(watched[face]) for face in FACES}
+                rows.append({face: row[face]["own"] for face in FACES})
+                columns = [
+                    value
+                    for face in FACES
+                    for value in (*(round(size, 1) for size in row[face].values()), *counts[face])
+                ]
                 writer.writerow([round(time.monotonic() - start), *columns])
                 file.flush()
         except KeyboardInterrupt:
@@ -247,8 +263,8 @@ def report(rows: list[dict[str, float]], counts: dict[str, tuple[int, int]]) -> 
     quarter = max(1, len(rows) // 4)
     for face in FACES:
         done, wrong = counts[face]
-        memory = [row[face] for row in rows]
-        early, late = np.mean(memory[quarter : 2 * quarter] or memory), np.mean(memory[-quarter:])
+        sizes = [row[face] for row in rows]
+        early, late = np.mean(sizes[quarter : 2 * quarter] or sizes), np.mean(sizes[-quarter:])
         growth = late / early - 1
         print(
             f"{face}: {done} answers, {wrong} wrong; {early:.0f} MiB in the second quarter, {late:.0f} MiB in"

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import json
 import socket
 import time
@@ -20,7 +21,7 @@ from fingergen.benchmarks.speed.measure import Plan, measure
 from fingergen.benchmarks.speed.plot import write_plot
 from fingergen.benchmarks.speed.report import Report
 from fingergen.benchmarks.speed.timing import Latency, interleave, relative_speed
-from fingergen.benchmarks.speed.workload import Runner, Workload
+from fingergen.benchmarks.speed.workload import TASKS, Runner, Workload
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
@@ -89,9 +90,17 @@ def test_every_modulated_convolution_is_replaced() -> None:
     assert convolutions == sum(isinstance(module, PerSampleConv) for module in network.modules()) == 11
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime-plain", "pytorch", "openvino-plain"])
-@pytest.mark.parametrize("task", ["synthesis", "reconstruction"])
+@pytest.mark.parametrize(
+    ("task", "backend"),
+    [
+        *itertools.product(TASKS, ["onnxruntime", "onnxruntime-plain", "pytorch", "openvino-plain"]),
+        ("synthesis", "ncnn"),
+    ],
+)
 def test_all_do_the_same_work(bundle: Path, tmp_path: Path, task: str, backend: str) -> None:
+    if backend == "ncnn":
+        pytest.importorskip("pnnx")
+        pytest.importorskip("ncnn")
     checkpoint = tmp_path / "checkpoint.pt"
     if task == "synthesis":
         save_generator(checkpoint, g_ema=generator(1))
@@ -173,6 +182,15 @@ def test_executors_that_cannot_run_are_named(bundle: Path, monkeypatch: pytest.M
     assert {*names, *left_out} == set(executors.NAMES)
     with pytest.raises(BadInput, match=f"openvino-plain: {reason}"):
         executors.choose(workload, ["onnxruntime", "openvino-plain"], ["fp32"], required=True)
+
+
+def test_a_network_that_pnnx_does_not_convert(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    pnnx = pytest.importorskip("pnnx")
+    pytest.importorskip("ncnn")
+    save_generator(tmp_path / "g.pt", g_ema=generator(1))
+    monkeypatch.setattr(pnnx, "EXEC_PATH", "false")
+    done = run(bundle, "--backend", "ncnn", "--checkpoint", tmp_path / "g.pt")
+    assert done.exit_code == 1 and "ncnn: pnnx does not convert the network: 1" in done.stderr
 
 
 def test_precisions(bundle: Path) -> None:

@@ -73,7 +73,7 @@ def _open(workload: Workload, precision: str, threads: int, device: str, compile
 
     from .published import as_published
 
-    network = as_published(_network(workload)).to(device).eval().requires_grad_(False)
+    network = as_published(load_network(workload)).to(device).eval().requires_grad_(False)
     forward = torch.compile(network, dynamic=False) if compiled else network
 
     def autocast() -> AbstractContextManager[Any]:
@@ -98,7 +98,8 @@ def _open(workload: Workload, precision: str, threads: int, device: str, compile
     return Runner(run, description, comparable=workload.checkpoint is not None)
 
 
-def _network(workload: Workload) -> Generator | Reconstructor:
+def load_network(workload: Workload) -> Generator | Reconstructor:
+    """The network of a workload's checkpoint or, without one, of its bundle's sizes and random weights."""
     from fingergen.training.checkpoints import FieldCheckpoint, ReconstructionCheckpoint, load_checkpoint
     from fingergen.training.networks import Generator
 
