@@ -15,6 +15,7 @@ import click
 from fingergen.runtime.bundle import check_replaceable
 from fingergen.runtime.bundle.manifest import NoiseMode, Recommended
 from fingergen.runtime.cli.kit import Number
+from fingergen.runtime.cli.progress import ended_by_sigterm
 from fingergen.runtime.errors import BadInput, command_line_errors, say, visible
 
 from .report import lines
@@ -66,6 +67,7 @@ Examples:
     help="Begin no further round after this long; three are made at least.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@ended_by_sigterm("the bundle is whole; run the command again")
 def tune(bundle: Path, batch: str, seconds: float, as_json: bool) -> None:
     """Find what runs a bundle fastest on this machine, and write it into the bundle.
 

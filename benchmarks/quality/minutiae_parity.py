@@ -14,6 +14,7 @@ from fingergen.runtime import Model
 from fingergen.runtime.backends import BACKENDS, PRECISIONS, Precision, unavailable
 from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.cli.kit import SEED
+from fingergen.runtime.cli.progress import ended_by_sigterm
 from fingergen.runtime.errors import BadInput, FingerGenError, say
 from fingergen.runtime.minutiae import Template
 from fingergen.runtime.pipeline.tables import align
@@ -29,6 +30,7 @@ LEAST_KEPT = 0.98
 @click.option("--images", type=click.IntRange(1), default=100, show_default=True, help="Images to compare.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the first image.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@ended_by_sigterm("no figures were taken down; run the command again")
 def minutiae(bundle: Path | None, images: int, seed: int, as_json: bool) -> None:
     """Compare the minutiae in the images of every backend and precision that runs here.
 

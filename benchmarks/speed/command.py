@@ -13,6 +13,7 @@ import click
 from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.cli.kit import Number
+from fingergen.runtime.cli.progress import ended_by_sigterm
 from fingergen.runtime.errors import FingerGenError
 from fingergen.runtime.files import write_atomically
 
@@ -99,6 +100,7 @@ Examples:
     help="Share by which it may be slower than --against.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@ended_by_sigterm("no figures were taken down; run the command again")
 def speed(
     bundle: Path | None,
     task: Task,

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from .. import cbeff
-from ..errors import BadInput, say
+from ..errors import BadInput, FingerGenError, say
 from ..files import remove_partial, write_atomically
 from ..minutiae import FORMATS as TEMPLATE_FORMATS
 from ..minutiae import WRITABLE, Template, encode_template, is_template_file, read_template
@@ -187,8 +187,14 @@ def convert(
             )
             for path, part in _named(paths[0], target, merged, out):
                 _check_place(path, paths[0], inputs, written, overwrite)
-                out.mkdir(parents=True, exist_ok=True)
-                target.write(path, part, paths[0], overwrite)
+                try:
+                    out.mkdir(parents=True, exist_ok=True)
+                    target.write(path, part, paths[0], overwrite)
+                except OSError as error:  # no place for the other files either
+                    place = error.filename or path
+                    raise FingerGenError(
+                        f"{place}: cannot be written ({error.strerror}); give another --out"
+                    ) from None
                 written[path] = paths[0]
         except BadInput as error:
             if len(inputs) == 1:

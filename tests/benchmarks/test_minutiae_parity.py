@@ -1,6 +1,7 @@
 """`fg-bench minutiae`: what another precision keeps of the minutiae."""
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -84,3 +85,10 @@ def test_another_precision(alter, code: int, monkeypatch: pytest.MonkeyPatch):
 def test_nothing_to_compare():
     result = run("--images", 1)
     assert result.exit_code == 0 and "no other backend or precision runs this bundle here" in result.output
+
+
+def test_sigterm_ends_it_with_a_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fgr, "load", lambda *arguments, **named: signal.raise_signal(signal.SIGTERM))
+    done = run()
+    assert done.exit_code == 143
+    assert done.stderr == "terminated: no figures were taken down; run the command again\n"

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import itertools
 import json
+import signal
 import socket
 import time
 from pathlib import Path
@@ -372,3 +373,11 @@ def test_every_executor_has_its_module() -> None:
 def test_the_demo_bundle_whose_noise_carries_fingers() -> None:
     rows = results("--backend", "onnxruntime", "--batch", "1", "--precision", "fp32")
     assert [row["setting"]["batch"] for row in rows] == [1] and not rows[0]["wrong"]
+
+
+def test_sigterm_ends_it_with_a_line(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interleaved = "fingergen.benchmarks.speed.measure.interleave"
+    monkeypatch.setattr(interleaved, lambda *arguments: signal.raise_signal(signal.SIGTERM))
+    done = run(bundle, "--backend", "onnxruntime", "--batch", 1)
+    assert done.exit_code == 143
+    assert done.stderr.splitlines()[-1] == "terminated: no figures were taken down; run the command again"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,12 @@ def test_help_and_what_is_no_bundle(tmp_path: Path) -> None:
     assert tune(tmp_path / "absent").exit_code == 2
     done = tune(tmp_path)
     assert done.exit_code == 2 and "bundle" in done.stderr
+
+
+def test_sigterm_ends_it_with_a_line(bundle: Path, monkeypatch: pytest.MonkeyPatch):
+    before = (bundle / "bundle.json").read_bytes()
+    monkeypatch.setattr(tuning, "tune", lambda *arguments: signal.raise_signal(signal.SIGTERM))
+    done = tune(bundle)
+    assert done.exit_code == 143
+    assert done.stderr == "terminated: the bundle is whole; run the command again\n"
+    assert (bundle / "bundle.json").read_bytes() == before

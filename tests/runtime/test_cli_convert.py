@@ -127,3 +127,11 @@ def test_what_a_killed_run_left_goes(print_file, tmp_path):
     assert convert(print_file, "--to", "bmp", "--out", out).exit_code == 0
     left = sorted(path.name for path in out.iterdir())
     assert left == [f".other.bmp.{nobody}.1", "finger.bmp", "finger.bmp.json"]
+
+
+def test_a_folder_that_cannot_be_written_ends_the_run(print_file, tmp_path):
+    (tmp_path / "taken").touch()
+    result = convert(print_file, print_file, "--to", "pgm", "--out", tmp_path / "taken" / "out")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "cannot be written (Not a directory); give another --out" in line
