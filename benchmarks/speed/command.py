@@ -21,6 +21,7 @@ from ..options import Listed
 from .executors import DEFAULT, NAMES, PRECISIONS, choose
 from .machine import describe_machine
 from .measure import Plan, measure
+from .memory import with_peak_memory
 from .plot import check_plot, write_plot
 from .regression import changes, read_run, slower
 from .report import Report
@@ -99,6 +100,7 @@ Examples:
     show_default=True,
     help="Share by which it may be slower than --against.",
 )
+@click.option("--memory", is_flag=True, help="Also measure each row's peak memory, in a process of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @ended_by_sigterm("no figures were taken down; run the command again")
 def speed(
@@ -112,6 +114,7 @@ def speed(
     markdown: Path | None,
     against: Path | None,
     tolerance: float,
+    memory: bool,
     as_json: bool,
     **plan: Any,
 ) -> None:
@@ -130,6 +133,8 @@ def speed(
     machine = describe_machine()  # before the run, whose own load is no news
     with click.progressbar(length=chosen.rounds, label="rounds", file=sys.stderr) as bar:
         results, rounds = measure(workload, entries, chosen, lambda: bar.update(1))
+    if memory:
+        results = with_peak_memory(results, workload)
     report = Report(
         bundle=workload.bundle.manifest.name,
         bundle_sha256=workload.bundle.sha256,

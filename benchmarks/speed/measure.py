@@ -38,7 +38,7 @@ class Result:
 
     `max_abs_error` and `psnr_db`, whose peak is 2: the images, nominally in [-1, 1], against those of the
     first setting of the same batch that has the bundle's weights. None for one that has not; equal images
-    have no PSNR.
+    have no PSNR. `peak_mib`: see `memory`; None where it was not measured.
     """
 
     setting: Setting
@@ -48,6 +48,7 @@ class Result:
     relative_speed: float | None
     max_abs_error: float | None
     psnr_db: float | None
+    peak_mib: float | None = None
 
     @property
     def wrong(self) -> bool:

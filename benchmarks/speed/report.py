@@ -15,7 +15,7 @@ FEW_ROUNDS = 100
 COLUMNS = (
     *("executor", "precision", "threads", "batch"),
     *("best ms", "p50 ms", "p90 ms", "p95 ms", "p99 ms"),
-    *("images/s", "speed", "max error"),
+    *("images/s", "speed", "max error", "peak MiB"),
 )
 LEFT = 2  # columns of text; the others are numbers
 _RULE = (*["---"] * LEFT, *["---:"] * (len(COLUMNS) - LEFT))
@@ -76,6 +76,8 @@ class Report:
                 f"wrong: an error above {LARGEST_ERROR:g} (fp32) or a PSNR below {LEAST_PSNR:g} dB: no speed"
                 " to compare"
             )
+        if any(result.peak_mib is not None for result in self.results):
+            notes.append("peak MiB: of a process that opens the executor and makes calls of this size alone")
         if self.rounds < FEW_ROUNDS:
             notes.append(f"p99 of {self.rounds} rounds is little else than the slowest")
         return notes
@@ -93,4 +95,5 @@ def _row(result: Result) -> tuple[str, ...]:
         f"{result.images_per_second:.1f}",
         "wrong" if result.relative_speed is None else f"{result.relative_speed:.2f}",
         error,
+        "-" if result.peak_mib is None else f"{result.peak_mib:.0f}",
     )

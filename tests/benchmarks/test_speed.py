@@ -381,3 +381,10 @@ def test_sigterm_ends_it_with_a_line(bundle: Path, monkeypatch: pytest.MonkeyPat
     done = run(bundle, "--backend", "onnxruntime", "--batch", 1)
     assert done.exit_code == 143
     assert done.stderr.splitlines()[-1] == "terminated: no figures were taken down; run the command again"
+
+
+def test_peak_memory_is_that_of_a_process_of_its_own(bundle: Path) -> None:
+    plain = ("--backend", "onnxruntime-plain", "--batch", "1,512", "--threads", 1)
+    small, large = (row["peak_mib"] for row in results(bundle, *plain, "--memory"))
+    assert 20 < small < large - 50
+    assert all(row["peak_mib"] is None for row in results(bundle, *plain))

@@ -40,7 +40,7 @@ class Ncnn(PyTorch):
     def open_runner(self, workload: Workload, precision: str, threads: int) -> Runner:
         network = load_network(workload).eval().requires_grad_(False)
         with tempfile.TemporaryDirectory() as folder:
-            net = _load(_convert(network, Path(folder)), threads)
+            net = _load(_convert(network, workload.inputs(1), Path(folder)), threads)
 
         def run(z: Floats) -> Floats:
             return np.concatenate([_image(net, each[None]) for each in z])
@@ -52,13 +52,13 @@ class Ncnn(PyTorch):
         return Runner(run, description, comparable=workload.checkpoint is not None, close=net.clear)
 
 
-def _convert(network: nn.Module, folder: Path) -> Path:
+def _convert(network: nn.Module, z: Floats, folder: Path) -> Path:
     """The network as `.ncnn.param`, with `.ncnn.bin` beside it."""
     import pnnx
     import torch
 
     traced = folder / "generator.pt"
-    torch.jit.trace(network, torch.zeros(1, network.style_dim), check_trace=False).save(str(traced))
+    torch.jit.trace(network, torch.from_numpy(z), check_trace=False).save(str(traced))
     # Its Python function would also import the module that it writes.
     result = subprocess.run([pnnx.EXEC_PATH, traced, "fp16=0"], cwd=folder, capture_output=True, text=True)
     converted = folder / "generator.ncnn.param"
