@@ -118,6 +118,20 @@ def test_condition_says_noise_look_and_what_the_discriminator_sees():
     assert torch.equal(seen[:, 3, 5, 7], condition[1][:, 0])
 
 
+def test_what_fades_out_beyond_the_contact_counts_more():
+    noise = RidgeNoise(replace(TINY, ridge_weight=0.0), 2, 250.0, known=(2,))
+    images, condition = noise.split(Stripes().held_out(4))
+    reals = images.float() / 127.5 - 1
+    condition[0][:, 1, :, :8] = 10  # of 255
+
+    def loss(columns: slice) -> float:
+        fakes = reals.clone()
+        fakes[..., columns] += 0.1
+        return noise.loss(fakes, reals, condition, 0)[0].item()
+
+    assert loss(slice(0, 8)) > 10 * loss(slice(8, 16)) > 0
+
+
 def test_l1_weight_falls_in_a_straight_line():
     noise = RidgeNoise(replace(TINY, l1_weight=4.0, l1_images=1000, ridge_weight=0.0), 2, 250.0, known=(2,))
     images, condition = noise.split(Stripes().held_out(4))
@@ -227,7 +241,7 @@ def test_a_network_of_500_ppi_takes_maps_of_250(tmp_path: Path):
     assert strengths[0] == 0 and all(strengths[1:])  # nobody knows what the noise of 4 pixels would say
     images, condition = trainer._prepare(drawn)
     assert trainer.noise.beside(images, condition).shape == (2, 1 + 2 + LOOK, 128, 128)
-    assert advance(trainer, 1)[0].keys() == {"loss/ridges", "loss/l1"}
+    assert advance(trainer, 1)[0].keys() == {"loss/ridges", "loss/l1", "loss/rim"}
 
 
 def test_texture_lies_where_the_image_shows_it(tmp_path: Path):
@@ -257,7 +271,7 @@ def test_the_paired_phase_needs_no_discriminator():
     reals, condition = trainer._prepare(Stripes().held_out(16))
     far = (trainer.looks(condition)[0] - reals).abs().mean()
     rows = advance(trainer, 10)
-    assert rows[0].keys() == {"loss/ridges", "loss/l1"}
+    assert rows[0].keys() == {"loss/ridges", "loss/l1", "loss/rim"}
     assert all(map(torch.equal, before, trainer.discriminator.parameters()))
     assert (trainer.looks(condition)[0] - reals).abs().mean() < 0.9 * far
     assert {"loss/d", "loss/g", "loss/r1"} <= advance(trainer, 1)[0].keys()
@@ -334,7 +348,7 @@ def test_command_writes_a_run_and_continues_it(tmp_path: Path):
         assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["images"] for row in rows] == [8, 16]
-    assert all({"loss/ridges", "loss/l1"} <= row.keys() for row in rows)
+    assert all({"loss/ridges", "loss/l1", "loss/rim"} <= row.keys() for row in rows)
     assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
     assert load_generator(tmp_path / "run" / "state.pt").config["look"] == LOOK
 
