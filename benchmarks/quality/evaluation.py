@@ -36,8 +36,8 @@ class Sampling:
     """How much of a set is measured; what is drawn is always the same.
 
     Attributes:
-        pairs: most pairs of one kind for Bozorth3, 5 ms each.
-        leader: most images for LEADER, 3 s each.
+        pairs: most pairs of one kind for Bozorth3, 2 ms each.
+        leader: most images for LEADER, 2 to 3 s each.
         mcc: most pairs of one kind for Minutia Cylinder-Code.
     """
 
