@@ -31,7 +31,7 @@ Inputs = dict[str, Floats]
 
 BATCHES = (1, 3, 8)
 # Batch, styles, noise. Seeds go on counting from case to case, so that no image comes twice.
-SYNTHESIS_CASES = ((1, "w", "none"), (3, "w_plus", "random"), (8, "w", "const"))
+SYNTHESIS_CASES = ((1, "w", "none"), (3, "w_plus", "random"), (2, "w", "const"))
 IMAGE_RANGE = 2.0  # of images, nominally in [-1, 1]
 BATCH_PIXELS = 2**16  # a batch of as many pixels of images; a larger one is no faster, and takes memory
 MOST_IN_BATCH = 64
