@@ -17,7 +17,7 @@ from fingergen.training.augmentation.augment import augment, draw_transforms
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
 from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
-from fingergen.training.losses.ridges import ridge_loss
+from fingergen.training.losses.ridges import ridge_loss, rim_loss
 from fingergen.training.networks.generator import NoiseInjection
 from fingergen.training.trainers.generator import GeneratorTrainer
 from fingergen.training.trainers.noise import RidgeNoise
@@ -118,18 +118,15 @@ def test_condition_says_noise_look_and_what_the_discriminator_sees():
     assert torch.equal(seen[:, 3, 5, 7], condition[1][:, 0])
 
 
-def test_what_fades_out_beyond_the_contact_counts_more():
-    noise = RidgeNoise(replace(TINY, ridge_weight=0.0), 2, 250.0, known=(2,))
-    images, condition = noise.split(Stripes().held_out(4))
-    reals = images.float() / 127.5 - 1
-    condition[0][:, 1, :, :8] = 10  # of 255
-
-    def loss(columns: slice) -> float:
-        fakes = reals.clone()
-        fakes[..., columns] += 0.1
-        return noise.loss(fakes, reals, condition, 0)[0].item()
-
-    assert loss(slice(0, 8)) > 10 * loss(slice(8, 16)) > 0
+def test_rim_loss_sees_ridges_that_break_off_whatever_the_paper():
+    ridges = stripes(np.random.default_rng(0), 4)
+    contact = torch.linspace(0.2, 0.01, 16).expand_as(ridges)
+    fading = 0.5 - ridges * contact
+    broken = torch.where(contact > 0.1, fading, torch.full_like(fading, 0.5))
+    assert rim_loss(fading, fading, contact, 250.0) == 0
+    assert rim_loss(fading + 0.1, fading, contact, 250.0) < 1e-6
+    assert rim_loss(broken, fading, contact, 250.0) > 0.003
+    assert rim_loss(broken, fading, torch.ones_like(contact), 250.0) == 0
 
 
 def test_l1_weight_falls_in_a_straight_line():

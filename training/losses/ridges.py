@@ -7,6 +7,8 @@ from torch import Tensor
 WINDOW_INCHES = 0.036  # side of the square that a correlation is taken over: about two ridges
 PER_WINDOW = 4  # squares begin every quarter of their side: a closer grid says no more
 LEAST_VARIANCE = 1e-3  # of images and ridge maps in [-1, 1]; below, there is nothing to correlate
+RIDGE_INCHES = 0.02  # side of the square whose mean is what ridges stand out from: about one ridge
+RIM = 0.003, 0.25  # contact where ridges fade out; less is too little for 8 bits
 WHOLE = 0.99  # least mean contact of a square that counts: at the edge of contact, prints fade
 
 
@@ -32,6 +34,27 @@ def ridge_loss(images: Tensor, reals: Tensor, ridges: Tensor, contact: Tensor, p
     return (lacking * counted).sum() / counted.sum().clamp(min=1.0)
 
 
+def rim_loss(images: Tensor, reals: Tensor, contact: Tensor, ppi: float) -> Tensor:
+    """How differently ridges fade out beyond the edge of contact; its mean over the images.
+
+    The differences are a few gray levels, but extractors such as MINDTCT take the ends of ridges that break
+    off for minutiae.
+
+    Args:
+        images: (N, C, R, R) in [-1, 1].
+        reals: (N, C, R, R), the real impressions of the same fingers.
+        contact: (N, 1, R, R), masks of contact in [0, 1].
+        ppi: Pixels per inch.
+
+    Returns:
+        Scalar, the L1 distance of what stands out from its surroundings.
+    """
+    difference = (images - reals).mean(dim=1, keepdim=True)
+    side = 2 * round(RIDGE_INCHES * ppi / 2) + 1
+    band = difference - _box(difference, side, 1)
+    return (band.abs() * ((contact > RIM[0]) & (contact < RIM[1]))).mean()
+
+
 def _correlation(images: Tensor, ridges: Tensor, ppi: float) -> Tensor:
     """Local correlations of images and negated ridge maps, (N, 1, H, W)."""
     gray, dark = images.mean(dim=1, keepdim=True), -ridges
@@ -48,7 +71,11 @@ def _correlation(images: Tensor, ridges: Tensor, ppi: float) -> Tensor:
 def _window_means(x: Tensor, ppi: float) -> Tensor:
     """Means of (N, 1, R, R) over windows: (N, 1, H, W)."""
     window = 2 * round(WINDOW_INCHES * ppi / 2) + 1
-    stride = max(1, window // PER_WINDOW)
+    return _box(x, window, max(1, window // PER_WINDOW))
+
+
+def _box(x: Tensor, side: int, stride: int) -> Tensor:
+    """Means of (N, 1, R, R) over squares of an odd side, one every `stride` pixels."""
     # In two passes: PyTorch adds up every sample of a window on a CPU.
-    rows = F.avg_pool2d(F.pad(x, [window // 2] * 4, mode="reflect"), (window, 1), stride=(stride, 1))
-    return F.avg_pool2d(rows, (1, window), stride=(1, stride))
+    rows = F.avg_pool2d(F.pad(x, [side // 2] * 4, mode="reflect"), (side, 1), stride=(stride, 1))
+    return F.avg_pool2d(rows, (1, side), stride=(1, stride))

@@ -14,7 +14,7 @@ from fingergen.runtime.bundle.ridge_noise import NoiseLayer, map_size, noise_ima
 from fingergen.runtime.errors import BadOption
 
 from ..data.ridge_maps import RidgeImages
-from ..losses.ridges import ridge_loss
+from ..losses.ridges import ridge_loss, rim_loss
 from ..networks import Generator
 from ..networks.generator import NoiseInjection
 from ..networks.layers import EqualLinear
@@ -24,10 +24,7 @@ Tensors = Sequence[Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to report
 
 MAPS = 2  # images that the discriminator sees beside an image: ridge map and mask of contact
-RIM_WEIGHT = 20.0
-"""Of the L1 distance where ridges fade out, beyond the edge of contact, on top of the 1 that all pixels have:
-the differences are small there, but MINDTCT takes the ends of ridges that break off for minutiae."""
-RIM = 0.004, 0.2  # contact where ridges fade; less is too little for 8 bits
+RIM_WEIGHT = 40.0  # of the loss on fading ridges, by that of the L1 distance
 FIRST_STRENGTH = 0.3  # of noise inputs before training; StyleGAN2's 0 would let the ridges wait
 
 
@@ -176,10 +173,8 @@ class RidgeNoise:
         figures = {"loss/ridges": off}
         total = self.config.ridge_weight * off
         if self.look and (weight := self._l1_weight(images_seen)):
-            difference = (images - reals).abs()
-            figures["loss/l1"] = difference.mean()
-            rim = ((contact > RIM[0]) & (contact < RIM[1])).float()
-            figures["loss/rim"] = (difference * F.interpolate(rim, scale_factor=self._reduction)).mean()
+            figures["loss/l1"] = (images - reals).abs().mean()
+            figures["loss/rim"] = rim_loss(seen, real, contact, self.ppi / self._reduction)
             total = total + weight * (figures["loss/l1"] + RIM_WEIGHT * figures["loss/rim"])
         return total, figures
 
