@@ -32,7 +32,7 @@ const Preset &find_preset(const std::string &name) {
   static const std::array<Preset, 3> presets = {{
       {"easy", 4, 8, 1.2, {0.9, 1}, {0.08, 0.15}, {1}},
       {"medium", 8, 14, 2, {0.8, 1}, {0.08, 0.36}, {0.85, 0.12, 0.03}},
-      {"hard", 15, 24, 3.2, {0.8, 1}, {0.05, 0.6}, {0.6, 0.25, 0.1, 0.05}},
+      {"hard", 15, 24, 3.2, {0.3, 0.8}, {0.05, 0.6}, {0.6, 0.25, 0.1, 0.05}},
   }};
   for (const Preset &preset : presets) {
     if (name == preset.name) return preset;
