@@ -24,7 +24,7 @@ Tensors = Sequence[Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to report
 
 MAPS = 2  # images that the discriminator sees beside an image: ridge map and mask of contact
-RIM_WEIGHT = 40.0  # of the loss on fading ridges, by that of the L1 distance
+RIM_WEIGHT = 200.0  # of the loss on fading ridges, by that of the L1 distance
 FIRST_STRENGTH = 0.3  # of noise inputs before training; StyleGAN2's 0 would let the ridges wait
 
 
