@@ -26,7 +26,7 @@ def last_line(lines: list[str], folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "room"), [("prepare", "60k"), ("synthesize-data", "90k")])
+@pytest.mark.parametrize(("command", "room"), [("prepare", "100k"), ("synthesize-data", "90k")])
 def test_a_data_set_on_a_full_disk_is_continued(raw: Path, tmp_path: Path, command: str, room: str):
     words = [*PREPARE, raw] if command == "prepare" else SYNTHESIZE
     with small_disk(tmp_path / "disk", room) as disk:
