@@ -48,8 +48,7 @@ class ImageProgress:
                 return
             self._last = now
             line = self._line(now)
-            end = "" if self._shows_bar else "\n"
-            click.echo(("\r\033[K" if self._shows_bar else "") + line, err=True, nl=bool(end))
+            click.echo(f"\r\033[K{line}" if self._shows_bar else line, err=True, nl=not self._shows_bar)
 
     def _line(self, now: float) -> str:
         done = self._kept + self._made

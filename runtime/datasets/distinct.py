@@ -293,6 +293,10 @@ class _Prints:
     minutiae: Sequence[NDArray[np.float32]]
     sieve: Sieve
 
+    def likely(self, minutiae: NDArray[np.float32], score: int) -> NDArray[np.intp]:
+        """Places of those that Bozorth3 may give the score with a print of these minutiae."""
+        return np.flatnonzero(self.sieve.likeness(minutiae) >= LEAST_LIKENESS * score)
+
 
 def _prints(root: str, part: int) -> _Prints:
     """The surveyed prints of a part, in their order."""
@@ -324,7 +328,7 @@ def _compare_parts(root: str, part: int, other: int, score: int) -> list[Match]:
     ours, theirs = _prints(root, part), _prints(root, other)
     found = []
     for place, (template, minutiae) in enumerate(zip(ours.templates, ours.minutiae, strict=True)):
-        likely = np.flatnonzero(theirs.sieve.likeness(minutiae) >= LEAST_LIKENESS * score)
+        likely = theirs.likely(minutiae, score)
         for candidate in likely[: np.searchsorted(likely, place)] if part == other else likely:
             if (reached := _score(template, theirs.templates[candidate])) >= score:
                 found.append((part * PART + place, other * PART + int(candidate), reached))
@@ -335,7 +339,7 @@ def _compare_one(root: str, record: bytes, part: int, score: int) -> list[int]:
     """The fingers of a part that a print matches."""
     prints = _prints(root, part)
     ((template,), (minutiae,)) = _load([record])
-    likely = np.flatnonzero(prints.sieve.likeness(minutiae) >= LEAST_LIKENESS * score)
+    likely = prints.likely(minutiae, score)
     return [part * PART + int(i) for i in likely if _score(template, prints.templates[int(i)]) >= score]
 
 

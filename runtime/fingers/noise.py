@@ -118,9 +118,8 @@ class FingerNoise:
         Returns:
             float32 (N, 1, H, W) per layer.
         """
-        from .reconstruction.ridges import (
-            reconstruct_ridges,
-        )  # here, so that importing the runtime stays quick
+        # Here, so that importing the runtime stays quick.
+        from .reconstruction.ridges import reconstruct_ridges
 
         size = self._map_size
         found = [reconstruct_ridges(each, field, size) for each, field in zip(templates, fields, strict=True)]

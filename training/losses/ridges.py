@@ -1,5 +1,7 @@
 """Do ridges run where the ridge map says, whatever their contrast, brightness and pressure?"""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,10 +29,11 @@ def ridge_loss(images: Tensor, reals: Tensor, ridges: Tensor, contact: Tensor, p
     Returns:
         Scalar: what local correlations with the map lack, 0 to 2.
     """
+    dark = _moments(-ridges, ppi)
     with torch.no_grad():
-        reached = _correlation(reals, ridges, ppi)
+        reached = _correlation(reals, dark, ppi)
         counted = (_window_means(contact, ppi) > WHOLE).float()
-    lacking = (reached - _correlation(images, ridges, ppi)).clamp(min=0)
+    lacking = (reached - _correlation(images, dark, ppi)).clamp(min=0)
     return (lacking * counted).sum() / counted.sum().clamp(min=1.0)
 
 
@@ -55,17 +58,25 @@ def rim_loss(images: Tensor, reals: Tensor, contact: Tensor, ppi: float) -> Tens
     return (band.abs() * ((contact > RIM[0]) & (contact < RIM[1]))).mean()
 
 
-def _correlation(images: Tensor, ridges: Tensor, ppi: float) -> Tensor:
+class _Moments(NamedTuple):
+    """Values (N, 1, R, R), and their means and deviations over windows, (N, 1, H, W)."""
+
+    values: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+
+def _moments(values: Tensor, ppi: float) -> _Moments:
+    mean = _window_means(values, ppi)
+    variance = _window_means(values.square(), ppi) - mean.square()
+    return _Moments(values, mean, (variance.clamp(min=0) + LEAST_VARIANCE).sqrt())
+
+
+def _correlation(images: Tensor, dark: _Moments, ppi: float) -> Tensor:
     """Local correlations of images and negated ridge maps, (N, 1, H, W)."""
-    gray, dark = images.mean(dim=1, keepdim=True), -ridges
-    mean_gray, mean_dark = _window_means(gray, ppi), _window_means(dark, ppi)
-    covariance = _window_means(gray * dark, ppi) - mean_gray * mean_dark
-    variances = [
-        _window_means(each.square(), ppi) - mean.square()
-        for each, mean in ((gray, mean_gray), (dark, mean_dark))
-    ]
-    deviations = [(variance.clamp(min=0) + LEAST_VARIANCE).sqrt() for variance in variances]
-    return covariance / (deviations[0] * deviations[1])
+    gray = _moments(images.mean(dim=1, keepdim=True), ppi)
+    covariance = _window_means(gray.values * dark.values, ppi) - gray.mean * dark.mean
+    return covariance / (gray.deviation * dark.deviation)
 
 
 def _window_means(x: Tensor, ppi: float) -> Tensor:
