@@ -14,6 +14,7 @@ from fingergen.runtime.cli.kit import SEED, Number
 from fingergen.runtime.cli.progress import ended_by_sigterm
 from fingergen.runtime.errors import BadInput, say
 from fingergen.runtime.files import user_cache, write_atomically
+from fingergen.runtime.fingers import PRESETS
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -42,6 +43,7 @@ class BundlePlan:
     impressions: int
     seed: int
     degree: float
+    preset: str | None
     reconstructions: int
     edits: int
     leader: bool  # reconstruct from LEADER's templates too
@@ -74,6 +76,11 @@ class BundlePlan:
     default=5.0,
     show_default=True,
     help="Largest degree of the edits that make a bundle's further impressions.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help="Of a bundle's impressions, with ridge noise.  [default: the first as fg-run synth makes it]",
 )
 @click.option(
     "--pairs",
@@ -183,7 +190,9 @@ def quality(
 
     def find(path: Path | None) -> ImageSet:
         if is_bundle(path):
-            return from_bundle(path, kept, plan.fingers, plan.impressions, plan.seed, plan.degree)
+            return from_bundle(
+                path, kept, plan.fingers, plan.impressions, plan.seed, plan.degree, plan.preset
+            )
         assert path is not None
         return read_folder(path, rule, plan.fingers)
 

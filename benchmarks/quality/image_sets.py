@@ -79,7 +79,13 @@ def read_folder(folder: Path, rule: FingerRule | None = None, most: int | None =
 
 
 def from_bundle(
-    bundle: Path | None, cache: Path, fingers: int, impressions: int, first_seed: int, degree: float
+    bundle: Path | None,
+    cache: Path,
+    fingers: int,
+    impressions: int,
+    first_seed: int,
+    degree: float,
+    preset: str | None = None,
 ) -> ImageSet:
     """The mated set that `fg-run dataset` writes from a bundle; what is in the cache is not made again.
 
@@ -87,12 +93,15 @@ def from_bundle(
         bundle: directory; None for the packaged demo bundle.
         cache: folder for the images.
         fingers: how many.
-        impressions: of each finger; the first is that of `fg-run synth` with the finger's seed.
+        impressions: of each finger.
         first_seed: of the first finger.
         degree: most that a further impression is edited by.
+        preset: of impressions with ridge noise; None: the first is that of `fg-run synth` with the finger's
+            seed.
     """
     opened = open_bundle(bundle)
     arguments = ["--fingers", fingers, "--impressions", impressions, "--seed", first_seed, "--degree", degree]
+    arguments += ["--preset", preset] if preset else []
     settings = hashlib.sha256(f"{opened.sha256} {arguments}".encode()).hexdigest()[:16]
     out = cache / "bundles" / settings
     where = ["--bundle", str(bundle)] if bundle is not None else []

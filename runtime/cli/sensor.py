@@ -108,7 +108,8 @@ prints = as_one(
     click.option(
         "--preset",
         type=click.Choice(list(PRESETS)),
-        help="Grown fingers: how far impressions differ.  [default: medium; with a bundle the first is easy]",
+        help="Grown fingers: how far impressions differ in place and look."
+        "  [default: medium; with a bundle the first is that of synth]",
     ),
     click.option(
         "--pattern",

@@ -68,6 +68,11 @@ def mate(
     return Mate(seed, impression, direction, round((2 * extent - 1) * degree, 3), number, position, rolled)
 
 
+def preset_of(preset: str | None, impression: int) -> str:
+    """The preset of impression `impression`, from 1, of a finger where `preset` is asked for, or None."""
+    return preset or (FIRST if impression == 1 else FURTHER)
+
+
 def mates(seed: int, impressions: int, directions: Sequence[int], degree: float) -> Iterator[Mate]:
     """The impressions of a finger, from the first; see `mate`."""
     for impression in range(1, impressions + 1):
@@ -91,9 +96,10 @@ class MatedSynthesis:
     layers: style inputs that are edited; None: those that the bundle recommends. Truncation comes after the
     edit, as in `Model.edit`.
 
-    Of ridge noise, preset: how far impressions differ; None: the first is as `synth` makes it, `easy`, and
-    further ones are `medium`. effects: what is fixed. kind: class of all fingers. taken: gets the impression
-    of each mate that is drawn, for who wants its truth and takes it out again.
+    Of ridge noise, preset: how far impressions differ, in place and look; None: the first is as `synth` makes
+    it, placed as in `easy` and with any look, and further ones are `medium`. effects: what is fixed, which
+    makes the first one's look that of `easy`. kind: class of all fingers. taken: gets the impression of each
+    mate that is drawn, for who wants its truth and takes it out again.
     """
 
     model: Networks
@@ -134,7 +140,7 @@ class MatedSynthesis:
 
     def preset_of(self, mate: Mate) -> str:
         """How far an impression may differ, of ridge noise."""
-        return self.preset or (FIRST if mate.impression == 1 else FURTHER)
+        return preset_of(self.preset, mate.impression)
 
     def _effects_of(self, mate: Mate) -> Effects | None:
         return replace(self.effects or Effects(), rolled=True) if mate.rolled else self.effects
@@ -144,7 +150,7 @@ class MatedSynthesis:
         return self.model.settings(None, self.noise)[1] == "ridges"
 
     def _prepare_impressions(self, batch: Sequence[Mate], moves: Floats) -> MatedInputs:
-        """Each mate is an impression of its own; the first is the one that `synth` makes."""
+        """Each mate is an impression of its own."""
         fingers = self.model.finger_noise
         if fingers is None:
             raise BadInput(f"noise ridges: bundle {self.model.bundle.manifest.name} has no ridge noise")
@@ -161,7 +167,10 @@ class MatedSynthesis:
         ]
         if self.taken is not None:
             self.taken.update(zip(batch, taken, strict=True))
-        z = np.stack([look(each.seed, each.capture_number, self.model.style_dim) for each in batch])
+        z = fingers.looks(taken)
+        for i, each in enumerate(batch):
+            if each.impression == 1 and self.preset is None and self.effects is None:
+                z[i] = look(each.seed, each.capture_number, self.model.style_dim)
         return MatedInputs(z, np.arange(len(batch)), moves, fingers.of_impressions(taken))
 
     def compute(self, inputs: MatedInputs) -> Pixels:

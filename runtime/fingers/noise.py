@@ -17,7 +17,9 @@ from ..bundle.ridge_noise import map_size, noise_images
 from ..errors import BadInput
 from ..minutiae import PPI, Template
 from ..seeds import impression_noise
+from ..seeds import look as draw_look
 from ..seeds import noise as draw_noise
+from .capture.look import EFFECTS, look_of
 from .capture.presets import Effects
 from .finger import Finger, make_finger, take_impression
 from .identity.patterns import FingerPosition, PatternClass
@@ -78,6 +80,22 @@ class FingerNoise:
             np.stack(maps) for maps in zip(*(one.maps(step) for one in impressions), strict=True)
         )
         return self._composed(ridges, contact, drawn)
+
+    def looks(self, impressions: Sequence[Impression]) -> Floats:
+        """Latents with the looks of impressions: of moisture, pressure and what else the bundle has named.
+
+        Returns:
+            z, float32 (N, style_dim); what has no name is drawn for each finger and number.
+        """
+        assert self.manifest.ridge_noise is not None
+        named = [(i, name) for i, name in enumerate(self.manifest.ridge_noise.looks) if name in EFFECTS]
+        places, names = [i for i, _ in named], [name for _, name in named]
+        z = np.stack([self._drawn_look(one) for one in impressions])
+        z[:, places] = [look_of(one.capture, names) for one in impressions]
+        return z
+
+    def _drawn_look(self, one: Impression) -> Floats:
+        return draw_look(one.finger.seed, one.capture.number, self.manifest.architecture.style_dim)
 
     def of_maps(self, ridges: Floats, contact: Floats, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs.

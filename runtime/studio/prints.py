@@ -12,14 +12,13 @@ import numpy as np
 from .. import latents
 from ..arguments import Floats
 from ..bundle.encoded import Encoded
-from ..datasets.mated import mate
+from ..datasets.mated import mate, preset_of
 from ..errors import BadInput
 from ..fingers import PRESETS, Impression
 from ..images import Pixels
 from ..minutiae import Template
 from ..model import Model
 from ..pipeline.reconstruction import to_field_of_view
-from ..seeds import look
 from .requests import MOST_DEGREE, PrintRequest
 
 if TYPE_CHECKING:
@@ -125,9 +124,10 @@ class Studio:
         taken = None
         if self.has_ridges:
             assert model.finger_noise is not None
-            taken = model.finger_noise.impression(seed, number, request.preset)
+            taken = model.finger_noise.impression(seed, number, preset_of(request.preset, number + 1))
             buffers = model.finger_noise.of_impressions([taken])
-            w = model.map(look(seed, number, model.style_dim)[None])
+            as_synth = request.preset is None and number == 0
+            w = model.map(model.z([seed]) if as_synth else model.finger_noise.looks([taken]))
         else:  # impressions are edits, as in `fg-run dataset`
             buffers = list(model.noise_buffers(noise, [seed], 1))
             w = model.map(model.z([seed]))

@@ -45,7 +45,7 @@ class PrintRequest:
     Attributes:
         seed: Of the finger; with a template, of the look alone.
         number: Of the impression, from 0.
-        preset: How far impressions differ.
+        preset: How far impressions differ; None: the first looks as `synth` makes it, others are `medium`.
         traits: Degrees by trait, or by number of a SeFa direction.
         truncation: None: what the bundle recommends.
         source: Whose finger it is, if not the seed's.
@@ -53,7 +53,7 @@ class PrintRequest:
 
     seed: int = 0
     number: int = 0
-    preset: str = "easy"
+    preset: str | None = None
     traits: Mapping[int | str, float] = field(default_factory=dict)
     truncation: float | None = None
     source: TemplateFile | None = None
@@ -76,8 +76,9 @@ def print_request(fields: Mapping[str, Any]) -> PrintRequest:
     Raises:
         BadInput: Names the field that is wrong.
     """
-    preset = fields.get("preset", "easy")
-    check_choice("preset", preset, PRESETS)
+    preset = fields.get("preset")
+    if preset is not None:
+        check_choice("preset", preset, PRESETS)
     truncation = fields.get("truncation")
     if truncation is not None:
         _check_within("truncation", truncation, 2.0)

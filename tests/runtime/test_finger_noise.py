@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from fingergen.runtime.bundle import read_bundle, write_bundle
 from fingergen.runtime.bundle.manifest import MANIFEST, Manifest, Recommended, RidgeNoise
 from fingergen.runtime.bundle.ridge_noise import ridge_noise_layers
 from fingergen.runtime.cli import main as fg_run
-from fingergen.runtime.datasets.mated import MatedSynthesis, mates
+from fingergen.runtime.datasets.mated import Mate, MatedSynthesis, mates
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import Effects, FingerPosition
 from fingergen.runtime.fingers import noise as noise_module
+from fingergen.runtime.fingers.capture.look import look_of
 from fingergen.runtime.fingers.noise import FingerNoise
 from fingergen.runtime.minutiae import read_template
 from fingergen.runtime.model import Model, load
@@ -131,6 +133,24 @@ def test_mates_are_impressions_of_their_own_and_the_first_is_that_of_synth(model
         assert len(np.unique(drawn.noise[layer], axis=0)) == len(plan)
     alone = steps.prepare(plan[4:5])
     np.testing.assert_array_equal(steps.finish(steps.compute(alone)[0]), images[4])
+
+
+def test_a_preset_or_a_fixed_effect_decides_the_look(model: Model):
+    assert model.finger_noise is not None
+    named = model.bundle.traits
+
+    def drawn(**options: Any) -> np.ndarray:
+        return MatedSynthesis(model, **options).prepare([Mate(8, 1)]).z[0]
+
+    easy = model.finger_noise.impression(8, 0, "easy")
+    free, looks = model.z([8])[0], model.finger_noise.looks([easy])[0]
+    np.testing.assert_array_equal(drawn(), free)
+    np.testing.assert_array_equal(drawn(preset="easy"), looks)
+    np.testing.assert_array_equal(looks[: len(named)], look_of(easy.capture, named))
+    np.testing.assert_array_equal(looks[len(named) :], free[len(named) :])
+    wet = drawn(effects=Effects(moisture="wet"))
+    assert wet[list(named).index("moisture")] > looks[list(named).index("moisture")] + 2.0
+    assert (wet != looks).sum() == 1
 
 
 def test_ridges_are_refused_where_a_bundle_has_none(plain: Path):

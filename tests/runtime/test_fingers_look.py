@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from fingergen.runtime.fingers import Finger, Impression, make_finger, take_impression
-from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
+from fingergen.runtime.fingers import Effects, Finger, Impression, make_finger, take_impression
+from fingergen.runtime.fingers.capture.look import EFFECTS, EXTREME, LOOK, look_of, with_look
 from fingergen.runtime.fingers.capture.parameters import Capture
 
 WINDOW = (128, 128)
@@ -68,3 +68,22 @@ def test_stains_vignette_and_noise_are_seen_on_the_background(finger: Finger):
     for name in ("stains", "noise", "background", "vignette"):
         assert background(name, 2.0).std() > 1.5 * background(name, -2.0).std(), name
     assert background("vignette", 2.0).mean() < background("vignette", -2.0).mean() - 5
+
+
+def test_the_look_of_a_capture_is_the_one_it_was_given(finger: Finger):
+    numbers = np.random.default_rng(1).uniform(-2.0, 2.0, LOOK).astype(np.float32)
+    capture = take_impression(finger, 0).capture
+    found = look_of(with_look(capture, numbers), list(EFFECTS))
+    np.testing.assert_allclose(found, numbers[: len(EFFECTS)], atol=1e-5)
+    beyond = look_of(replace(capture, stains=0.0, film=1.0), ["film", "stains"])
+    np.testing.assert_allclose(beyond, [EXTREME, -EXTREME], atol=1e-5)
+
+
+def test_presets_and_fixed_effects_decide_the_look(finger: Finger):
+    def moisture(preset: str, effects: Effects | None = None) -> list[float]:
+        taken = [take_impression(finger, number, preset, effects) for number in range(40)]
+        return [look_of(one.capture, ["moisture"])[0] for one in taken]
+
+    assert np.std(moisture("easy")) < 0.6 < 1.0 < np.std(moisture("hard"))
+    dry, wet = (moisture("easy", Effects(moisture=value)) for value in ("dry", "wet"))
+    assert max(dry) < -1.5 and min(wet) > 2.0

@@ -113,8 +113,8 @@ FINGERGEN_API fingergen_status fingergen_edit(const fingergen_model *model, uint
                                               double degree, const double *truncation, uint8_t *pixels, size_t size,
                                               char *error, size_t error_size);
 
-/* Impression `number` of the finger of a seed, with the look of that number; of bundles with ridge noise. `preset`: how far
- * impressions differ: "easy", "medium" or "hard"; NULL: "easy". Impression 0, "easy", is what fingergen_synthesize makes.
+/* Impression `number` of the finger of a seed; of bundles with ridge noise. `preset`: how far impressions differ in place and
+ * look: "easy", "medium" or "hard"; NULL: "easy".
  * `truth`, unless NULL, gets the true minutiae, in the image's pixels; free *truth with fingergen_template_free. */
 FINGERGEN_API fingergen_status fingergen_impression(const fingergen_model *model, uint64_t finger, uint32_t number,
                                                     const char *preset, const double *truncation, uint8_t *pixels,

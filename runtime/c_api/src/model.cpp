@@ -72,13 +72,13 @@ void Model::check_ridges() const {
 }
 
 Pixels Model::synthesize(uint64_t seed, double truncation) const {
-  return render(*synthesis_, styles(truncated(map(Stream(seed, Purpose::latent)), truncation)), noise(seed));
+  return render(*synthesis_, styles(truncated(map(latent(seed)), truncation)), noise(seed));
 }
 
 Pixels Model::edit(uint64_t seed, const std::string &name, double degree, double truncation) const {
   if (!std::isfinite(degree)) throw BadInput("degree: must be a finite number");
   const std::vector<float> &direction = bundle_.direction(name);
-  std::vector<float> w = styles(map(Stream(seed, Purpose::latent)));
+  std::vector<float> w = styles(map(latent(seed)));
   const size_t width = direction.size();
   for (size_t i = bundle_.edit_from * width; i < w.size(); ++i) w[i] += static_cast<float>(degree) * direction[i % width];
   return render(*synthesis_, truncated(std::move(w), truncation), noise(seed));
@@ -88,7 +88,10 @@ Pixels Model::impression(uint64_t seed, uint32_t number, const std::string &pres
   check_ridges();
   const Master finger = make_master(seed, bundle_.window, *growth_);
   const Capture capture(finger, number, preset);
-  const std::vector<float> w = map(number == 0 ? Stream(seed, Purpose::latent) : Stream(seed, Purpose::look, number));
+  std::vector<float> z = latent(seed, number);
+  const std::vector<std::string> &traits = bundle_.ridge_noise->traits;
+  for (size_t i = 0; i < traits.size(); ++i) z[i] = capture.look(traits[i]).value_or(z[i]);
+  const std::vector<float> w = map(z);
   const Buffers noise = noise_of(capture.skin(finger, map_step()), white_stream(seed, number));
   Pixels pixels = render(*synthesis_, styles(truncated(w, truncation)), noise);
   if (truth != nullptr) *truth = rescaled(capture.truth(finger), 500.0 * bundle_.output_size / bundle_.window);
@@ -118,12 +121,16 @@ Pixels Model::reconstruct(const Template &given, uint64_t seed) const {
   Skin skin{std::vector<float>(area), std::vector<float>(area)};
   make_ridge_map({seen.width, seen.ppi, places.data(), types.data(), types.size()}, fields.data(), kCells, side, skin.ridges.data(),
                  skin.contact.data());
-  const std::vector<float> w = truncated(map(Stream(seed, Purpose::latent)), bundle_.truncation);
+  const std::vector<float> w = truncated(map(latent(seed)), bundle_.truncation);
   return render(decoder_ ? *decoder_ : *synthesis_, styles(w), noise_of(skin, white_stream(seed, 0)));
 }
 
-std::vector<float> Model::map(Stream latent) const {
-  const std::vector<float> z = latent.normal(static_cast<size_t>(bundle_.style_dim));
+std::vector<float> Model::latent(uint64_t seed, uint32_t number) const {
+  Stream stream = number == 0 ? Stream(seed, Purpose::latent) : Stream(seed, Purpose::look, number);
+  return stream.normal(static_cast<size_t>(bundle_.style_dim));
+}
+
+std::vector<float> Model::map(const std::vector<float> &z) const {
   std::vector<float> w;
   std::vector<uint8_t> none;
   mapping_->run({{"z", {1, bundle_.style_dim}, z.data()}}, kLatent, w, "", none);

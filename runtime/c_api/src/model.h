@@ -27,7 +27,8 @@ class Model {
  private:
   std::unique_ptr<Session> open(const char *graph, const std::string &custom_ops, int threads) const;
   void check_ridges() const;
-  std::vector<float> map(Stream latent) const;                                  // w (style_dim)
+  std::vector<float> latent(uint64_t seed, uint32_t number = 0) const;          // z (style_dim) of a finger's impression
+  std::vector<float> map(const std::vector<float> &z) const;                    // w (style_dim)
   std::vector<float> truncated(std::vector<float> w, double truncation) const;  // whose length divides by style_dim
   std::vector<float> styles(const std::vector<float> &w) const;                 // for every style input
   Buffers white(Stream stream) const;

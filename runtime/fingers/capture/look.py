@@ -7,15 +7,22 @@ vary as widely as theirs, and each number has a name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from ...arguments import Floats
 from .parameters import Capture
 
 LOOK = 16
 """Numbers of a look; those after the ones that `EFFECTS` names have no effect so far."""
+
+EXTREME = 2.5
+"""Largest magnitude of a number that `look_of` gives: a generator has seen few beyond."""
+
+_HALVINGS = 24  # of the range of a number, so that its error is below that of float32
 
 
 def _uniform(low: float, high: float) -> Callable[[float], float]:
@@ -66,3 +73,29 @@ def with_look(capture: Capture, look: Floats) -> Capture:
     numbers = zip(EFFECTS.items(), look.tolist(), strict=False)
     changes: dict[str, Any] = {name: effect(number) for (name, effect), number in numbers}
     return replace(capture, **changes)
+
+
+def look_of(capture: Capture, names: Sequence[str]) -> Floats:
+    """How a capture looks, the reverse of `with_look`.
+
+    Args:
+        capture: What was drawn, or fixed.
+        names: Of the numbers that are asked for, keys of EFFECTS.
+
+    Returns:
+        float32, one number per name, -EXTREME to EXTREME.
+    """
+    return np.array([_number(EFFECTS[name], getattr(capture, name)) for name in names], np.float32)
+
+
+def _number(effect: Callable[[float], float], value: float) -> float:
+    """The number whose effect, a monotone function, is `value`; else that of the nearer end."""
+    low, high = -EXTREME, EXTREME
+    rises = effect(high) > effect(low)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if (effect(middle) < value) == rises:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

@@ -19,7 +19,7 @@ function traits() {
 
 function asked(number) {
   const request = { seed: $("seed").value.trim(), number, traits: traits() };
-  if (about.presets.length) request.preset = $("preset").value;
+  if ($("preset").value) request.preset = $("preset").value;
   if (+$("truncation").value !== about.truncation) request.truncation = +$("truncation").value;
   if (template) {
     request.template = { ...template, format: $("format").value };
@@ -234,6 +234,7 @@ async function begin() {
   }
   $("bundle").textContent = `bundle ${about.bundle} on ${about.backend}`;
   $("traits").replaceChildren(...about.traits.map(slider));
+  $("preset").append(new Option("any look", ""));
   for (const name of about.presets) $("preset").append(new Option(name));
   $("preset-row").hidden = !about.presets.length;
   $("drop").hidden = $("template-fields").hidden = !about.reconstructs;

@@ -21,24 +21,48 @@ struct Range {
   double low, high;
 };
 
-struct Preset {  // see runtime/fingers/capture/presets.py; what only a sensor's image shows is left out
+struct Preset {  // see runtime/fingers/capture/presets.py
   const char *name;
   double rotation, shift, distortion;
-  Range contact, pressure;
+  Range contact, pressure, moisture, unevenness, blotches;
   std::vector<double> scars;
+  Range noise, background;
 };
 
 const Preset &find_preset(const std::string &name) {
   static const std::array<Preset, 3> presets = {{
-      {"easy", 4, 8, 1.2, {0.9, 1}, {0.08, 0.15}, {1}},
-      {"medium", 8, 14, 2, {0.8, 1}, {0.08, 0.36}, {0.85, 0.12, 0.03}},
-      {"hard", 15, 24, 3.2, {0.3, 0.8}, {0.05, 0.6}, {0.6, 0.25, 0.1, 0.05}},
+      {"easy", 4, 8, 1.2, {0.9, 1}, {0.08, 0.15}, {-0.3, 0.12}, {0.08, 0.2}, {0.02, 0.12}, {1}, {1.5, 4.5}, {0, 1}},
+      {"medium", 8, 14, 2, {0.8, 1}, {0.08, 0.36}, {-0.1, 0.25}, {0.1, 0.3}, {0.03, 0.2}, {0.85, 0.12, 0.03}, {1.5, 6.5}, {0, 3}},
+      {"hard", 15, 24, 3.2, {0.3, 0.8}, {0.05, 0.6}, {-0.1, 0.5}, {0.2, 0.5}, {0.1, 0.4}, {0.6, 0.25, 0.1, 0.05}, {4, 14}, {2, 12}},
   }};
   for (const Preset &preset : presets) {
     if (name == preset.name) return preset;
   }
   throw BadInput("preset: choose easy, medium or hard");
 }
+
+double portion(double number) { return 0.5 * (1 + std::erf(number / std::sqrt(2.0))); }
+double log_normal(double number, double median, double octaves, double most) { return std::min(median * std::pow(2.0, octaves * number), most); }
+
+// Traits of a look by their numbers, each monotone: EFFECTS in runtime/fingers/capture/look.py.
+const std::map<std::string, double (*)(double)> kEffects = {
+    {"pressure", [](double n) { return std::clamp(0.05 + 0.42 * n, -1.0, 1.0); }},
+    {"moisture", [](double n) { return std::clamp(-0.1 + 0.38 * n, -1.0, 1.0); }},
+    {"unevenness", [](double n) { return log_normal(n, 0.18, 0.7, 0.6); }},
+    {"blotches", [](double n) { return log_normal(n, 0.07, 1.0, 0.4); }},
+    {"sharpness", [](double n) { return log_normal(n, 3.2, 0.45, 8.0); }},
+    {"paper", [](double n) { return 1.0 - 0.4 * std::pow(portion(-n), 2.0); }},
+    {"ink", [](double n) { return 0.02 + 0.45 * std::pow(portion(-n), 1.5); }},
+    {"gamma", [](double n) { return log_normal(n, 1.0, 0.35, 2.0); }},
+    {"noise", [](double n) { return log_normal(n, 3.5, 0.9, 20.0) / 255.0; }},
+    {"background", [](double n) { return log_normal(n, 2.5, 1.3, 24.0) / 255.0; }},
+    {"fading", [](double n) { return log_normal(n, 0.9, 0.8, 3.0); }},
+    {"film", [](double n) { return 0.4 * std::pow(portion(n), 2.0); }},
+    {"stains", [](double n) { return log_normal(n, 1.5, 1.4, 18.0) / 255.0; }},
+    {"vignette", [](double n) { return 0.3 * std::pow(portion(n), 3.0); }},
+};
+constexpr double kExtreme = 2.5;  // largest magnitude of a number
+constexpr int kHalvings = 24;     // of the range of a number
 
 // Indices and weights of the cells that each place takes: Keys' cubic (IEEE TASSP 29(6), 1981) with a = -0.75.
 struct Taps {
@@ -134,12 +158,32 @@ Capture::Capture(const Master &finger, uint32_t number, const std::string &name)
     lines_.push_back({static_cast<float>(x[i]), static_cast<float>(y[i]), static_cast<float>(angle[i]), static_cast<float>(half[i]),
                       static_cast<float>(width[i])});
   }
-  stream.normal(0, 1);      // moisture
-  stream.uniforms(0, 1, 8); // unevenness, blotches, sharpness, paper, ink, gamma, noise, background: of a sensor's image
+  traits_["pressure"] = pressure;
+  traits_["moisture"] = std::clamp(stream.normal(preset.moisture.low, preset.moisture.high), -1.0, 1.0);
+  for (auto [trait, range] : {std::pair("unevenness", preset.unevenness), {"blotches", preset.blotches}, {"sharpness", {2.5, 5}},
+                              {"paper", {0.93, 1}}, {"ink", {0.02, 0.3}}, {"gamma", {0.8, 1.25}}, {"noise", preset.noise},
+                              {"background", preset.background}}) {
+    traits_[trait] = stream.uniform(range.low, range.high);
+  }
+  traits_["noise"] /= 255, traits_["background"] /= 255;
+  traits_["fading"] = 0.9, traits_["film"] = 0, traits_["stains"] = 0, traits_["vignette"] = 0;
   const int blotches = window_ / kBlotchCell + 2;
   stream.normalf(static_cast<size_t>(blotches) * blotches);
   cells_ = window_ / kUnevenCell + 2;
   uneven_ = stream.normalf(static_cast<size_t>(cells_) * cells_);
+}
+
+std::optional<float> Capture::look(const std::string &trait) const {
+  const auto effect = kEffects.find(trait);
+  if (effect == kEffects.end()) return std::nullopt;
+  const double value = traits_.at(trait);
+  double low = -kExtreme, high = kExtreme;
+  const bool rises = effect->second(high) > effect->second(low);
+  for (int i = 0; i < kHalvings; ++i) {
+    const double middle = (low + high) / 2;
+    ((effect->second(middle) < value) == rises ? low : high) = middle;
+  }
+  return static_cast<float>((low + high) / 2);
 }
 
 Skin Capture::skin(const Master &finger, int step) const {

@@ -2,6 +2,8 @@
 // runtime/fingers/capture and truth.py have them.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,9 @@ class Capture {
 
   Skin skin(const Master &finger, int step) const;  // at one pixel for `step` by `step` of the window, which it divides
   Template truth(const Master &finger) const;       // in the window, at 500 ppi
+
+  // The number of a look whose effect, the trait of this name, this capture has; nothing for an unknown name.
+  std::optional<float> look(const std::string &trait) const;
 
  private:
   struct Ripple {  // of the skin's displacement
@@ -44,6 +49,7 @@ class Capture {
   std::vector<Line> lines_;
   int cells_;  // a side of the grid of uneven pressure
   std::vector<float> uneven_;
+  std::map<std::string, double> traits_;  // what only shows in the image, by the names of look.py
 };
 
 }  // namespace fingergen
