@@ -6,16 +6,20 @@ that the server provides.
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import FingerGenError, printable
 from ..model import load
 from .operations import OPERATIONS, Request, Row
+
+_TAKEN = b"used_dltensor"  # DLPack's name of a capsule whose tensor has got another owner
 
 
 class TritonPythonModel:
@@ -46,13 +50,7 @@ class TritonPythonModel:
         return [
             server.InferenceResponse(error=server.TritonError(printable(str(answer))))
             if isinstance(answer, FingerGenError)
-            # Through DLPack, for older servers take the size of a NumPy 2 array for 0.
-            else server.InferenceResponse(
-                [
-                    server.Tensor.from_dlpack(name, np.ascontiguousarray(value))
-                    for name, value in answer.items()
-                ]
-            )
+            else server.InferenceResponse([_tensor(server, name, value) for name, value in answer.items()])
             for answer in answers
         ]
 
@@ -63,3 +61,15 @@ class TritonPythonModel:
     def _tensors(self, request: Any) -> Request:
         # Through DLPack, for older servers mistake the strides of NumPy 2 arrays.
         return {tensor.name(): np.from_dlpack(tensor) for tensor in request.inputs()}
+
+
+def _tensor(server: Any, name: str, value: NDArray[Any]) -> Any:
+    """A tensor of the server with an array's memory.
+
+    Through DLPack, for older servers take the size of a NumPy 2 array for 0. They also give the capsule that
+    they have taken a name of their own; NumPy does not know it, and would report an error for each answer.
+    """
+    capsule = np.ascontiguousarray(value).__dlpack__()
+    tensor = server.Tensor.from_dlpack(name, capsule)
+    ctypes.pythonapi.PyCapsule_SetName(ctypes.py_object(capsule), ctypes.c_char_p(_TAKEN))
+    return tensor

@@ -110,6 +110,7 @@ def test_images_are_those_of_the_runtime(server, model, tmp_path):
                 protocol,
                 requests[number][0],
             )
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_a_bad_request_gets_one_line_and_harms_nobody(server, model, tmp_path):
