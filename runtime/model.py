@@ -114,10 +114,16 @@ class Model(Networks):
         Raises:
             BadInput: An argument has a wrong type or is out of range.
         """
-        images = list(self.stream(seeds, truncation, noise, mix_seeds, mix_layers, mix_alpha, size))
-        if not images:
+        request = SynthesisRequest(seeds, truncation, noise, mix_seeds, mix_layers, mix_alpha, size)
+        steps = Synthesis(self, request)
+        pairs = list(request.pairs())
+        if not pairs:
             raise BadInput("seeds: none given")
-        return np.stack(images)
+        if len(pairs) <= self.backend.batch:
+            return np.stack([steps.finish(levels) for levels in steps.compute(steps.prepare(pairs))])
+        from .pipeline.throughput import make_images  # here, so that importing the runtime stays quick
+
+        return np.stack(make_images(steps, pairs, self.workers))
 
     def stream(
         self,

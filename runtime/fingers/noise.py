@@ -146,13 +146,16 @@ class FingerNoise:
 
     def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
+        if len(seeds) == 1:
+            return self._of_seed(seeds[0])
         # A finger is grown on one thread, so that its bits never change; several are grown side by side.
         with ThreadPoolExecutor(max(1, min(len(seeds), self.workers or usable_cores()))) as pool:
-            return self.of_impressions(list(pool.map(self._first_impression, seeds)))
+            return [np.concatenate(layer) for layer in zip(*pool.map(self._of_seed, seeds), strict=True)]
 
-    def _first_impression(self, seed: int) -> Impression:
+    def _of_seed(self, seed: int) -> list[Floats]:
         with self._growing:
-            return self.impression(seed)
+            impression = self.impression(seed)
+        return self.of_impressions([impression])
 
     @cached_property
     def _growing(self) -> Semaphore:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from ..backends import CALLS_IN_FLIGHT
+from ..backends import CALLS_IN_FLIGHT, Backend, usable_cores
 from ..images import Pixels
 from .stages import Pipeline, Stage
 from .steps import Steps, batches
@@ -190,6 +190,46 @@ class ImagePipeline(Generic[Item, Inputs]):
         assert self._write_image is not None
         self._write_image(*finished)
         return [finished]
+
+
+def make_images(steps: Steps[Item, Inputs], items: Iterable[Item], workers: int | None) -> list[Pixels]:
+    """The images of items, in their order.
+
+    Args:
+        steps: From items to images.
+        items: What images are made of.
+        workers: Threads a step; None: one per core.
+
+    Returns:
+        An image per item.
+
+    Raises:
+        BadInput: An item is wrong.
+    """
+    run = ImagePipeline(_Numbered(steps), steps.backend.batch, workers or usable_cores())
+    with closing(run.images(enumerate(items))) as images:
+        made = {number: image for (number, _), image in images}
+    return [made[number] for number in range(len(made))]
+
+
+@dataclass(frozen=True)
+class _Numbered(Generic[Item, Inputs]):
+    """Steps of items with their numbers."""
+
+    steps: Steps[Item, Inputs]
+
+    @property
+    def backend(self) -> Backend:
+        return self.steps.backend
+
+    def prepare(self, items: Sequence[tuple[int, Item]]) -> Inputs:
+        return self.steps.prepare([item for _, item in items])
+
+    def compute(self, inputs: Inputs) -> Pixels:
+        return self.steps.compute(inputs)
+
+    def finish(self, levels: Pixels) -> Pixels:
+        return self.steps.finish(levels)
 
 
 class _Calls:

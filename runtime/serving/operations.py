@@ -23,6 +23,7 @@ from ..images import Pixels
 from ..minutiae import FORMATS, Minutia, Template, decode_template
 from ..minutiae.formats import json
 from ..model import Model
+from ..pipeline.throughput import make_images
 
 Request = Mapping[str, NDArray[Any]]
 """Tensors by name, each (rows, …); those that are optional may be missing."""
@@ -313,7 +314,7 @@ class Impression(Operation):
         mates = [mate for mate, _ in rows]
         taken: dict[Mate, ImpressionOfFinger] = {}
         steps = MatedSynthesis(self.model, truncation, "ridges", preset=preset, taken=taken)
-        images = [steps.finish(levels) for levels in steps.compute(steps.prepare(mates))]
+        images = make_images(steps, mates, self.model.workers)
         side = self.model.bundle.manifest.image.output_size
         outputs = []
         for image, (mate, name) in zip(images, rows, strict=True):

@@ -161,6 +161,15 @@ class TestSeeds:
             with load(bundle, workers=workers) as other:
                 assert np.array_equal(other.synthesize(range(8), 0.7, noise), expected)
 
+    def test_many_seeds_keep_their_order(self, model: Model):
+        """More than the backend takes at once go through the pipeline, whose images come in any order."""
+        seeds = [*range(model.backend.batch, -1, -1), *range(3 * model.backend.batch), 5, 5]
+        expected = {seed: model.synthesize([seed])[0] for seed in set(seeds)}
+        assert np.array_equal(model.synthesize(seeds), [expected[seed] for seed in seeds])
+        for wrong in (-1, [1], "1"):
+            with pytest.raises(BadInput, match="seed"):
+                model.synthesize([*seeds, wrong])  # type: ignore[list-item]
+
     def test_seeds_differ(self, model: Model):
         images = model.synthesize([0, 1, 2**64 - 1])
         assert len({image.tobytes() for image in images}) == 3
