@@ -277,7 +277,8 @@ class Reconstruct(Operation):
 
 
 class Impression(Operation):
-    """An impression of the finger of a seed, with its true minutiae."""
+    """An impression of the finger of a seed, with its true minutiae; without a preset, number 0 is what
+    `Synthesize` makes."""
 
     inputs = (
         SEED,
@@ -298,9 +299,10 @@ class Impression(Operation):
     def example(self) -> Request:
         return {SEED.name: _row(np.uint64(0))}
 
-    def settings(self, request: Request, row: int) -> tuple[str, float | None]:
-        preset = _text(request, "PRESET", row) or "easy"
-        find_preset(preset)  # raises what is wrong with it
+    def settings(self, request: Request, row: int) -> tuple[str | None, float | None]:
+        preset = _text(request, "PRESET", row)
+        if preset is not None:
+            find_preset(preset)  # raises what is wrong with it
         return preset, _truncation(request, row)
 
     def row(self, request: Request, row: int) -> tuple[Mate, str]:
@@ -309,7 +311,9 @@ class Impression(Operation):
         name = _format(request, row, [each.name for each in FORMATS.values() if each.encode is not None])
         return Mate(int(request[SEED.name][row, 0]), 1, number=number), name or TEMPLATE_FORMAT
 
-    def compute(self, settings: tuple[str, float | None], rows: Sequence[tuple[Mate, str]]) -> Sequence[Row]:
+    def compute(
+        self, settings: tuple[str | None, float | None], rows: Sequence[tuple[Mate, str]]
+    ) -> Sequence[Row]:
         preset, truncation = settings
         mates = [mate for mate, _ in rows]
         taken: dict[Mate, ImpressionOfFinger] = {}
