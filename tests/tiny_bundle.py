@@ -72,7 +72,11 @@ def write_tiny_bundle(
         encoder=EncoderInput(MAP_SIZE, w_plus=False) if with_encoder else None,
         graphs=Graphs(**{graph: f"{graph}.onnx" for graph in models}),
         tools={"fingergen": "0.1.0"},
-        provenance={"created": "2026-01-01T00:00:00Z", "checkpoints": []},
+        provenance={
+            "created": "2026-01-01T00:00:00Z",
+            "checkpoints": [],
+            "networks": {"generator": synthesis.architecture()},
+        },
         parity={},
     )
     contents = {f"{graph}.onnx": model.SerializeToString() for graph, model in models.items()}

@@ -187,20 +187,29 @@ class ScannedRidges:
         return self._read(self._split.held_out(count))
 
     def _read(self, samples: Sequence[Sample]) -> RidgeImages:
-        with ThreadPoolExecutor() as pool:
-            images, maps = zip(*pool.map(self._read_one, samples), strict=True)
-        look = torch.empty((len(samples), 0))
-        return RidgeImages(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(maps)), look)
+        images, maps, _ = self._decoded(samples)
+        return RidgeImages(images, maps, torch.empty((len(samples), 0)))
 
-    def _read_one(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 (1, R, R) and (2, M, M)."""
+    def _decoded(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor]:
+        """uint8 (N, 1, R, R), uint8 (N, 2, M, M), and bool (N, 1, R, R): where an image shows its scan."""
+        with ThreadPoolExecutor() as pool:
+            parts = zip(*pool.map(self._read_one, samples), strict=True)
+            images, maps, shown = (torch.from_numpy(np.stack(part)) for part in parts)
+        return images, maps, shown
+
+    def _read_one(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assert sample.ridges is not None
         image, ridges = (decode(each.read(), each).image for each in (sample.image, sample.ridges))
         if ridges.size != image.size or ridges.mode != "RGB":
             raise BadInput(f"{sample.ridges}: no ridge map of {sample.image}; fg-train prepare --ridge-maps")
-        size = self._map_size, self._map_size
-        square = pad_to_square(ridges, (127, 0, 0)).resize(size, Image.Resampling.BOX)
-        return to_square(image, self._resolution, 1), np.asarray(square).transpose(2, 0, 1)[:2]
+        square = pad_to_square(ridges, (127, 0, 255))
+        planes = square.resize((self._map_size, self._map_size), Image.Resampling.BOX)
+        beyond = square.getchannel("B").resize((self._resolution, self._resolution), Image.Resampling.BOX)
+        return (
+            to_square(image, self._resolution, 1),
+            np.asarray(planes).transpose(2, 0, 1)[:2],
+            np.asarray(beyond)[None] < 128,
+        )
 
 
 def white_noise_places(layers: Sequence[NoiseLayer]) -> dict[str, int]:

@@ -21,6 +21,7 @@ from .. import distributed
 from ..augmentation.adaptive_strength import AdaptiveStrength
 from ..augmentation.augment import augment, draw_transforms
 from ..checkpoints import load_generator, save_generator
+from ..checkpoints.bundle import load_start
 from ..data.datasets import ImageDataset, to_floats
 from ..data.ridge_maps import RidgeImageDataset, RidgeImages
 from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
@@ -362,11 +363,12 @@ class GeneratorTrainer:
         )
 
     def start_from(self, path: Path) -> None:
-        """Begin with the networks of a checkpoint of any origin, to go on with other images. Where it has no
-        discriminator, that starts afresh, and where it has the average alone, the generator is that.
+        """Begin with the networks of a checkpoint of any origin, or of a bundle, to go on with other images.
+        Where it has no discriminator, that starts afresh, and where it has the average alone, the generator
+        is that.
 
         A checkpoint of a smaller resolution is grown (`growing`)."""
-        checkpoint = load_generator(path)
+        checkpoint = load_start(path)
         levels = levels_between(path, checkpoint.g_ema, self.generator)
         average = checkpoint.g_ema.state_dict()
         for network, weights in ((self.g_ema, average), (self.generator, checkpoint.g or average)):

@@ -116,7 +116,8 @@ def _converted(options: PrepareOptions, task: Task) -> dict[str, bytes]:
             raise Unusable(f"its template cannot be written as {options.template_format} ({error})") from None
         content["maps"] = encode_image(minutiae_map(template), ".png", options.target_ppi, note)
     if options.ridge_maps:
-        ridges = as_image(ridge_map(window, inside > 0, options.target_ppi))
+        beyond = _cropped(np.zeros_like(image), left, top, options.size, 1) > 0
+        ridges = as_image(ridge_map(window, inside > 0, options.target_ppi), beyond)
         content["ridges"] = encode_image(ridges, ".png", options.target_ppi, note)
     if options.background == "white":
         window = _on_white(window, inside)

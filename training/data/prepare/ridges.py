@@ -77,14 +77,15 @@ def _resized(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(Image.fromarray(np.asarray(image, np.float32)).resize(size, Image.Resampling.BICUBIC))
 
 
-def as_image(ridges: NDArray[np.float32]) -> NDArray[np.uint8]:
+def as_image(ridges: NDArray[np.float32], beyond: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """What `ridge_map` returns as an RGB image.
 
     Args:
         ridges: float32 (2, H, W).
+        beyond: bool (H, W), where the scan shows nothing: beyond its border.
 
     Returns:
-        uint8 (H, W, 3): the ridge map, 127.5 where it is 0; contact, 0 to 255; 0.
+        uint8 (H, W, 3): the ridge map, 127.5 where it is 0; contact, 0 to 255; 255 beyond the scan.
     """
-    levels = np.stack([127.5 + 127.5 * ridges[0], 255.0 * ridges[1], np.zeros_like(ridges[0])], axis=2)
+    levels = np.stack([127.5 + 127.5 * ridges[0], 255.0 * ridges[1], 255.0 * beyond], axis=2)
     return np.round(levels).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,69 @@
+"""A sensor that no look of procedural fingers is like: does a generator learn it from few scans?
+
+`python -m tests.training.unseen_sensor --fingers 100 --seed 7000000 --out scans` makes one scan per finger.
+
+Its valleys are brighter than its background, which is gray and lit from the left; its tone is a curve of its
+own, its optics are astigmatic, its grain runs along the rows. It shares with the procedural sensor only where
+ridges run and where the finger touches.
+"""
+
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fingergen.runtime.fingers import Impression, make_finger, take_impression
+from fingergen.runtime.images import encode_image
+from fingergen.runtime.minutiae import FORMATS
+
+SIDE = 512
+BLUR = 0.7, 1.7  # pixels, along columns and rows
+
+
+def scan(impression: Impression, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What the sensor shows of an impression.
+
+    Args:
+        impression: Of a finger.
+        rng: For what differs from scan to scan: exposure, moisture, grain.
+
+    Returns:
+        uint8 (H, W).
+    """
+    height, width = impression.contact.shape
+    contact = np.maximum(impression.contact, 1e-3)
+    ridges = np.where(contact > 0.02, impression.ridges / contact, 0.0)
+    moisture, contrast, exposure = rng.normal(0.0, 0.35), rng.uniform(0.75, 1.0), rng.normal(0.0, 0.03)
+    uneven = ndimage.zoom(rng.standard_normal((9, 9)), (height / 9, width / 9), order=3)
+    relief = ridges + 0.5 * moisture + 0.18 * uneven
+    touched = contrast * np.clip(0.5 + 0.7 * relief, 0.0, 1.0) ** 1.5
+    column = np.linspace(0.5, -0.5, width)
+    paper = 0.6 + 0.18 * column[None, :] + exposure
+    glow = 0.86 + exposure - 0.08 * ndimage.gaussian_filter(uneven, 8.0)
+    gray = paper + impression.contact * (glow - paper) - 0.72 * touched * impression.contact
+    grain = ndimage.gaussian_filter1d(rng.standard_normal((height, width)), 2.0, axis=1) * 2.6
+    gray = ndimage.gaussian_filter(gray, BLUR) + 0.03 * grain
+    return np.round(255 * np.clip(gray, 0.0, 1.0)).astype(np.uint8)
+
+
+@click.command()
+@click.option("--fingers", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=7_000_000, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(fingers: int, seed: int, out: Path) -> None:
+    """Write one scan of each finger, with its true template beside it."""
+    out.mkdir(parents=True)
+    encode = FORMATS["json"].encode
+    assert encode is not None
+    for number in range(fingers):
+        impression = take_impression(make_finger(seed + number, (SIDE, SIDE)), 0, "medium")
+        pixels = scan(impression, np.random.default_rng(seed + number))
+        name = f"{seed + number:08d}_00"
+        (out / f"{name}.png").write_bytes(encode_image(pixels, ".png", 500, {"finger": str(seed + number)}))
+        (out / f"{name}.json").write_bytes(encode(impression.template))
+
+
+if __name__ == "__main__":
+    main()
