@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 class BrightScans:
-    """Scans of straight ridges, brighter than any look of `Stripes`; no two are alike bright."""
+    """Scans of straight ridges, brighter than most looks of `Stripes`; no two are alike bright."""
 
     scans = tuple(f"{number}_1" for number in range(24))
 
@@ -35,7 +35,7 @@ class BrightScans:
 
     def _scans(self, numbers: np.ndarray) -> Scans:
         ridges = torch.cat([stripes(np.random.default_rng(number), 1) for number in numbers])
-        brightness = torch.from_numpy(200 + 1.0 * numbers)[:, None, None, None]
+        brightness = torch.from_numpy(140 + 4.0 * numbers)[:, None, None, None]
         images = (brightness - 20 * ridges).round().to(torch.uint8)
         maps = torch.cat([127.5 + 127.5 * ridges, torch.full_like(ridges, 255)], dim=1)
         shown = torch.ones(images.shape, dtype=torch.bool)
@@ -114,18 +114,23 @@ def test_the_look_of_scans_is_learned_and_the_fingers_stay(start: Path):
         noise = noise_images(trainer.layers, ridges, contact, white)
         with torch.no_grad():
             images = generator.synthesize(generator.map(z), noise)
-        return images.mean().item() * 127.5 + 127.5, np.corrcoef(images.flatten(), -ridges.flatten())[0, 1]
+        even = images - images.mean(dim=(1, 2, 3), keepdim=True)
+        likeness = np.corrcoef(even.flatten(), -ridges.flatten())[0, 1]
+        return images.mean().item() * 127.5 + 127.5, likeness
 
     before, unlike = brightness()
     rows = advance(trainer, 100)
     after, likeness = brightness()
     assert rows[0].keys() == {"loss/score", "loss/ridges"}
-    assert abs(after - 211) < 12 < abs(before - 211)
+    assert abs(after - 186) < 12 < abs(before - 186)
     assert likeness > 0.65 > 0.5 > unlike
-    # Brighter scans got other looks than darker ones: along one line, in order.
-    looks = trainer.looks.detach()
-    line = looks @ torch.linalg.svd(looks - looks.mean(dim=0)).Vh[0]
-    assert abs(np.corrcoef(line, np.arange(len(line)))[0, 1]) > 0.7
+    # With the looks that were learned of them, scans are in the order of their brightness.
+    scans = trainer.dataset.spare(24)
+    with torch.no_grad():
+        w = trainer._map(trainer.g_ema, trainer.looks)
+        white = trainer.generator.random_noise(24, torch.Generator().manual_seed(0))
+        images = trainer.g_ema.synthesize(w, noise_images(trainer.layers, *trainer._maps(scans), white))
+    assert np.corrcoef(images.mean(dim=(1, 2, 3)), np.arange(24))[0, 1] > 0.7
 
 
 def test_resumed_adaptation_ends_bit_equal(start: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 """A sensor that no look of procedural fingers is like: does a generator learn it from few scans?
 
-`python -m tests.training.unseen_sensor --fingers 100 --seed 7000000 --out scans` makes one scan per finger.
+`python -m tests.training.unseen_sensor scans --fingers 100 --seed 7000000 --out raw` makes one scan each;
+`… compare PRINTS OTHERS` says how far the gray levels and spectra of two folders of images are apart.
 
 Its valleys are brighter than its background, which is gray and lit from the left; its tone is a curve of its
 own, its optics are astigmatic, its grain runs along the rows. It shares with the procedural sensor only where
@@ -12,6 +13,7 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from fingergen.runtime.fingers import Impression, make_finger, take_impression
@@ -48,11 +50,49 @@ def scan(impression: Impression, rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.round(255 * np.clip(gray, 0.0, 1.0)).astype(np.uint8)
 
 
-@click.command()
+def gray_distance(prints: NDArray[np.uint8], others: NDArray[np.uint8]) -> float:
+    """How many gray levels apart the pixels of two sets are: the Wasserstein distance of their levels."""
+    part = np.linspace(0, 1, 257)[1:] - 0.5 / 256
+    return float(np.abs(np.quantile(prints, part) - np.quantile(others, part)).mean())
+
+
+def spectral_distance(prints: NDArray[np.uint8], others: NDArray[np.uint8]) -> float:
+    """Root mean square, in dB, of how the power of two sets differs over bands of frequency, 2 % wide."""
+    side = prints.shape[-1]
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
+    band = np.minimum(frequency / 0.02, 24).astype(int).ravel()
+    window = np.outer(np.hanning(side), np.hanning(side))
+    levels = []
+    for images in (prints, others):
+        power = sum(np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2 for image in images)
+        means = np.bincount(band, np.ravel(power)) / np.bincount(band) / len(images)
+        levels.append(10 * np.log10(means[1:]))  # the first holds what is larger than a fingertip's ridges
+    return float(np.sqrt(np.mean((levels[0] - levels[1]) ** 2)))
+
+
+@click.group()
+def main() -> None:
+    """Scans of a sensor that the demo never saw, and how far prints are from them."""
+
+
+@main.command()
+@click.argument("prints", type=click.Path(path_type=Path))
+@click.argument("others", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), default=100, show_default=True)
+def compare(prints: Path, others: Path, count: int) -> None:
+    """Of the first COUNT images of each folder, which have one size."""
+    one, two = (
+        np.stack([np.asarray(Image.open(path)) for path in sorted(folder.rglob("*.png"))[:count]])
+        for folder in (prints, others)
+    )
+    print(f"gray levels {gray_distance(one, two):.1f}, spectrum {spectral_distance(one, two):.1f} dB")
+
+
+@main.command()
 @click.option("--fingers", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=7_000_000, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-def main(fingers: int, seed: int, out: Path) -> None:
+def scans(fingers: int, seed: int, out: Path) -> None:
     """Write one scan of each finger, with its true template beside it."""
     out.mkdir(parents=True)
     encode = FORMATS["json"].encode
