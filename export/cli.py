@@ -181,7 +181,7 @@ class _Program(click.Command):
     "--check-seeds",
     type=click.IntRange(1, 100000),
     help="Seeds on which float16 is compared with float32 and activations are measured.  [default: 100, fewer"
-    " where that would take minutes, such as 11 for a generator of SynFing's size]",
+    " where that would take minutes, such as 4 for a generator of SynFing's size]",
 )
 @click.option(
     "--engine", type=click.Choice(["fp32", "fp16"]), help="Build TensorRT engines in this precision."

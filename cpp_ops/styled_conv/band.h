@@ -23,7 +23,8 @@ struct Band {
   float* y;
   int64_t rows, across;  // tiles in the image
   int64_t lanes;
-  int64_t padded;  // tiles across, in whole vectors
+  int64_t vectors;  // of a panel of columns: 2, or 1 where that holds all of them
+  int64_t padded;   // tiles across, in whole vectors
 
   int64_t first, last;  // rows of tiles
   float *points;        // [point][panel of columns][input][panel width]
@@ -33,7 +34,7 @@ struct Band {
 
   int64_t output_panels() const { return (outputs + kPanel - 1) / kPanel; }
   int64_t weights_stride() const { return output_panels() * inputs * kPanel; }
-  int64_t width_of_panel() const { return 2 * lanes; }
+  int64_t width_of_panel() const { return vectors * lanes; }
   int64_t columns() const { return (last - first) * across; }
   int64_t panels() const { return (columns() + width_of_panel() - 1) / width_of_panel(); }
   int64_t panel_stride() const { return inputs * width_of_panel(); }

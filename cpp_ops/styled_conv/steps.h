@@ -98,6 +98,16 @@ struct Forms {
 
   // Step 2 for panels [begin, end) of a point's outputs.
   static void product(const Band& band, int64_t point, int64_t begin, int64_t end) {
+    if (band.vectors == 2) {
+      multiply<2>(band, point, begin, end);
+    } else {
+      multiply<1>(band, point, begin, end);
+    }
+  }
+
+  template <int64_t Vectors>
+  static FINGERGEN_INLINE void multiply(const Band& band, int64_t point, int64_t begin, int64_t end) {
+    constexpr int64_t width = Vectors * kLanes;
     const int64_t inputs = band.inputs, row = band.products_row(), panels = band.panels();
     const int64_t weight = Tiling::weight_of(point / kPoints) * Tiling::kWeights + Tiling::weight_of(point % kPoints);
     // All outputs with one panel of columns after the other: that is the larger of the two, and stays in the cache.
@@ -105,20 +115,21 @@ struct Forms {
       const float* const points = band.points + point * band.points_stride() + columns * band.panel_stride();
       for (int64_t panel = begin; panel < end; ++panel) {
         const float *left = band.weights + weight * band.weights_stride() + panel * inputs * kPanel, *right = points;
-        float* place = band.products + point * band.products_stride() + panel * kPanel * row + columns * 2 * kLanes;
-        V sums[kPanel][2];
-        for (int64_t o = 0; o < kPanel; ++o) sums[o][0] = sums[o][1] = V{};
-        for (int64_t i = 0; i < inputs; ++i, left += kPanel, right += 2 * kLanes) {
-          const V a = M::load(right), b = M::load(right + kLanes);
+        float* place = band.products + point * band.products_stride() + panel * kPanel * row + columns * width;
+        V sums[kPanel][Vectors];
+        for (int64_t o = 0; o < kPanel; ++o) {
+          for (int64_t k = 0; k < Vectors; ++k) sums[o][k] = V{};
+        }
+        for (int64_t i = 0; i < inputs; ++i, left += kPanel, right += width) {
+          V column[Vectors];
+          for (int64_t k = 0; k < Vectors; ++k) column[k] = M::load(right + k * kLanes);
           for (int64_t o = 0; o < kPanel; ++o) {
             const V factor = M::broadcast(left + o);
-            sums[o][0] = M::madd(factor, a, sums[o][0]);
-            sums[o][1] = M::madd(factor, b, sums[o][1]);
+            for (int64_t k = 0; k < Vectors; ++k) sums[o][k] = M::madd(factor, column[k], sums[o][k]);
           }
         }
         for (int64_t o = 0; o < kPanel; ++o) {
-          M::store(place + o * row, sums[o][0]);
-          M::store(place + o * row + kLanes, sums[o][1]);
+          for (int64_t k = 0; k < Vectors; ++k) M::store(place + o * row + k * kLanes, sums[o][k]);
         }
       }
     }

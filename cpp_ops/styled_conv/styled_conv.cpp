@@ -151,6 +151,7 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   band.out_height = op.out(arrays.height), band.out_width = op.out(arrays.width);
   band.rows = (band.height + 3) / 4, band.across = (band.width + 3) / 4;
   band.lanes = steps.lanes;
+  band.vectors = band.rows * band.across <= band.lanes ? 1 : 2;
   band.padded = (band.across + band.lanes - 1) / band.lanes * band.lanes;
   band.bias = arrays.bias, band.taps = arrays.taps;
   const int64_t section_rows = std::max<int64_t>(1, kSectionColumns / band.across);
