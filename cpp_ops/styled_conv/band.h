@@ -16,6 +16,7 @@ constexpr int64_t kAligned = 16;  // floats: a cache line. Strides that end one 
 // One image, and the memory of a band.
 struct Band {
   StyledConv op;
+  uint64_t image;  // no other has this number
   int64_t inputs, outputs;
   const float* weights;  // [weight points^2][panel of outputs][input][kPanel]
   int64_t height, width, out_height, out_width;

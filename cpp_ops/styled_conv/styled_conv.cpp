@@ -3,10 +3,11 @@
 //   1. of each input channel: scaled by its style, each tile evaluated at the points of winograd.h;
 //   2. of each point: a matrix product, outputs x inputs x columns;
 //   3. of each output channel: interpolated, (up) filtered, demodulated; noise, bias, activation.
-// A small image is one section, whose steps are shared out to the threads; of a large one threads take sections.
+// Threads take sections of an image, or, where a band is much work, share its steps; the smallest images are one thread's.
 #include "styled_conv/styled_conv.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -29,8 +30,11 @@ using styled_conv::kPanel;
 using styled_conv::Steps;
 
 constexpr int64_t kColumns = 64;          // of a band, if its rows are no longer; half as many where up
-constexpr int64_t kSectionColumns = 256;  // of a section that a thread takes, at least
-constexpr int64_t kSections = 4;          // an image of at least so many is cut into them
+constexpr int64_t kSections = 4;          // fewest that threads take
+constexpr int64_t kManySections = 16;     // enough for any band
+constexpr int64_t kUpRows = 4;            // of tiles, in a section where up: the row above may have to be done again
+constexpr int64_t kShared = 64'000'000;   // products of a band whose steps are worth sharing although there are sections
+constexpr int64_t kAlone = 4'000'000;     // products of an image that no other thread is worth waking for
 constexpr int64_t kChannels = 4;          // that a thread takes at a time in steps 1 and 3
 constexpr int64_t kPanels = 16;           // the same in step 2
 
@@ -108,17 +112,24 @@ void in_order(int64_t count, const std::function<void(int64_t)>& chunk) {
   for (int64_t i = 0; i < count; ++i) chunk(i);
 }
 
+int64_t rows_of_band(const Band& band) {
+  return std::max<int64_t>(1, kColumns / (band.op.up ? 2 : 1) / band.across);
+}
+
 // Rows [begin, end) of tiles, in bands.
 void section(Band band, const Steps& steps, int64_t points, int64_t begin, int64_t end,
              const ParallelFor& parallel_for) {
   thread_local Memory points_memory, products_memory, carried_memory;
-  const int64_t step = std::max<int64_t>(1, kColumns / (band.op.up ? 2 : 1) / band.across);
+  thread_local uint64_t carried_image = 0;  // the image, and the row of tiles below what `carried_memory` holds of it
+  thread_local int64_t carried_row = 0;
+  const int64_t step = rows_of_band(band);
   band.first = 0, band.last = step;
   band.points = points_memory.get(points * band.points_stride());
   band.products = products_memory.get(points * band.products_stride() + band.lanes);
   band.carried = carried_memory.get(band.op.up ? band.outputs * band.carried_stride() : 0);
 
-  const bool before = band.op.up && begin > 0;  // the row of tiles above, for what it carries
+  // The row of tiles above, for what it carries, unless this thread has just done it.
+  const bool before = band.op.up && begin > 0 && (carried_image != band.image || carried_row != begin);
   for (int64_t row = begin - before; row < end; row = band.last) {
     band.quiet = row < begin;
     band.first = row;
@@ -137,6 +148,7 @@ void section(Band band, const Steps& steps, int64_t points, int64_t begin, int64
       steps.output(band, first, last, memory.get(band.scratch(kChannels)));
     });
   }
+  carried_image = band.image, carried_row = end;
 }
 
 void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays& arrays,
@@ -154,8 +166,13 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   band.vectors = band.rows * band.across <= band.lanes ? 1 : 2;
   band.padded = (band.across + band.lanes - 1) / band.lanes * band.lanes;
   band.bias = arrays.bias, band.taps = arrays.taps;
-  const int64_t section_rows = std::max<int64_t>(1, kSectionColumns / band.across);
+  const int64_t step = rows_of_band(band);
+  const int64_t section_rows = op.up ? std::max(kUpRows, (band.rows + kSections - 1) / kSections) : step;
   const int64_t sections = (band.rows + section_rows - 1) / section_rows;
+  const int64_t products = points * band.inputs * band.outputs;  // of a tile
+  const bool cut = sections >= kManySections || (sections >= kSections && products * step * band.across < kShared);
+  const bool alone = products * band.rows * band.across < kAlone;
+  static std::atomic<uint64_t> images{0};
   std::vector<float> demodulation(weights.outputs);
   for (int64_t n = 0; n < arrays.n; ++n) {
     band.x = arrays.x + n * weights.inputs * band.height * band.width;
@@ -170,12 +187,13 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
       demodulation[o] = static_cast<float>(1 / std::sqrt(sum));
     }
     band.demodulation = demodulation.data();
-    if (sections >= kSections) {
+    band.image = ++images;
+    if (cut) {
       parallel_for(sections, [&](int64_t i) {
         section(band, steps, points, i * section_rows, std::min((i + 1) * section_rows, band.rows), in_order);
       });
     } else {
-      section(band, steps, points, 0, band.rows, parallel_for);
+      section(band, steps, points, 0, band.rows, alone ? in_order : parallel_for);
     }
   }
 }

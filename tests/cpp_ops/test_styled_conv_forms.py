@@ -40,7 +40,7 @@ def layer(
 
 @pytest.mark.slow  # two builds
 @pytest.mark.parametrize("up", [False, True])
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 13), (33, 65)])
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 13), (33, 65), (70, 9)])
 def test_every_form_computes_the_definition(
     layer: Callable[..., np.ndarray], size: tuple[int, int], up: bool
 ) -> None:

@@ -1,7 +1,7 @@
 """`python -m tests.cpp_ops.work_split`: the longest path through an image's layers with so many threads.
 
-Pieces of work are timed one after the other on one thread, so that neither the number of cores here nor what else
-runs on them matters. What threads cost each other, in memory and in waking up, is not in it.
+Pieces of work are timed one after the other on one thread, so that neither the number of cores here nor what
+else runs on them matters. What threads cost each other, in memory and in waking up, is not in it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ def main(rounds: int) -> None:
             for up, inputs, size in layers:
                 paths = (ctypes.c_double * len(THREADS))()
                 sizes = (ctypes.c_int64 * 4)(outputs, inputs, size, size)
-                waits += work_split(sizes, ctypes.c_int64(up), ctypes.c_int64(rounds), threads, len(THREADS), paths)
+                waits += work_split(
+                    sizes, ctypes.c_int64(up), ctypes.c_int64(rounds), threads, len(THREADS), paths
+                )
                 total = [sum(pair) for pair in zip(total, paths, strict=True)]
         print(f"{name}: threads wait for each other {waits} times")
         for count, seconds in zip(THREADS, total, strict=True):
-            print(f"  {count:2} threads: {1000 * seconds:7.1f} ms, {total[0] / seconds:5.2f} times as fast as one")
+            faster = total[0] / seconds
+            print(f"  {count:2} threads: {1000 * seconds:7.1f} ms, {faster:5.2f} times as fast as one")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ extern "C" int64_t work_split(const int64_t* sizes, int64_t up, int64_t rounds, 
         regions.emplace_back(count, std::numeric_limits<double>::infinity());
       }
       std::vector<double>& pieces = regions[region++];
-      for (int64_t i = 0; i < count; ++i) {
+      for (int64_t i = count - 1; i >= 0; --i) {  // so that none profits by the one before it
         const double begin = seconds_of_this_thread();
         chunk(i);
         pieces[i] = std::min(pieces[i], seconds_of_this_thread() - begin);
