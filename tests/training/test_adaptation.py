@@ -11,6 +11,7 @@ from PIL import Image
 
 from fingergen.runtime.bundle.ridge_noise import noise_images
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
 from fingergen.training.data.scans import ScanDataset, Scans
@@ -181,6 +182,20 @@ def test_what_lies_beyond_a_scan_is_told(tmp_path: Path):
     scans = ScanDataset(folder, 16, 125.0).draw(np.random.default_rng(0), 4)
     assert len(set(scans.numbers.tolist())) == 4
     assert not scans.shown[..., :8].any() and scans.shown[..., 8:].all()
+
+
+def test_prepare_marks_what_lies_beyond_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw").mkdir()
+    pixels = take_impression(make_finger(1, (256, 256)), 0).pixels[20:236]
+    Image.fromarray(pixels).save("raw/1_1.png", dpi=(500, 500))
+    words = ["--size", "256", "--background", "keep", "--extractor", "none", "--ridge-maps"]
+    result = CliRunner().invoke(main, ["prepare", "raw", *words, "--processes", "1", "--out", "scans"])
+    assert result.exit_code == 0, result.output
+    beyond = np.asarray(Image.open("scans/ridges/1_1.png"))[..., 2] == 255
+    assert (beyond.sum(axis=0) >= 40).all()  # rows above and below; the middle of the print is in the middle
+    assert (np.asarray(Image.open("scans/images/1_1.png"))[beyond] == 255).all()
+    assert not beyond[80:176, 80:176].any()
 
 
 def test_the_command_adapts_a_generator_and_says_what_is_wrong(

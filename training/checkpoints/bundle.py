@@ -80,8 +80,12 @@ def generator_of_bundle(bundle: Bundle) -> GeneratorCheckpoint:
 
 def _constants(bundle: Bundle, file: str) -> dict[str, Tensor]:
     """The constants of a graph by name."""
-    from onnx import load_model_from_string, numpy_helper  # not everyone who trains exports
-
+    try:
+        from onnx import load_model_from_string, numpy_helper
+    except ModuleNotFoundError as error:  # not everyone who trains exports
+        raise BadInput(
+            f"{bundle.path}: to read a bundle's graphs needs {error.name}: pip install 'fingergen[export]'"
+        ) from None
     model = load_model_from_string(bundle.read(file))
     arrays = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}

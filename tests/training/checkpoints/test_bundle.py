@@ -1,6 +1,7 @@
 """Generators read back from bundles."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +43,13 @@ def test_a_bundle_of_another_generator_is_refused(tmp_path: Path):
     del manifest["provenance"]["networks"]
     path.write_text(json.dumps(manifest))
     with pytest.raises(BadInput, match=r"'networks'.*give the checkpoint"):
+        load_start(folder)
+
+
+def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tiny_bundle.write_tiny_bundle(tmp_path / "bundle", with_encoder=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(BadInput, match=r"needs onnx: pip install 'fingergen\[export\]'"):
         load_start(folder)
 
 
