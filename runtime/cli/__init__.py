@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 from importlib import import_module
 
 import click
@@ -43,6 +41,3 @@ def main() -> None:
       fg-run studio
       fg-run info
     """
-    # The process ends with the command. Python's last searches for garbage among all that was imported would
-    # take a fifteenth of the time of one image.
-    atexit.register(gc.freeze)

@@ -84,6 +84,7 @@ def test_presets_and_fixed_effects_decide_the_look(finger: Finger):
         taken = [take_impression(finger, number, preset, effects) for number in range(40)]
         return [look_of(one.capture, ["moisture"])[0] for one in taken]
 
-    assert np.std(moisture("easy")) < 0.6 < 1.0 < np.std(moisture("hard"))
+    assert np.std(moisture("easy")) < 0.5 < np.std(moisture("medium"))
+    assert np.mean(moisture("easy")) < -0.3 and np.mean(moisture("hard")) > 0.8
     dry, wet = (moisture("easy", Effects(moisture=value)) for value in ("dry", "wet"))
     assert max(dry) < -1.5 and min(wet) > 2.0

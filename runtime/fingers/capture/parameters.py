@@ -160,7 +160,7 @@ def sample_capture(finger: Master, number: int, preset: Preset, effects: Effects
     assert not isinstance(effects.moisture, str)  # Effects has replaced names by values
     moisture = _fixed(effects.moisture, _normal(rng, preset.moisture))
     unevenness, blotches = _uniform(rng, preset.unevenness), _uniform(rng, preset.blotches)
-    sharpness = rng.uniform(2.5, 5.0)
+    sharpness = _uniform(rng, preset.sharpness)
     paper, ink, gamma = rng.uniform(0.93, 1.0), rng.uniform(0.02, 0.3), rng.uniform(0.8, 1.25)
     noise = _fixed(effects.noise, _uniform(rng, preset.noise)) / 255.0
     background = _fixed(effects.background, _uniform(rng, preset.background)) / 255.0

@@ -24,16 +24,16 @@ struct Range {
 struct Preset {  // see runtime/fingers/capture/presets.py
   const char *name;
   double rotation, shift, distortion;
-  Range contact, pressure, moisture, unevenness, blotches;
+  Range contact, pressure, moisture, unevenness, blotches, sharpness;
   std::vector<double> scars;
   Range noise, background;
 };
 
 const Preset &find_preset(const std::string &name) {
   static const std::array<Preset, 3> presets = {{
-      {"easy", 4, 8, 1.2, {0.9, 1}, {0.08, 0.15}, {-0.3, 0.12}, {0.08, 0.2}, {0.02, 0.12}, {1}, {1.5, 4.5}, {0, 1}},
-      {"medium", 8, 14, 2, {0.8, 1}, {0.08, 0.36}, {-0.1, 0.25}, {0.1, 0.3}, {0.03, 0.2}, {0.85, 0.12, 0.03}, {1.5, 6.5}, {0, 3}},
-      {"hard", 15, 24, 3.2, {0.3, 0.8}, {0.05, 0.6}, {-0.1, 0.5}, {0.2, 0.5}, {0.1, 0.4}, {0.6, 0.25, 0.1, 0.05}, {4, 14}, {2, 12}},
+      {"easy", 4, 8, 1.2, {0.9, 1}, {0.08, 0.15}, {-0.3, 0.12}, {0.08, 0.2}, {0.02, 0.12}, {2.5, 5}, {1}, {1.5, 4.5}, {0, 1}},
+      {"medium", 8, 14, 2, {0.8, 1}, {0.08, 0.36}, {-0.1, 0.25}, {0.1, 0.3}, {0.03, 0.2}, {2.5, 5}, {0.85, 0.12, 0.03}, {1.5, 6.5}, {0, 3}},
+      {"hard", 15, 14, 2.5, {0.8, 1}, {0.3, 0.2}, {0.35, 0.15}, {0.1, 0.3}, {0.03, 0.2}, {1.4, 2.4}, {0.6, 0.25, 0.1, 0.05}, {1.5, 6.5}, {0, 3}},
   }};
   for (const Preset &preset : presets) {
     if (name == preset.name) return preset;
@@ -160,7 +160,7 @@ Capture::Capture(const Master &finger, uint32_t number, const std::string &name)
   }
   traits_["pressure"] = pressure;
   traits_["moisture"] = std::clamp(stream.normal(preset.moisture.low, preset.moisture.high), -1.0, 1.0);
-  for (auto [trait, range] : {std::pair("unevenness", preset.unevenness), {"blotches", preset.blotches}, {"sharpness", {2.5, 5}},
+  for (auto [trait, range] : {std::pair("unevenness", preset.unevenness), {"blotches", preset.blotches}, {"sharpness", preset.sharpness},
                               {"paper", {0.93, 1}}, {"ink", {0.02, 0.3}}, {"gamma", {0.8, 1.25}}, {"noise", preset.noise},
                               {"background", preset.background}}) {
     traits_[trait] = stream.uniform(range.low, range.high);
