@@ -72,8 +72,8 @@ PRESETS: Mapping[str, Preset] = {
         noise=(1.5, 6.5),
         background=(0.0, 3.0),
     ),
-    # As much of the fingertip as the others show, and as many minutiae: so different fingers score alike in all
-    # presets. What makes it hard is moist, smudged skin, which NFIQ 2 rates low, rotation and distortion.
+    # It shows as much of the fingertip as the others, and as many minutiae, so that different fingers score
+    # alike in all presets. What makes it hard is moist, smudged skin, which NFIQ 2 rates low, and distortion.
     "hard": Preset(
         rotation=15.0,
         shift=14.0,
