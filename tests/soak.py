@@ -225,6 +225,7 @@ def soak(minutes: float, log: Path, threads: int, fingers: int) -> int:
             pipes[face], tell = context.Pipe(duplex=False)
             process = context.Process(target=work, args=(face, arguments, expected, threads, ending, tell))
             process.start()
+            tell.close()  # the process has its own; the pipe ends with that
             processes.append(process)
             watched[face] = triton.process.pid if face == "triton" else process.pid
         writer, start, counts = csv.writer(file), time.monotonic(), {face: (0, 0) for face in FACES}
