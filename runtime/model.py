@@ -248,7 +248,7 @@ class Model(Networks):
         seeds = check_one_per_image("seeds", [0] * len(templates) if seeds is None else seeds, len(templates))
         fields = self.backend.read_fields(np.stack([rasterize(template) for template in templates]))
         noise = self.finger_noise.of_templates(templates, fields, seeds)
-        return Encoded(self.map(self.z(seeds)), tuple(noise))
+        return Encoded(self.map(self.finger_noise.clear_looks(seeds)), tuple(noise))
 
     def fingers(
         self,

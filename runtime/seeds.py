@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum, unique
+from functools import cache
 from typing import overload
 
 import numpy as np
@@ -21,6 +23,8 @@ from .errors import BadInput
 
 SEEDS = 2**64
 """Seeds are integers in [0, SEEDS)."""
+
+_STEP = 2.0**-12  # of the numbers of `impression_noise`
 
 MOST_SEEDS = 10**8
 """The longest range of seeds that `parse_seeds` takes."""
@@ -108,12 +112,31 @@ def look(seed: int, number: int, style_dim: int) -> NDArray[np.float32]:
 
 
 def impression_noise(seed: int, number: int, shapes: Iterable[tuple[int, ...]]) -> list[NDArray[np.float32]]:
-    """White noise of impression `number` of a seed's finger, one float32 array per shape, standard normal;
-    that of impression 0 is `noise`."""
-    if number == 0:
-        return noise(seed, shapes)
-    generator = stream(seed, Purpose.IMPRESSION_NOISE, number)
-    return [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
+    """White noise of impression `number` of a seed's finger, one float32 array per shape.
+
+    The numbers are `_deviates`, chosen by 16 bits each. `standard_normal` takes seven times as long, which is
+    longer than all else that an image of 512 x 512 pixels takes beside its network.
+    """
+    shapes = list(shapes)
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+    words = stream(seed, Purpose.IMPRESSION_NOISE, number).bit_generator.random_raw(-(-ends[-1] // 4))
+    drawn = _deviates().take(words.view("<u2"))
+    starts = [0, *ends]
+    return [drawn[a:b].reshape(shape) for a, b, shape in zip(starts, ends, shapes, strict=False)]
+
+
+@cache
+def _deviates() -> NDArray[np.float32]:
+    """65,536 standard normal numbers of equal probability, in ascending order; the largest is 4.2.
+
+    They are rounded to multiples of `_STEP`, so that they do not depend on how a math library rounds.
+    """
+    grid = np.arange(-5.0, 5.0 + _STEP, _STEP)
+    density = np.exp(-0.5 * grid * grid)
+    below = np.cumsum(density)
+    parts = (np.arange(65536) + 0.5) / 65536
+    found = np.interp(parts * below[-1], below - 0.5 * density, grid)
+    return (np.round(found / _STEP) * _STEP).astype(np.float32)
 
 
 def edits(seed: int, count: int) -> NDArray[np.float64]:

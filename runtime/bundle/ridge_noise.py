@@ -6,11 +6,12 @@ noise puts a pyramid of a ridge map there. So the noise says where ridges run, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 NoiseSource = Literal["ridges", "contact", "white"]
+Item = TypeVar("Item")
 
 GAIN = 1.5  # of ridge map and contact, whose values are smaller than those of standard normal noise
 FINE_PPI = 200.0  # below, averaging over pixels takes much of the ridges' contrast
@@ -69,6 +70,11 @@ def map_size(layers: Sequence[NoiseLayer]) -> int:
     return max((layer_size(i) for i, layer in enumerate(layers) if layer.source != "white"), default=4)
 
 
+def of_white(layers: Sequence[NoiseLayer], each: Iterable[Item]) -> list[Item]:
+    """Of what there is for each layer, that of layers whose source is white noise."""
+    return [one for layer, one in zip(layers, each, strict=True) if layer.source == "white"]
+
+
 def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white: Sequence[Any]) -> list[Any]:
     """The noise inputs of N impressions.
 
@@ -79,21 +85,22 @@ def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white:
         ridges: (N, 1, M, M), ridge maps times contact: -1 in a valley, 1 on a ridge, 0 without contact; M is
             at least `map_size(layers)`.
         contact: (N, 1, M, M), masks of contact: 0 … 1.
-        white: One array (N, 1, H, W) per layer, standard normal; those of other sources give the size.
+        white: One array (N, 1, H, W) for each layer whose source is white, standard normal.
 
     Returns:
         One array (N, 1, H, W) per layer.
     """
     pyramids = {"ridges": [ridges], "contact": [contact]}
     images = []
-    for layer, drawn in zip(layers, white, strict=True):
+    drawn = iter(white)
+    for number, layer in enumerate(layers):
         if layer.source == "white":
-            image = drawn
+            image = next(drawn)
         else:
-            levels = pyramids[layer.source]
-            while levels[-1].shape[-1] > drawn.shape[-1]:
+            levels, size = pyramids[layer.source], layer_size(number)
+            while levels[-1].shape[-1] > size:
                 levels.append(_halved(levels[-1]))
-            image = next(level for level in levels if level.shape[-1] == drawn.shape[-1])
+            image = next(level for level in levels if level.shape[-1] == size)
             if layer.source == "contact":
                 image = 2.0 * image - 1.0
         images.append(image if layer.gain == 1.0 else image * layer.gain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -13,14 +13,14 @@ import numpy as np
 from ..arguments import Floats
 from ..backends.cores import usable_cores
 from ..bundle.manifest import Manifest
-from ..bundle.ridge_noise import map_size, noise_images
+from ..bundle.ridge_noise import map_size, noise_images, of_white
 from ..errors import BadInput
 from ..minutiae import PPI, Template
 from ..seeds import impression_noise
 from ..seeds import look as draw_look
-from ..seeds import noise as draw_noise
-from .capture.look import EFFECTS, look_of
-from .capture.presets import Effects
+from .capture.look import EFFECTS, look_of, traits_of
+from .capture.parameters import sample_traits
+from .capture.presets import PRESETS, Effects
 from .finger import Finger, make_finger, take_impression
 from .identity.patterns import FingerPosition, PatternClass
 from .impression import Impression
@@ -73,13 +73,11 @@ class FingerNoise:
 
     def of_impressions(self, impressions: Sequence[Impression]) -> list[Floats]:
         """Noise inputs of N impressions: float32 (N, 1, H, W) per layer."""
-        shapes = self.manifest.architecture.noise_shapes
-        drawn = [impression_noise(one.finger.seed, one.capture.number, shapes) for one in impressions]
         step = self.side // self._map_size
         ridges, contact = (
             np.stack(maps) for maps in zip(*(one.maps(step) for one in impressions), strict=True)
         )
-        return self._composed(ridges, contact, drawn)
+        return self._composed(ridges, contact, [(one.finger.seed, one.capture.number) for one in impressions])
 
     def looks(self, impressions: Sequence[Impression]) -> Floats:
         """Latents with the looks of impressions: of moisture, pressure and what else the bundle has named.
@@ -87,15 +85,27 @@ class FingerNoise:
         Returns:
             z, float32 (N, style_dim); what has no name is drawn for each finger and number.
         """
+        width = self.manifest.architecture.style_dim
+        drawn = [draw_look(one.finger.seed, one.capture.number, width) for one in impressions]
+        return self._named(drawn, [traits_of(one.capture) for one in impressions])
+
+    def clear_looks(self, seeds: Sequence[int]) -> Floats:
+        """Latents of looks as in `easy`, for fingers that are not grown from seeds.
+
+        Returns:
+            z, float32 (N, style_dim).
+        """
+        width = self.manifest.architecture.style_dim
+        drawn = [draw_look(seed, 0, width) for seed in seeds]
+        return self._named(drawn, [sample_traits(seed, PRESETS["easy"]) for seed in seeds])
+
+    def _named(self, drawn: Sequence[Floats], traits: Sequence[Mapping[str, float]]) -> Floats:
         assert self.manifest.ridge_noise is not None
         named = [(i, name) for i, name in enumerate(self.manifest.ridge_noise.looks) if name in EFFECTS]
         places, names = [i for i, _ in named], [name for _, name in named]
-        z = np.stack([self._drawn_look(one) for one in impressions])
-        z[:, places] = [look_of(one.capture, names) for one in impressions]
+        z = np.stack(drawn)
+        z[:, places] = [look_of(each, names) for each in traits]
         return z
-
-    def _drawn_look(self, one: Impression) -> Floats:
-        return draw_look(one.finger.seed, one.capture.number, self.manifest.architecture.style_dim)
 
     def of_maps(self, ridges: Floats, contact: Floats, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs.
@@ -108,18 +118,19 @@ class FingerNoise:
         Returns:
             float32 (N, 1, H, W) per layer.
         """
-        shapes = self.manifest.architecture.noise_shapes
-        return self._composed(ridges, contact, [draw_noise(seed, shapes) for seed in seeds])
+        return self._composed(ridges, contact, [(seed, 0) for seed in seeds])
 
     @property
     def _map_size(self) -> int:
         assert self.manifest.ridge_noise is not None
         return map_size(self.manifest.ridge_noise.layers)
 
-    def _composed(self, ridges: Floats, contact: Floats, drawn: Sequence[Sequence[Floats]]) -> list[Floats]:
-        """`drawn`: the white noise of each image, an array per layer."""
+    def _composed(self, ridges: Floats, contact: Floats, numbered: Sequence[tuple[int, int]]) -> list[Floats]:
+        """`numbered`: seed and number of the impression of each image, which its white noise is drawn for."""
         noise = self.manifest.ridge_noise
         assert noise is not None
+        shapes = of_white(noise.layers, self.manifest.architecture.noise_shapes)
+        drawn = [impression_noise(seed, number, shapes) for seed, number in numbered]
         white = [np.concatenate(each) for each in zip(*drawn, strict=True)]
         return noise_images(noise.layers, ridges[:, None], contact[:, None], white)
 

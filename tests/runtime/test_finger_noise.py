@@ -22,7 +22,7 @@ from fingergen.runtime.datasets.mated import Mate, MatedSynthesis, mates
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import Effects, FingerPosition
 from fingergen.runtime.fingers import noise as noise_module
-from fingergen.runtime.fingers.capture.look import look_of
+from fingergen.runtime.fingers.capture.look import look_of, traits_of
 from fingergen.runtime.fingers.noise import FingerNoise
 from fingergen.runtime.minutiae import read_template
 from fingergen.runtime.model import Model, load
@@ -146,7 +146,7 @@ def test_a_preset_or_a_fixed_effect_decides_the_look(model: Model):
     free, looks = model.z([8])[0], model.finger_noise.looks([easy])[0]
     np.testing.assert_array_equal(drawn(), free)
     np.testing.assert_array_equal(drawn(preset="easy"), looks)
-    np.testing.assert_array_equal(looks[: len(named)], look_of(easy.capture, named))
+    np.testing.assert_array_equal(looks[: len(named)], look_of(traits_of(easy.capture), named))
     np.testing.assert_array_equal(looks[len(named) :], free[len(named) :])
     wet = drawn(effects=Effects(moisture="wet"))
     assert wet[list(named).index("moisture")] > looks[list(named).index("moisture")] + 2.0

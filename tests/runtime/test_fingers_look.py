@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fingergen.runtime.fingers import Effects, Finger, Impression, make_finger, take_impression
-from fingergen.runtime.fingers.capture.look import EFFECTS, EXTREME, LOOK, look_of, with_look
+from fingergen.runtime.fingers.capture.look import EFFECTS, EXTREME, LOOK, look_of, traits_of, with_look
 from fingergen.runtime.fingers.capture.parameters import Capture
 
 WINDOW = (128, 128)
@@ -73,16 +73,16 @@ def test_stains_vignette_and_noise_are_seen_on_the_background(finger: Finger):
 def test_the_look_of_a_capture_is_the_one_it_was_given(finger: Finger):
     numbers = np.random.default_rng(1).uniform(-2.0, 2.0, LOOK).astype(np.float32)
     capture = take_impression(finger, 0).capture
-    found = look_of(with_look(capture, numbers), list(EFFECTS))
+    found = look_of(traits_of(with_look(capture, numbers)), list(EFFECTS))
     np.testing.assert_allclose(found, numbers[: len(EFFECTS)], atol=1e-5)
-    beyond = look_of(replace(capture, stains=0.0, film=1.0), ["film", "stains"])
+    beyond = look_of({"stains": 0.0, "film": 1.0}, ["film", "stains"])
     np.testing.assert_allclose(beyond, [EXTREME, -EXTREME], atol=1e-5)
 
 
 def test_presets_and_fixed_effects_decide_the_look(finger: Finger):
     def moisture(preset: str, effects: Effects | None = None) -> list[float]:
         taken = [take_impression(finger, number, preset, effects) for number in range(40)]
-        return [look_of(one.capture, ["moisture"])[0] for one in taken]
+        return [look_of(traits_of(one.capture), ["moisture"])[0] for one in taken]
 
     assert np.std(moisture("easy")) < 0.5 < np.std(moisture("medium"))
     assert np.mean(moisture("easy")) < -0.3 and np.mean(moisture("hard")) > 0.8

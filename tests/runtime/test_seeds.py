@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from fingergen.runtime import seeds
 from fingergen.runtime.errors import BadInput
@@ -32,6 +33,19 @@ def test_noise_has_its_own_key_and_shapes():
     assert not np.array_equal(first.ravel(), seeds.z(7, 16))
     assert not np.array_equal(first, seeds.noise(8, [(1, 1, 4, 4)])[0])
     assert np.array_equal(first, seeds.noise(7, [(1, 1, 4, 4)])[0])
+
+
+def test_noise_of_impressions_is_white_and_standard_normal():
+    one, other = seeds.impression_noise(7, 1, [(1, 1, 256, 256), (1, 1, 5, 5)])
+    assert one.dtype == np.float32 and other.shape == (1, 1, 5, 5)
+    assert abs(one.mean()) < 0.02 and abs(one.std() - 1.0) < 0.02
+    assert abs(scipy.stats.kurtosis(one.ravel())) < 0.06
+    assert scipy.stats.kstest(one.ravel(), "norm").pvalue > 0.01
+    flat = one.ravel() - one.mean()
+    for lag in (1, 2, 256):
+        assert abs((flat[lag:] * flat[:-lag]).mean()) < 0.02
+    assert not np.array_equal(one, seeds.impression_noise(7, 2, [(1, 1, 256, 256)])[0])
+    np.testing.assert_array_equal(one.ravel()[:3], [0.53076171875, -0.946044921875, -0.486572265625])
 
 
 def test_no_two_purposes_share_a_key():

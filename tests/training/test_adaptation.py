@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from fingergen.runtime.bundle.ridge_noise import noise_images
+from fingergen.runtime.bundle.ridge_noise import noise_images, of_white
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.training.checkpoints import load_generator
@@ -112,7 +112,7 @@ def test_the_look_of_scans_is_learned_and_the_fingers_stay(start: Path):
         ridges, contact = trainer._maps(scans)
         generator = trainer.adapted()
         white = generator.random_noise(len(ridges), torch.Generator().manual_seed(0))
-        noise = noise_images(trainer.layers, ridges, contact, white)
+        noise = noise_images(trainer.layers, ridges, contact, of_white(trainer.layers, white))
         with torch.no_grad():
             images = generator.synthesize(generator.map(z), noise)
         even = images - images.mean(dim=(1, 2, 3), keepdim=True)
@@ -129,7 +129,8 @@ def test_the_look_of_scans_is_learned_and_the_fingers_stay(start: Path):
     scans = trainer.dataset.spare(24)
     with torch.no_grad():
         w = trainer._map(trainer.g_ema, trainer.looks)
-        white = trainer.generator.random_noise(24, torch.Generator().manual_seed(0))
+        drawn = trainer.generator.random_noise(24, torch.Generator().manual_seed(0))
+        white = of_white(trainer.layers, drawn)
         images = trainer.g_ema.synthesize(w, noise_images(trainer.layers, *trainer._maps(scans), white))
     assert np.corrcoef(images.mean(dim=(1, 2, 3)), np.arange(24))[0, 1] > 0.7
 

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fingergen.runtime import seeds
-from fingergen.runtime.bundle.ridge_noise import NoiseLayer, map_size, noise_images
+from fingergen.runtime.bundle.ridge_noise import NoiseLayer, map_size, noise_images, of_white
 from fingergen.runtime.errors import BadInput
 
 from .. import distributed
@@ -116,7 +116,7 @@ class AdaptationTrainer:
         ridges, contact = self._maps(batch)
         # Two images of each scan, of one look and different noise.
         w = self._map(self.generator, self.looks[batch.numbers.to(self.device)])
-        white = self.generator.random_noise(2 * len(w))
+        white = of_white(self.layers, self.generator.random_noise(2 * len(w)))
         noise = noise_images(self.layers, ridges.repeat(2, 1, 1, 1), contact.repeat(2, 1, 1, 1), white)
         fakes = self.generator.synthesize(w.repeat(2, 1), noise)
         first, second = fakes.chunk(2)
@@ -168,7 +168,7 @@ class AdaptationTrainer:
             numbers = range(row * ROW, (row + 1) * ROW)
             z = np.stack([seeds.z(seed, generator.style_dim) for seed in numbers])
             white = generator.random_noise(ROW, torch.Generator(self.device).manual_seed(row))
-            noise = noise_images(self.layers, ridges, contact, white)
+            noise = noise_images(self.layers, ridges, contact, of_white(self.layers, white))
             rows.append(generator.synthesize(generator.map(torch.from_numpy(z).to(self.device)), noise))
         run.sheet(self.images_seen, torch.cat(rows), columns=ROW)
         shown = scans.shown.to(self.device)

@@ -10,7 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fingergen.runtime.bundle.ridge_noise import NoiseLayer, map_size, noise_images, ridge_noise_layers
+from fingergen.runtime.bundle.ridge_noise import (
+    NoiseLayer,
+    map_size,
+    noise_images,
+    of_white,
+    ridge_noise_layers,
+)
 from fingergen.runtime.errors import BadOption
 
 from ..data.ridge_maps import RidgeImages
@@ -157,7 +163,7 @@ class RidgeNoise:
         for number, field in zip(self.known, condition[2:], strict=True):
             drawn[number] = field
         ridges, contact = self._maps(condition)
-        return noise_images(self.layers, ridges, contact, drawn)
+        return noise_images(self.layers, ridges, contact, of_white(self.layers, drawn))
 
     def beside(self, images: Tensor, condition: Tensors) -> Tensor:
         look = condition[1][:, :, None, None].expand(-1, -1, *images.shape[2:])

@@ -30,10 +30,6 @@ void check_size(size_t found, size_t wanted, const char *graph) {
 // Network output, nominally in [-1, 1] → the nearest of 256 levels.
 uint8_t level(float value) { return static_cast<uint8_t>(std::clamp(std::nearbyint((value + 1.0f) * 127.5f), 0.0f, 255.0f)); }
 
-Stream white_stream(uint64_t seed, uint32_t number) {
-  return number == 0 ? Stream(seed, Purpose::noise) : Stream(seed, Purpose::impression_noise, number);
-}
-
 }  // namespace
 
 Model::Model(const std::string &bundle, const std::string &onnxruntime, const std::string &custom_ops, int threads)
@@ -88,11 +84,8 @@ Pixels Model::impression(uint64_t seed, uint32_t number, const std::string &pres
   check_ridges();
   const Master finger = make_master(seed, bundle_.window, *growth_);
   const Capture capture(finger, number, preset);
-  std::vector<float> z = latent(seed, number);
-  const std::vector<std::string> &traits = bundle_.ridge_noise->traits;
-  for (size_t i = 0; i < traits.size(); ++i) z[i] = capture.look(traits[i]).value_or(z[i]);
-  const std::vector<float> w = map(z);
-  const Buffers noise = noise_of(capture.skin(finger, map_step()), white_stream(seed, number));
+  const std::vector<float> w = map(with_traits(latent(seed, number), capture.traits()));
+  const Buffers noise = noise_of(capture.skin(finger, map_step()), seed, number);
   Pixels pixels = render(*synthesis_, styles(truncated(w, truncation)), noise);
   if (truth != nullptr) *truth = rescaled(capture.truth(finger), 500.0 * bundle_.output_size / bundle_.window);
   return pixels;
@@ -121,13 +114,19 @@ Pixels Model::reconstruct(const Template &given, uint64_t seed) const {
   Skin skin{std::vector<float>(area), std::vector<float>(area)};
   make_ridge_map({seen.width, seen.ppi, places.data(), types.data(), types.size()}, fields.data(), kCells, side, skin.ridges.data(),
                  skin.contact.data());
-  const std::vector<float> w = truncated(map(latent(seed)), bundle_.truncation);
-  return render(decoder_ ? *decoder_ : *synthesis_, styles(w), noise_of(skin, white_stream(seed, 0)));
+  const std::vector<float> w = truncated(map(with_traits(latent(seed), sample_traits(seed))), bundle_.truncation);
+  return render(decoder_ ? *decoder_ : *synthesis_, styles(w), noise_of(skin, seed, 0));
 }
 
 std::vector<float> Model::latent(uint64_t seed, uint32_t number) const {
   Stream stream = number == 0 ? Stream(seed, Purpose::latent) : Stream(seed, Purpose::look, number);
   return stream.normal(static_cast<size_t>(bundle_.style_dim));
+}
+
+std::vector<float> Model::with_traits(std::vector<float> z, const Traits &traits) const {
+  const std::vector<std::string> &names = bundle_.ridge_noise->traits;
+  for (size_t i = 0; i < names.size(); ++i) z[i] = look_of(traits, names[i]).value_or(z[i]);
+  return z;
 }
 
 std::vector<float> Model::map(const std::vector<float> &z) const {
@@ -154,7 +153,8 @@ std::vector<float> Model::styles(const std::vector<float> &w) const {
   return repeated;
 }
 
-Buffers Model::white(Stream stream) const {
+Buffers Model::white(uint64_t seed) const {
+  Stream stream(seed, Purpose::noise);
   Buffers drawn;
   for (const Array &stored : bundle_.noise) drawn.push_back(stream.normal(stored.values.size()));
   return drawn;
@@ -164,9 +164,9 @@ Buffers Model::noise(uint64_t seed) const {
   if (bundle_.noise_mode == Noise::ridges) {
     check_ridges();
     const Master finger = make_master(seed, bundle_.window, *growth_);
-    return noise_of(Capture(finger, 0, kFirst).skin(finger, map_step()), white_stream(seed, 0));
+    return noise_of(Capture(finger, 0, kFirst).skin(finger, map_step()), seed, 0);
   }
-  if (bundle_.noise_mode == Noise::random) return white(white_stream(seed, 0));
+  if (bundle_.noise_mode == Noise::random) return white(seed);
   Buffers buffers;
   for (const Array &stored : bundle_.noise) {
     buffers.push_back(bundle_.noise_mode == Noise::constant ? stored.values : std::vector<float>(stored.values.size()));
@@ -174,8 +174,8 @@ Buffers Model::noise(uint64_t seed) const {
   return buffers;
 }
 
-Buffers Model::noise_of(const Skin &skin, Stream stream) const {
-  return bundle_.ridge_noise->images(skin.ridges, skin.contact, white(stream));
+Buffers Model::noise_of(const Skin &skin, uint64_t seed, uint32_t number) const {
+  return bundle_.ridge_noise->images(skin.ridges, skin.contact, Stream(seed, Purpose::impression_noise, number));
 }
 
 int Model::map_step() const { return bundle_.window / bundle_.ridge_noise->map_size; }

@@ -28,12 +28,13 @@ class Model {
   std::unique_ptr<Session> open(const char *graph, const std::string &custom_ops, int threads) const;
   void check_ridges() const;
   std::vector<float> latent(uint64_t seed, uint32_t number = 0) const;          // z (style_dim) of a finger's impression
+  std::vector<float> with_traits(std::vector<float> z, const Traits &traits) const;
   std::vector<float> map(const std::vector<float> &z) const;                    // w (style_dim)
   std::vector<float> truncated(std::vector<float> w, double truncation) const;  // whose length divides by style_dim
   std::vector<float> styles(const std::vector<float> &w) const;                 // for every style input
-  Buffers white(Stream stream) const;
+  Buffers white(uint64_t seed) const;
   Buffers noise(uint64_t seed) const;  // in the mode that the bundle recommends
-  Buffers noise_of(const Skin &skin, Stream stream) const;
+  Buffers noise_of(const Skin &skin, uint64_t seed, uint32_t number) const;
   int map_step() const;  // pixels at 500 ppi of a side of a pixel of ridge maps
   Pixels render(const Session &graph, const std::vector<float> &styles, const Buffers &noise) const;
 

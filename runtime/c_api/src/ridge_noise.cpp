@@ -1,7 +1,6 @@
 #include "ridge_noise.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "errors.h"
@@ -39,10 +38,12 @@ RidgeNoise::RidgeNoise(const Json &manifest) {
 }
 
 std::vector<std::vector<float>> RidgeNoise::images(const std::vector<float> &ridges, const std::vector<float> &contact,
-                                                   std::vector<std::vector<float>> white) const {
+                                                   Stream stream) const {
+  std::vector<std::vector<float>> images(layers.size());
   for (size_t i = 0; i < layers.size(); ++i) {
-    std::vector<float> &image = white[i];
-    const int size = static_cast<int>(std::lround(std::sqrt(static_cast<double>(image.size()))));
+    std::vector<float> &image = images[i];
+    const int size = 4 << (i + 1) / 2;
+    if (layers[i].source == Source::white) image = stream.deviates(static_cast<size_t>(size) * size);
     if (layers[i].source == Source::ridges) image = reduced(ridges, map_size, size);
     if (layers[i].source == Source::contact) {
       image = reduced(contact, map_size, size);
@@ -52,7 +53,7 @@ std::vector<std::vector<float>> RidgeNoise::images(const std::vector<float> &rid
       for (float &value : image) value *= layers[i].gain;
     }
   }
-  return white;
+  return images;
 }
 
 }  // namespace fingergen

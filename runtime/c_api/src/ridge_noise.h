@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "json.h"
+#include "seeds.h"
 
 namespace fingergen {
 
@@ -19,9 +20,8 @@ struct NoiseLayer {
 struct RidgeNoise {
   explicit RidgeNoise(const Json &manifest);
 
-  // Noise inputs: `ridges` and `contact` (map_size, map_size); `white`: standard normal numbers, square, one array per layer.
-  std::vector<std::vector<float>> images(const std::vector<float> &ridges, const std::vector<float> &contact,
-                                         std::vector<std::vector<float>> white) const;
+  // Noise inputs: `ridges` and `contact` (map_size, map_size); white noise of layers comes from `stream`.
+  std::vector<std::vector<float>> images(const std::vector<float> &ridges, const std::vector<float> &contact, Stream stream) const;
 
   std::vector<NoiseLayer> layers;
   int map_size = 4;  // pixels a side of the ridge maps that the layers take, the finest of them

@@ -1,6 +1,7 @@
 #include "seeds.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 // From NumPy's libnpyrandom, which its wheels ship for linking (numpy/random/bitgen.h, distributions.h).
@@ -26,6 +27,28 @@ uint32_t next_uint32(void *stream) { return static_cast<Stream *>(stream)->next_
 double next_double(void *stream) { return static_cast<Stream *>(stream)->random(); }
 
 bitgen as_generator(Stream *stream) { return {stream, next_uint64, next_uint32, next_double, next_uint64}; }
+
+// `_deviates` of runtime/seeds.py.
+std::vector<float> normal_table() {
+  constexpr int kSteps = 4096, kSide = 5 * kSteps;
+  std::vector<double> grid, density, below;
+  double total = 0;
+  for (int i = -kSide; i <= kSide; ++i) {
+    grid.push_back(static_cast<double>(i) / kSteps);
+    density.push_back(std::exp(-0.5 * grid.back() * grid.back()));
+    total += density.back();
+    below.push_back(total - 0.5 * density.back());
+  }
+  std::vector<float> table;
+  size_t at = 0;
+  for (int i = 0; i < 65536; ++i) {
+    const double part = (i + 0.5) / 65536 * total;
+    while (at + 2 < below.size() && below[at + 1] <= part) ++at;
+    const double found = (grid[at + 1] - grid[at]) / (below[at + 1] - below[at]) * (part - below[at]) + grid[at];
+    table.push_back(static_cast<float>(std::nearbyint(found * kSteps) / kSteps));
+  }
+  return table;
+}
 
 }  // namespace
 
@@ -107,6 +130,17 @@ std::vector<float> Stream::normalf(size_t count) {
   bitgen generator = as_generator(this);
   std::vector<float> drawn(count);
   random_standard_normal_fill_f(&generator, static_cast<std::ptrdiff_t>(count), drawn.data());
+  return drawn;
+}
+
+std::vector<float> Stream::deviates(size_t count) {
+  static const std::vector<float> table = normal_table();
+  std::vector<float> drawn(count);
+  uint64_t word = 0;
+  for (size_t i = 0; i < count; ++i, word >>= 16) {
+    if (i % 4 == 0) word = next();
+    drawn[i] = table[word & 0xFFFF];
+  }
   return drawn;
 }
 

@@ -36,6 +36,7 @@ class Stream {
   std::vector<double> normals(double mean, double deviation, size_t count);
   std::vector<float> normal(size_t count);   // standard normal numbers, drawn as double
   std::vector<float> normalf(size_t count);  // standard normal numbers, drawn as float
+  std::vector<float> deviates(size_t count); // standard normal numbers in steps, as impression_noise draws them
 
  private:
   uint64_t key_[2], counter_[4] = {0, 0, 0, 0}, block_[4] = {0, 0, 0, 0};

@@ -75,17 +75,22 @@ def with_look(capture: Capture, look: Floats) -> Capture:
     return replace(capture, **changes)
 
 
-def look_of(capture: Capture, names: Sequence[str]) -> Floats:
-    """How a capture looks, the reverse of `with_look`.
+def traits_of(capture: Capture) -> dict[str, float]:
+    """What a look decides on, by the names of EFFECTS."""
+    return {name: getattr(capture, name) for name in EFFECTS}
+
+
+def look_of(traits: Mapping[str, float], names: Sequence[str]) -> Floats:
+    """Which look has such traits, the reverse of `with_look`.
 
     Args:
-        capture: What was drawn, or fixed.
+        traits: Values by the names of EFFECTS.
         names: Of the numbers that are asked for, keys of EFFECTS.
 
     Returns:
         float32, one number per name, -EXTREME to EXTREME.
     """
-    return np.array([_number(EFFECTS[name], getattr(capture, name)) for name in names], np.float32)
+    return np.array([_number(EFFECTS[name], traits[name]) for name in names], np.float32)
 
 
 def _number(effect: Callable[[float], float], value: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -157,13 +157,7 @@ def sample_capture(finger: Master, number: int, preset: Preset, effects: Effects
     contact = _contact(rng, finger, contact_part, pressure, effects.rolled)
     scars = int(_fixed(effects.scars, float(rng.choice(len(preset.scars), p=preset.scars))))
     lines = np.concatenate([finger.creases, _cuts(rng, scars, master)])
-    assert not isinstance(effects.moisture, str)  # Effects has replaced names by values
-    moisture = _fixed(effects.moisture, _normal(rng, preset.moisture))
-    unevenness, blotches = _uniform(rng, preset.unevenness), _uniform(rng, preset.blotches)
-    sharpness = _uniform(rng, preset.sharpness)
-    paper, ink, gamma = rng.uniform(0.93, 1.0), rng.uniform(0.02, 0.3), rng.uniform(0.8, 1.25)
-    noise = _fixed(effects.noise, _uniform(rng, preset.noise)) / 255.0
-    background = _fixed(effects.background, _uniform(rng, preset.background)) / 255.0
+    traits = _traits(rng, preset, effects)
     cells = [_CELLS[0], _CELLS[1], _CELLS[1]]
     fields = [rng.standard_normal((height // cell + 2, width // cell + 2), np.float32) for cell in cells]
     return Capture(
@@ -178,20 +172,43 @@ def sample_capture(finger: Master, number: int, preset: Preset, effects: Effects
         contact_part=contact_part,
         lines=lines,
         pressure=pressure,
-        moisture=moisture,
-        unevenness=unevenness,
-        blotches=blotches,
-        sharpness=sharpness,
-        paper=paper,
-        ink=ink,
-        gamma=gamma,
-        noise=noise,
-        background=background,
+        **traits,
         blotch_cells=fields[0],
         uneven_cells=fields[1],
         backdrop_cells=fields[2],
         stain_cells=rng.standard_normal((height // _FINE_CELLS + 2, width // _FINE_CELLS + 2), np.float32),
     )
+
+
+def sample_traits(seed: int, preset: Preset) -> dict[str, float]:
+    """How a print looks whose finger is not grown from a seed.
+
+    Args:
+        seed: Of the look.
+        preset: Distributions of what varies.
+
+    Returns:
+        Values of the fields of `Capture` that a look has, by their names.
+    """
+    rng = stream(seed, Purpose.LOOK)
+    pressure = _normal(rng, preset.pressure)
+    plain = {name: getattr(Capture, name) for name in ("fading", "film", "stains", "vignette")}
+    return {"pressure": pressure, **_traits(rng, preset, Effects()), **plain}
+
+
+def _traits(rng: Generator, preset: Preset, effects: Effects) -> dict[str, Any]:
+    assert not isinstance(effects.moisture, str)  # Effects has replaced names by values
+    return {
+        "moisture": _fixed(effects.moisture, _normal(rng, preset.moisture)),
+        "unevenness": _uniform(rng, preset.unevenness),
+        "blotches": _uniform(rng, preset.blotches),
+        "sharpness": _uniform(rng, preset.sharpness),
+        "paper": rng.uniform(0.93, 1.0),
+        "ink": rng.uniform(0.02, 0.3),
+        "gamma": rng.uniform(0.8, 1.25),
+        "noise": _fixed(effects.noise, _uniform(rng, preset.noise)) / 255.0,
+        "background": _fixed(effects.background, _uniform(rng, preset.background)) / 255.0,
+    }
 
 
 def _fixed(value: float | None, drawn: float) -> float:

@@ -64,6 +64,19 @@ const std::map<std::string, double (*)(double)> kEffects = {
 constexpr double kExtreme = 2.5;  // largest magnitude of a number
 constexpr int kHalvings = 24;     // of the range of a number
 
+// Numbers in the order in which _traits draws them.
+Traits drawn_traits(Stream &stream, const Preset &preset, double pressure) {
+  Traits traits{{"pressure", pressure}, {"fading", 0.9}, {"film", 0}, {"stains", 0}, {"vignette", 0}};
+  traits["moisture"] = std::clamp(stream.normal(preset.moisture.low, preset.moisture.high), -1.0, 1.0);
+  for (auto [trait, range] : {std::pair("unevenness", preset.unevenness), {"blotches", preset.blotches}, {"sharpness", preset.sharpness},
+                              {"paper", {0.93, 1}}, {"ink", {0.02, 0.3}}, {"gamma", {0.8, 1.25}}, {"noise", preset.noise},
+                              {"background", preset.background}}) {
+    traits[trait] = stream.uniform(range.low, range.high);
+  }
+  traits["noise"] /= 255, traits["background"] /= 255;
+  return traits;
+}
+
 // Indices and weights of the cells that each place takes: Keys' cubic (IEEE TASSP 29(6), 1981) with a = -0.75.
 struct Taps {
   int index[4];
@@ -116,6 +129,26 @@ double sample(const std::vector<float> &image, int size, double x, double y) {
 
 }  // namespace
 
+std::optional<float> look_of(const Traits &traits, const std::string &name) {
+  const auto effect = kEffects.find(name);
+  if (effect == kEffects.end()) return std::nullopt;
+  const double value = traits.at(name);
+  double low = -kExtreme, high = kExtreme;
+  const bool rises = effect->second(high) > effect->second(low);
+  for (int i = 0; i < kHalvings; ++i) {
+    const double middle = (low + high) / 2;
+    ((effect->second(middle) < value) == rises ? low : high) = middle;
+  }
+  return static_cast<float>((low + high) / 2);
+}
+
+Traits sample_traits(uint64_t seed) {
+  const Preset &easy = find_preset("easy");
+  Stream stream(seed, Purpose::look);
+  const double pressure = std::clamp(stream.normal(easy.pressure.low, easy.pressure.high), -1.0, 1.0);
+  return drawn_traits(stream, easy, pressure);
+}
+
 // Numbers in the order in which sample_capture draws them.
 Capture::Capture(const Master &finger, uint32_t number, const std::string &name)
     : window_(finger.window), middle_((static_cast<float>(finger.size) - 1) / 2), lines_(finger.creases) {
@@ -158,32 +191,11 @@ Capture::Capture(const Master &finger, uint32_t number, const std::string &name)
     lines_.push_back({static_cast<float>(x[i]), static_cast<float>(y[i]), static_cast<float>(angle[i]), static_cast<float>(half[i]),
                       static_cast<float>(width[i])});
   }
-  traits_["pressure"] = pressure;
-  traits_["moisture"] = std::clamp(stream.normal(preset.moisture.low, preset.moisture.high), -1.0, 1.0);
-  for (auto [trait, range] : {std::pair("unevenness", preset.unevenness), {"blotches", preset.blotches}, {"sharpness", preset.sharpness},
-                              {"paper", {0.93, 1}}, {"ink", {0.02, 0.3}}, {"gamma", {0.8, 1.25}}, {"noise", preset.noise},
-                              {"background", preset.background}}) {
-    traits_[trait] = stream.uniform(range.low, range.high);
-  }
-  traits_["noise"] /= 255, traits_["background"] /= 255;
-  traits_["fading"] = 0.9, traits_["film"] = 0, traits_["stains"] = 0, traits_["vignette"] = 0;
+  traits_ = drawn_traits(stream, preset, pressure);
   const int blotches = window_ / kBlotchCell + 2;
   stream.normalf(static_cast<size_t>(blotches) * blotches);
   cells_ = window_ / kUnevenCell + 2;
   uneven_ = stream.normalf(static_cast<size_t>(cells_) * cells_);
-}
-
-std::optional<float> Capture::look(const std::string &trait) const {
-  const auto effect = kEffects.find(trait);
-  if (effect == kEffects.end()) return std::nullopt;
-  const double value = traits_.at(trait);
-  double low = -kExtreme, high = kExtreme;
-  const bool rises = effect->second(high) > effect->second(low);
-  for (int i = 0; i < kHalvings; ++i) {
-    const double middle = (low + high) / 2;
-    ((effect->second(middle) < value) == rises ? low : high) = middle;
-  }
-  return static_cast<float>((low + high) / 2);
 }
 
 Skin Capture::skin(const Master &finger, int step) const {

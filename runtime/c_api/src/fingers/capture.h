@@ -17,6 +17,14 @@ struct Skin {  // each (side, side)
   std::vector<float> contact;  // 0 where nothing touches … 1 where the skin does
 };
 
+using Traits = std::map<std::string, double>;  // what only shows in the image, by the names of look.py
+
+// The number of a look whose effect is a trait; nothing for an unknown name.
+std::optional<float> look_of(const Traits &traits, const std::string &name);
+
+// How a print looks whose finger is not grown from a seed, as in preset easy.
+Traits sample_traits(uint64_t seed);
+
 class Capture {
  public:
   // `preset`: easy, medium or hard; BadInput for another.
@@ -25,8 +33,7 @@ class Capture {
   Skin skin(const Master &finger, int step) const;  // at one pixel for `step` by `step` of the window, which it divides
   Template truth(const Master &finger) const;       // in the window, at 500 ppi
 
-  // The number of a look whose effect, the trait of this name, this capture has; nothing for an unknown name.
-  std::optional<float> look(const std::string &trait) const;
+  const Traits &traits() const { return traits_; }
 
  private:
   struct Ripple {  // of the skin's displacement
@@ -49,7 +56,7 @@ class Capture {
   std::vector<Line> lines_;
   int cells_;  // a side of the grid of uneven pressure
   std::vector<float> uneven_;
-  std::map<std::string, double> traits_;  // what only shows in the image, by the names of look.py
+  Traits traits_;
 };
 
 }  // namespace fingergen
