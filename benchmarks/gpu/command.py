@@ -28,10 +28,10 @@ from .settings import Settings, find_nvcc
 MODELS = "models"
 RELEASE: Mapping[str, Any] = {}  # a `Generator`'s defaults: SynFing's
 DEMO: Mapping[str, Any] = {
-    "resolution": 256,
+    "resolution": 512,
     "style_dim": 64,
     "n_mlp": 1,
-    "channel_base": 4096,
+    "channel_base": 2048,
     "channel_max": 48,
 }
 TINY: Mapping[str, Any] = {
