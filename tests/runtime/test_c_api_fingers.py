@@ -50,7 +50,9 @@ def test_fingers_of_seeds(model, loaded, seed):
         assert loaded.status == OK and np.array_equal(found, model.synthesize([each])[0]), each
 
 
-@pytest.mark.parametrize(("number", "preset"), [(0, None), (3, "medium"), (2**32 - 1, "hard")])
+@pytest.mark.parametrize(
+    ("number", "preset"), [(0, None), (3, "medium"), (2**32 - 1, "hard"), (1, "partial")]
+)
 def test_impressions_and_their_truth(model, loaded, number, preset):
     for seed in (3, 4):
         image, template = loaded.impression(seed, number, preset)
@@ -154,7 +156,7 @@ def test_wrong_templates_and_presets(loaded):
         loaded.reconstruct(given)
         assert loaded.status == BAD_INPUT and message in loaded.line, loaded.line
     image, truth = loaded.impression(1, 0, "extreme")
-    assert (loaded.status, loaded.line) == (BAD_INPUT, "preset: choose easy, medium or hard")
+    assert (loaded.status, loaded.line) == (BAD_INPUT, "preset: choose easy, medium, hard or partial")
     assert truth is None and not image.any()
 
 

@@ -194,7 +194,7 @@ def test_a_finger_gives_impressions(fingers):
 
 
 def test_wrong_presets_and_numbers_are_refused(fingers):
-    with pytest.raises(BadInput, match="preset 'bad': choose easy, medium, hard"):
+    with pytest.raises(BadInput, match="preset 'bad': choose easy, medium, hard, partial"):
         take_impression(fingers[0], 0, "bad")
     with pytest.raises(BadInput, match="number"):
         take_impression(fingers[0], -1)

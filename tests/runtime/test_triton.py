@@ -164,7 +164,7 @@ def test_fingers(tmp_path):
         for record, truth in zip(answers[f"{protocol}/1/TEMPLATE"], truths, strict=True):
             found = decode_template(record.tobytes(), "TEMPLATE").minutiae
             assert [each.type for each in found] == [each.type for each in truth.minutiae]
-        assert "preset 'extreme': choose easy, medium, hard" in str(answers[f"{protocol}/4/error"])
+        assert "preset 'extreme': choose easy, medium, hard, partial" in str(answers[f"{protocol}/4/error"])
 
 
 def test_health_and_metrics(server):

@@ -88,6 +88,20 @@ PRESETS: Mapping[str, Preset] = {
         noise=(1.5, 6.5),
         background=(0.0, 3.0),
     ),
+    "partial": Preset(
+        rotation=15.0,
+        shift=24.0,
+        distortion=3.2,
+        contact=(0.3, 0.8),
+        pressure=(0.05, 0.6),
+        moisture=(-0.1, 0.5),
+        unevenness=(0.2, 0.5),
+        blotches=(0.1, 0.4),
+        sharpness=(2.5, 5.0),
+        scars=(0.6, 0.25, 0.1, 0.05),
+        noise=(4.0, 14.0),
+        background=(2.0, 12.0),
+    ),
 }
 
 MOISTURE = {"dry": -0.7, "normal": 0.0, "wet": 0.7}

@@ -30,15 +30,16 @@ struct Preset {  // see runtime/fingers/capture/presets.py
 };
 
 const Preset &find_preset(const std::string &name) {
-  static const std::array<Preset, 3> presets = {{
+  static const std::array<Preset, 4> presets = {{
       {"easy", 4, 8, 1.2, {0.9, 1}, {0.08, 0.15}, {-0.3, 0.12}, {0.08, 0.2}, {0.02, 0.12}, {2.5, 5}, {1}, {1.5, 4.5}, {0, 1}},
       {"medium", 8, 14, 2, {0.8, 1}, {0.08, 0.36}, {-0.1, 0.25}, {0.1, 0.3}, {0.03, 0.2}, {2.5, 5}, {0.85, 0.12, 0.03}, {1.5, 6.5}, {0, 3}},
       {"hard", 15, 14, 2.5, {0.8, 1}, {0.3, 0.2}, {0.35, 0.15}, {0.1, 0.3}, {0.03, 0.2}, {1.4, 2.4}, {0.6, 0.25, 0.1, 0.05}, {1.5, 6.5}, {0, 3}},
+      {"partial", 15, 24, 3.2, {0.3, 0.8}, {0.05, 0.6}, {-0.1, 0.5}, {0.2, 0.5}, {0.1, 0.4}, {2.5, 5}, {0.6, 0.25, 0.1, 0.05}, {4, 14}, {2, 12}},
   }};
   for (const Preset &preset : presets) {
     if (name == preset.name) return preset;
   }
-  throw BadInput("preset: choose easy, medium or hard");
+  throw BadInput("preset: choose easy, medium, hard or partial");
 }
 
 double portion(double number) { return 0.5 * (1 + std::erf(number / std::sqrt(2.0))); }

@@ -27,7 +27,7 @@ Traits sample_traits(uint64_t seed);
 
 class Capture {
  public:
-  // `preset`: easy, medium or hard; BadInput for another.
+  // `preset`: easy, medium, hard or partial; BadInput for another.
   Capture(const Master &finger, uint32_t number, const std::string &preset);
 
   Skin skin(const Master &finger, int step) const;  // at one pixel for `step` by `step` of the window, which it divides
