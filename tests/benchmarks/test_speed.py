@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from fingergen.benchmarks.speed.plot import write_plot
 from fingergen.benchmarks.speed.report import Report
 from fingergen.benchmarks.speed.timing import Latency, interleave, relative_speed
 from fingergen.benchmarks.speed.workload import TASKS, Runner, Workload
-from fingergen.runtime.bundle import read_bundle
+from fingergen.runtime.bundle import Bundle, read_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 from fingergen.training.checkpoints import save_generator, save_reconstruction
 from fingergen.training.networks import Encoder, Generator
@@ -153,11 +154,16 @@ def test_lower_precision_is_another_computation(bundle: Path, tmp_path: Path) ->
 
 
 def test_random_weights_where_there_is_no_checkpoint(tmp_path: Path) -> None:
-    bundle = read_bundle(write_tiny_bundle(tmp_path / "tiny"))
+    write_tiny_bundle(tmp_path / "tiny")
     noted = json.loads((tmp_path / "tiny" / "bundle.json").read_text())
-    assert executors.executor("pytorch").unavailable(Workload(bundle), "fp32") is not None
-    noted["provenance"]["networks"] = {"generator": generator(1).architecture()}  # as the export does
-    (tmp_path / "tiny" / "bundle.json").write_text(json.dumps(noted))
+
+    def bundle_of(networks: dict[str, Any]) -> Bundle:
+        noted["provenance"]["networks"] = networks
+        (tmp_path / "tiny" / "bundle.json").write_text(json.dumps(noted))
+        return read_bundle(tmp_path / "tiny")
+
+    assert executors.executor("pytorch").unavailable(Workload(bundle_of({})), "fp32") is not None
+    bundle_of({"generator": generator(1).architecture()})  # as the export says
     ours, theirs = results(
         tmp_path / "tiny", "--backend", "onnxruntime,pytorch", "--batch", 2, "--threads", 1
     )
