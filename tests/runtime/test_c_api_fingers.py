@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -179,3 +182,25 @@ def test_a_bundle_without_ridge_noise_refuses(tmp_path):
         refused()
         assert tiny.status == BAD_INPUT and "a bundle without ridge noise" in tiny.line
     tiny.close()
+
+
+def test_more_looks_than_z_are_refused(tmp_path):
+    copy = shutil.copytree(DEMO, tmp_path / "copy")
+    manifest = json.loads((copy / "bundle.json").read_text())
+    manifest["ridge_noise"]["looks"] *= 10
+    (copy / "bundle.json").write_text(json.dumps(manifest))
+    found = Loaded(copy)
+    assert found.status == BAD_INPUT and found.line.endswith("ridge_noise.looks has more entries than z")
+
+
+def test_noise_of_another_size_is_refused(tmp_path):
+    """Noise is made in the network's sizes: a graph that was told others would read beyond it."""
+    copy = shutil.copytree(DEMO, tmp_path / "copy")
+    manifest = json.loads((copy / "bundle.json").read_text())
+    arrays = dict(np.load(copy / "latents.npz"))
+    np.savez(copy / "latents.npz", **{**arrays, "noise_5": np.zeros((1, 1, 64, 64), np.float32)})
+    data = (copy / "latents.npz").read_bytes()
+    manifest["files"]["latents.npz"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    (copy / "bundle.json").write_text(json.dumps(manifest))
+    found = Loaded(copy)
+    assert found.status == BAD_INPUT and found.line.endswith("noise_5 is not of shape (1, 1, 32, 32)")

@@ -126,6 +126,7 @@ Bundle::Bundle(const std::string &folder) : path(folder) {
       ridge_noise = RidgeNoise(manifest);
       window = static_cast<int>(std::nearbyint(resolution * 500 / ppi));
       if (ridge_noise->layers.size() != static_cast<size_t>(num_ws - 1)) throw BadInput("field ridge_noise.layers has not num_ws - 1 entries");
+      if (ridge_noise->traits.size() > static_cast<size_t>(style_dim)) throw BadInput("field ridge_noise.looks has more entries than z");
       if (window % resolution != 0) throw BadInput("field image.ppi must be 500, which fingers have, or 500 divided by a whole number");
     } else if (noise_mode == Noise::ridges) {
       throw BadInput("field recommended.noise is ridges, and ridge_noise is missing");
@@ -142,8 +143,10 @@ Bundle::Bundle(const std::string &folder) : path(folder) {
     for (int layer = 0; layer < num_ws - 1; ++layer) {
       const std::string name = "noise_" + std::to_string(layer);
       Array &buffer = arrays[name + ".npy"];
-      if (buffer.shape.size() != 4 || buffer.shape[0] != 1 || buffer.shape[1] != 1) {
-        throw BadInput(name + " is not of shape (1, 1, H, W)");
+      const int64_t side = layer_size(static_cast<size_t>(layer));
+      if (buffer.shape != std::vector<int64_t>{1, 1, side, side}) {
+        const std::string size = std::to_string(side);
+        throw BadInput(name + " is not of shape (1, 1, " + size + ", " + size + ")");
       }
       noise.push_back(std::move(buffer));
     }

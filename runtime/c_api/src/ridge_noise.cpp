@@ -30,7 +30,7 @@ RidgeNoise::RidgeNoise(const Json &manifest) {
     if (source != "ridges" && source != "contact" && source != "white") throw BadInput("field ridge_noise.layers: source '" + source + "' is not known");
     layers.push_back({source == "ridges" ? Source::ridges : source == "contact" ? Source::contact : Source::white,
                       static_cast<float>(layer.number("gain"))});
-    if (layers.back().source != Source::white) map_size = std::max(map_size, 4 << (layers.size() / 2));
+    if (layers.back().source != Source::white) map_size = std::max(map_size, static_cast<int>(layer_size(layers.size() - 1)));
   }
   if (noise.find("looks") != nullptr) {
     for (const Json &look : noise.items("looks")) traits.push_back(look.text());
@@ -42,7 +42,7 @@ std::vector<std::vector<float>> RidgeNoise::images(const std::vector<float> &rid
   std::vector<std::vector<float>> images(layers.size());
   for (size_t i = 0; i < layers.size(); ++i) {
     std::vector<float> &image = images[i];
-    const int size = 4 << (i + 1) / 2;
+    const int size = static_cast<int>(layer_size(i));
     if (layers[i].source == Source::white) image = stream.deviates(static_cast<size_t>(size) * size);
     if (layers[i].source == Source::ridges) image = reduced(ridges, map_size, size);
     if (layers[i].source == Source::contact) {

@@ -1,6 +1,8 @@
 // A finger as the noise inputs of a synthesis network: runtime/bundle/ridge_noise.py.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,9 @@ struct NoiseLayer {
   Source source;
   float gain;
 };
+
+// Pixels a side of the noise input of a layer, counted from 0.
+constexpr int64_t layer_size(size_t number) { return int64_t{4} << (number + 1) / 2; }
 
 // `ridge_noise` of a manifest.
 struct RidgeNoise {
