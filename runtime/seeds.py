@@ -43,7 +43,9 @@ class Purpose(IntEnum):
     EXPORT_CHECK = 6  # inputs on which an exported graph is compared with its network
     REPLACEMENT = 7  # seeds of the fingers that take the place of one in a dataset
     IMPRESSION = 1 << 32  # the first of 2^32: one for each impression of a finger
-    LOOK = 2 << 32  # latent of an impression's look: one for each impression of a finger, as IMPRESSION
+    LOOK = (
+        2 << 32
+    )  # latent of an impression's look: one for each impression, as IMPRESSION; 0: of a reconstruction
     IMPRESSION_NOISE = 3 << 32  # white noise of an impression, likewise
     PIXEL_NOISE = 4 << 32  # what a sensor adds to the pixels of an impression, likewise
     TRAINING_BATCH = 1 << 62  # the first of 2^62: one for each count of images seen so far
@@ -127,7 +129,7 @@ def impression_noise(seed: int, number: int, shapes: Iterable[tuple[int, ...]]) 
 
 @cache
 def _deviates() -> NDArray[np.float32]:
-    """65,536 standard normal numbers of equal probability, in ascending order; the largest is 4.2.
+    """65,536 standard normal numbers of equal probability, in ascending order; the largest is 4.3.
 
     They are rounded to multiples of `_STEP`, so that they do not depend on how a math library rounds.
     """

@@ -73,6 +73,12 @@ def preset_of(preset: str | None, impression: int) -> str:
     return preset or (FIRST if impression == 1 else FURTHER)
 
 
+def looks_as_synth(preset: str | None, impression: int, effects: Effects | None = None) -> bool:
+    """Whether impression `impression`, from 1, has the look that `synth` gives its finger, any, and not that
+    of a preset."""
+    return preset is None and effects is None and impression == 1
+
+
 def mates(seed: int, impressions: int, directions: Sequence[int], degree: float) -> Iterator[Mate]:
     """The impressions of a finger, from the first; see `mate`."""
     for impression in range(1, impressions + 1):
@@ -167,10 +173,12 @@ class MatedSynthesis:
         ]
         if self.taken is not None:
             self.taken.update(zip(batch, taken, strict=True))
-        z = fingers.looks(taken)
-        for i, each in enumerate(batch):
-            if each.impression == 1 and self.preset is None and self.effects is None:
-                z[i] = look(each.seed, each.capture_number, self.model.style_dim)
+        z = np.stack([
+            look(each.seed, each.capture_number, self.model.style_dim)
+            if looks_as_synth(self.preset, each.impression, self.effects)
+            else fingers.looks([one])[0]
+            for each, one in zip(batch, taken, strict=True)
+        ])  # fmt: skip
         return MatedInputs(z, np.arange(len(batch)), moves, fingers.of_impressions(taken))
 
     def compute(self, inputs: MatedInputs) -> Pixels:

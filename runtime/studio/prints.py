@@ -12,7 +12,7 @@ import numpy as np
 from .. import latents
 from ..arguments import Floats
 from ..bundle.encoded import Encoded
-from ..datasets.mated import mate, preset_of
+from ..datasets.mated import looks_as_synth, mate, preset_of
 from ..errors import BadInput
 from ..fingers import PRESETS, Impression
 from ..images import Pixels
@@ -126,7 +126,7 @@ class Studio:
             assert model.finger_noise is not None
             taken = model.finger_noise.impression(seed, number, preset_of(request.preset, number + 1))
             buffers = model.finger_noise.of_impressions([taken])
-            as_synth = request.preset is None and number == 0
+            as_synth = looks_as_synth(request.preset, number + 1)
             w = model.map(model.z([seed]) if as_synth else model.finger_noise.looks([taken]))
         else:  # impressions are edits, as in `fg-run dataset`
             buffers = list(model.noise_buffers(noise, [seed], 1))

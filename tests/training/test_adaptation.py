@@ -14,6 +14,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
+from fingergen.training.data.ridge_maps import maps_to_floats
 from fingergen.training.data.scans import ScanDataset, Scans
 from fingergen.training.losses.energy import energy_score
 from fingergen.training.trainers.adaptation import AdaptationConfig, AdaptationTrainer
@@ -109,7 +110,7 @@ def test_the_look_of_scans_is_learned_and_the_fingers_stay(start: Path):
 
     def brightness() -> tuple[float, float]:
         """Of images of seeds; and how their pixels follow the ridge map."""
-        ridges, contact = trainer._maps(scans)
+        ridges, contact = maps_to_floats(scans.maps)
         generator = trainer.adapted()
         white = generator.random_noise(len(ridges), torch.Generator().manual_seed(0))
         noise = noise_images(trainer.layers, ridges, contact, of_white(trainer.layers, white))
@@ -131,7 +132,7 @@ def test_the_look_of_scans_is_learned_and_the_fingers_stay(start: Path):
         w = trainer._map(trainer.g_ema, trainer.looks)
         drawn = trainer.generator.random_noise(24, torch.Generator().manual_seed(0))
         white = of_white(trainer.layers, drawn)
-        images = trainer.g_ema.synthesize(w, noise_images(trainer.layers, *trainer._maps(scans), white))
+        images = trainer.g_ema.synthesize(w, noise_images(trainer.layers, *maps_to_floats(scans.maps), white))
     assert np.corrcoef(images.mean(dim=(1, 2, 3)), np.arange(24))[0, 1] > 0.7
 
 

@@ -98,6 +98,7 @@ def generator(
     """
     if (data is None) == (fingers is None):
         raise BadInput("give either --data FOLDER or --fingers N")
+    start: GeneratorCheckpoint | None = None
     if data is not None and start_from is not None and options["noise"] == "random":
         start = load_start(start_from)
         if start.config.get("noise") == "ridges":
@@ -131,7 +132,7 @@ def generator(
         raise BadOption("metrics-every", None, "not with --noise ridges so far")
     trainer = GeneratorTrainer(config, dataset, provenance, chosen)
     if start_from:
-        trainer.start_from(start_from)
+        trainer.start_from(start_from, start)
     with interruption() as interrupted:
         of_image = config.resolution, config.channels, provenance["ppi"]
         measured = None if ridges else prepare_metrics(

@@ -45,6 +45,12 @@ class RidgeImages(NamedTuple):
     fields: tuple[Tensor, ...] = ()
 
 
+def maps_to_floats(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Ridge maps in [-1, 1] and masks of contact in [0, 1], float32 (N, 1, M, M), of `RidgeImages.maps`."""
+    ridges, contact = maps.float().split(1, dim=1)
+    return ridges / 127.5 - 1, contact / 255
+
+
 class RidgeImageDataset(Protocol):
     """Images with their ridge maps, in random batches."""
 

@@ -27,6 +27,7 @@ from fingergen.runtime.errors import BadInput
 from .. import distributed
 from ..checkpoints import GeneratorCheckpoint, load_generator, save_generator
 from ..data.datasets import to_floats
+from ..data.ridge_maps import maps_to_floats
 from ..data.scans import ScanDataset, Scans
 from ..losses.energy import energy_score
 from ..losses.ridges import ridge_loss
@@ -113,7 +114,7 @@ class AdaptationTrainer:
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * (LAST_RATE + (1 - LAST_RATE) * (1 + cos(pi * done)) / 2)
         reals = to_floats(batch.images, self.device)
-        ridges, contact = self._maps(batch)
+        ridges, contact = maps_to_floats(batch.maps.to(self.device))
         # Two images of each scan, of one look and different noise.
         w = self._map(self.generator, self.looks[batch.numbers.to(self.device)])
         white = of_white(self.layers, self.generator.random_noise(2 * len(w)))
@@ -128,11 +129,6 @@ class AdaptationTrainer:
         half_life = min(self.config.ema_half_life, seen * EMA_RAMP)
         update_ema(self.g_ema.parameters(), self.generator.parameters(), self.config.batch, half_life)
         return {"loss/score": score.item(), "loss/ridges": off.item()}
-
-    def _maps(self, batch: Scans) -> tuple[Tensor, Tensor]:
-        """Ridge maps in [-1, 1] and masks of contact in [0, 1], float32 (N, 1, M, M)."""
-        ridges, contact = batch.maps.to(self.device).float().split(1, dim=1)
-        return ridges / 127.5 - 1, contact / 255
 
     @staticmethod
     def _map(generator: Generator, looks: Tensor) -> Tensor:
@@ -162,7 +158,8 @@ class AdaptationTrainer:
         """Write a sheet: scans held out, and the same fingers with looks of seeds; log how far gray levels
         are apart."""
         generator, scans = self.adapted(), self.dataset.spare(ROW)
-        reals, (ridges, contact) = to_floats(scans.images, self.device), self._maps(scans)
+        reals = to_floats(scans.images, self.device)
+        ridges, contact = maps_to_floats(scans.maps.to(self.device))
         rows = [reals]
         for row in range(LOOKS):
             numbers = range(row * ROW, (row + 1) * ROW)

@@ -20,7 +20,7 @@ from fingergen.runtime.errors import BadInput, BadOption
 from .. import distributed
 from ..augmentation.adaptive_strength import AdaptiveStrength
 from ..augmentation.augment import augment, draw_transforms
-from ..checkpoints import load_generator, save_generator
+from ..checkpoints import GeneratorCheckpoint, load_generator, save_generator
 from ..checkpoints.bundle import load_start
 from ..data.datasets import ImageDataset, to_floats
 from ..data.ridge_maps import RidgeImageDataset, RidgeImages
@@ -362,13 +362,14 @@ class GeneratorTrainer:
             },
         )
 
-    def start_from(self, path: Path) -> None:
+    def start_from(self, path: Path, checkpoint: GeneratorCheckpoint | None = None) -> None:
         """Begin with the networks of a checkpoint of any origin, or of a bundle, to go on with other images.
         Where it has no discriminator, that starts afresh, and where it has the average alone, the generator
         is that.
 
-        A checkpoint of a smaller resolution is grown (`growing`)."""
-        checkpoint = load_start(path)
+        A checkpoint of a smaller resolution is grown (`growing`). `checkpoint`: what the path holds, where it
+        was loaded already."""
+        checkpoint = checkpoint or load_start(path)
         levels = levels_between(path, checkpoint.g_ema, self.generator)
         average = checkpoint.g_ema.state_dict()
         for network, weights in ((self.g_ema, average), (self.generator, checkpoint.g or average)):

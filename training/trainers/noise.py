@@ -19,7 +19,7 @@ from fingergen.runtime.bundle.ridge_noise import (
 )
 from fingergen.runtime.errors import BadOption
 
-from ..data.ridge_maps import RidgeImages
+from ..data.ridge_maps import RidgeImages, maps_to_floats
 from ..losses.ridges import ridge_loss, rim_loss
 from ..networks import Generator
 from ..networks.generator import NoiseInjection
@@ -162,18 +162,18 @@ class RidgeNoise:
         drawn = list(white)
         for number, field in zip(self.known, condition[2:], strict=True):
             drawn[number] = field
-        ridges, contact = self._maps(condition)
+        ridges, contact = maps_to_floats(condition[0])
         return noise_images(self.layers, ridges, contact, of_white(self.layers, drawn))
 
     def beside(self, images: Tensor, condition: Tensors) -> Tensor:
         look = condition[1][:, :, None, None].expand(-1, -1, *images.shape[2:])
-        maps = torch.cat(self._maps(condition), dim=1)
+        maps = torch.cat(maps_to_floats(condition[0]), dim=1)
         maps = F.interpolate(maps, scale_factor=self._reduction, mode="bilinear")
         ridges, contact = maps.split(1, dim=1)
         return torch.cat([images, ridges, 2 * contact - 1, look], dim=1)
 
     def loss(self, images: Tensor, reals: Tensor, condition: Tensors, images_seen: int) -> Loss | None:
-        ridges, contact = self._maps(condition)
+        ridges, contact = maps_to_floats(condition[0])
         seen, real = (F.avg_pool2d(each, self._reduction) for each in (images, reals))
         off = ridge_loss(seen, real, ridges, contact, self.ppi / self._reduction)
         figures = {"loss/ridges": off}
@@ -195,9 +195,3 @@ class RidgeNoise:
         until = self.config.l1_images
         left = max(0.0, 1.0 - images_seen / until) if until else 1.0
         return self.config.l1_weight * left
-
-    @staticmethod
-    def _maps(condition: Tensors) -> tuple[Tensor, Tensor]:
-        """Ridge maps in [-1, 1] and masks of contact in [0, 1], float32 (N, 1, M, M)."""
-        ridges, contact = condition[0].float().split(1, dim=1)
-        return ridges / 127.5 - 1, contact / 255
