@@ -16,7 +16,7 @@ from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.training.augmentation.augment import augment, draw_transforms
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
-from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
+from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages, maps_to_floats
 from fingergen.training.losses.ridges import ridge_loss, rim_loss
 from fingergen.training.networks.generator import NoiseInjection
 from fingergen.training.trainers.generator import GeneratorTrainer
@@ -160,7 +160,7 @@ def test_ridges_and_look_are_learned():
 
     def figures() -> tuple[float, float]:
         images = trainer.looks(condition)[0]
-        ridges, contact = RidgeNoise._maps(condition)
+        ridges, contact = maps_to_floats(condition[0])
         brightness = np.corrcoef(images.mean(dim=(1, 2, 3)).numpy(), reals.mean(dim=(1, 2, 3)).numpy())[0, 1]
         return ridge_loss(images, -ridges, ridges, contact, 250.0).item(), brightness
 
