@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from fingergen.runtime.backends import Precision
 from fingergen.training.networks import Generator
-from fingergen.training.networks.generator import StyledConv, ToRGB
+from fingergen.training.networks.generator import StyledConv, ToRGB, border_scale
 from fingergen.training.networks.layers import Fir, ModulatedConv
 
 from .builder import Graph
@@ -44,14 +44,14 @@ def synthesis_model(generator: Generator, ops: Ops, precision: Precision = "fp32
     with graph.scope("conv1"):
         x = writer.styled_conv(generator.conv1, x, 0, noise[0], 4)
     with graph.scope("to_rgb1"):
-        image = writer.to_rgb(generator.to_rgb1, x, 1, None)
+        image = writer.to_rgb(generator.to_rgb1, x, 1, 4, None)
     for level, to_rgb in enumerate(generator.to_rgbs):
         i = 2 * level + 1  # the last style of the level below is also the first of this one
         for conv, style, side in ((i - 1, i, 4 << level), (i, i + 1, 8 << level)):
             with graph.scope(f"convs.{conv}"):
                 x = writer.styled_conv(cast(StyledConv, generator.convs[conv]), x, style, noise[style], side)
         with graph.scope(f"to_rgbs.{level}"):
-            image = writer.to_rgb(cast(ToRGB, to_rgb), x, i + 2, image)
+            image = writer.to_rgb(cast(ToRGB, to_rgb), x, i + 2, 8 << level, image)
     size: list[int | str] = ["batch", generator.channels, generator.resolution, generator.resolution]
     graph.output("image", image, size, "image, nominally in [-1, 1]: background +1, ridges -1; not clipped")
     with graph.scope("pixels"):
@@ -90,14 +90,20 @@ class _Writer:
         whole = self.whole_layers and side >= WHOLE_LAYERS_FROM
         return styled_conv(graph, self.ops, conv, x, noise, array(layer.activate.bias), whole)
 
-    def to_rgb(self, layer: ToRGB, x: str, style: int, below: str | None) -> str:
+    def to_rgb(self, layer: ToRGB, x: str, style: int, side: int, below: str | None) -> str:
+        """`side`: pixels of x."""
         graph = self.graph
         x, scale_out = modulated_conv(graph, self.ops, self.modulated(layer.conv, style), x)
         x = graph.add("Mul", graph.float32(x), per_channel(graph, scale_out), name="rescaled")
         x = graph.add("Add", x, graph.constant("bias", array(layer.bias)), name="biased")
         if below is None:
             return x
-        return graph.add("Add", x, self.fir(layer.upsample, below, layer.bias.shape[1]), name="image")
+        below = self.fir(layer.upsample, below, layer.bias.shape[1])
+        if layer.image_padding == "replicate":
+            scale = border_scale(side).numpy()
+            below = graph.add("Mul", below, graph.constant("rows", scale), name="scaled_rows")
+            below = graph.add("Mul", below, graph.constant("columns", scale.T), name="scaled_columns")
+        return graph.add("Add", x, below, name="image")
 
     def modulated(self, conv: ModulatedConv, style: int) -> Modulated:
         kernel = array(conv.blur.kernel) if conv.up else None

@@ -99,9 +99,9 @@ def test_encoder_graph_gives_the_published_w():
 
 
 @pytest.mark.parametrize("ops", ["custom", "native"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_synthesis_graph_takes_any_batch_and_noise(ops, channels):
-    generator = small_generator(channels)
+@pytest.mark.parametrize(("channels", "padding"), [(1, "replicate"), (3, "zeros")])
+def test_synthesis_graph_takes_any_batch_and_noise(ops, channels, padding):
+    generator = small_generator(channels, image_padding=padding)
     run = session(synthesis_model(generator, OPS[ops]))
     for batch in (1, 3, 8):
         w = torch.randn(batch, generator.num_ws, generator.style_dim)

@@ -12,6 +12,7 @@ from torch import nn
 from fingergen.cpp_ops import reference as twins
 from fingergen.training.networks import Discriminator, Encoder, Generator, Reconstructor
 from fingergen.training.networks.discriminator import minibatch_std
+from fingergen.training.networks.generator import ToRGB
 from fingergen.training.networks.layers import ModulatedConv
 from fingergen.training.networks.ops import fused_leaky_relu, upfirdn2d
 
@@ -148,6 +149,18 @@ def test_gradient_mode_changes_no_value():
     with torch.enable_grad():
         trained = generator(z)
     torch.testing.assert_close(generator(z), trained, atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_replicated_images_are_upsampled_as_if_they_went_on():
+    torch.manual_seed(0)
+    layer = ToRGB(4, 1, 8, image_padding="replicate")
+    image, style = torch.randn(2, 1, 8, 8), torch.randn(2, 8)
+    wide = layer.upsample(F.pad(image, (1, 1, 1, 1), mode="replicate"))
+    alone = layer(torch.zeros(2, 4, 16, 16), style, image)
+    torch.testing.assert_close(alone, wide[:, :, 2:-2, 2:-2])
+    flat = layer(torch.zeros(2, 4, 16, 16), style, torch.ones(2, 1, 8, 8))
+    torch.testing.assert_close(flat, torch.ones(2, 1, 16, 16))
 
 
 @torch.no_grad()

@@ -45,6 +45,16 @@ def test_finest_blocks_of_a_grown_generator_draw_what_they_drew(levels: int):
     assert torch.equal(finest(large), finest(small))
 
 
+def test_a_start_leaves_the_padding_of_images_to_the_training(tmp_path: Path):
+    zeros = trainer(8)
+    zeros.save(tmp_path / "zeros.pt")
+    replicate = trainer(8, image_padding="replicate")
+    replicate.start_from(tmp_path / "zeros.pt")
+    z = torch.randn(1, 8)
+    different = (zeros.g_ema(z) != replicate.g_ema(z))[0, 0]
+    assert different[0].all() and not different[1:-1, 1:-1].any()
+
+
 def test_a_grown_generator_lays_out_its_field_afresh():
     torch.manual_seed(0)
     small = Generator(16, style_dim=8, n_mlp=1, widths=WIDTHS)

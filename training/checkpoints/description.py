@@ -5,9 +5,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fingergen.runtime.errors import BadInput
+
+from ..networks.generator import ImagePadding
 
 KEY = "fingergen"  # only our files have it
 FORMAT_VERSION = 1
@@ -76,12 +78,19 @@ def read_description(path: Path, content: Mapping[str, Any]) -> Description | No
     return Description(plain["networks"], plain["images_seen"], plain["config"])
 
 
-def mapping_rate(path: Path, description: Description | None, network: str) -> dict[str, float]:
-    """The argument `lr_mlp` of a generator, which no shape shows; foreign files have the default."""
+def shapeless(path: Path, description: Description | None, network: str) -> dict[str, Any]:
+    """The arguments of a generator that no shape shows, `lr_mlp` and `image_padding`; foreign files have the
+    defaults."""
     if description is None:
         return {}
     architecture = description.networks.get(network)
-    rate = architecture.get("lr_mlp") if isinstance(architecture, dict) else None
+    where = f"{path}: '{KEY}.networks.{network}"
+    if not isinstance(architecture, dict):
+        raise BadInput(f"{where}' is missing or no dict")
+    rate = architecture.get("lr_mlp")
     if not isinstance(rate, float) or not 0 < rate < math.inf:
-        raise BadInput(f"{path}: '{KEY}.networks.{network}.lr_mlp' is missing or no positive number")
-    return {"lr_mlp": rate}
+        raise BadInput(f"{where}.lr_mlp' is missing or no positive number")
+    padding = architecture.get("image_padding", "zeros")  # of files written before there was a choice
+    if padding not in get_args(ImagePadding):
+        raise BadInput(f"{where}.image_padding' is none of {', '.join(get_args(ImagePadding))}")
+    return {"lr_mlp": rate, "image_padding": padding}

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from fingergen.runtime.errors import BadInput
 
 from ..networks import Discriminator, Generator
-from .description import KEY, Description, mapping_rate, read_description
+from .description import KEY, Description, read_description, shapeless
 from .files import optional_dict, read, write
 from .shapes import (
     StateDict,
@@ -67,7 +67,7 @@ def generator_checkpoint(path: Path, content: Mapping[str, Any]) -> GeneratorChe
         raise BadInput(f"{path}: lacks the key 'g_ema', the generator's state dict")
     description = read_description(path, content)
     state = StateDict(f"{path}: g_ema", content["g_ema"])
-    architecture = generator_architecture(state) | mapping_rate(path, description, "generator")
+    architecture = generator_architecture(state) | shapeless(path, description, "generator")
     checkpoint = GeneratorCheckpoint(
         g_ema=build(Generator, architecture, state),
         g_optim=optional_dict(path, content, "g_optim"),

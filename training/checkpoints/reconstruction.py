@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from fingergen.runtime.errors import BadInput
 
 from ..networks import Encoder, Generator, Reconstructor
-from .description import KEY, Description, mapping_rate, read_description
+from .description import KEY, Description, read_description, shapeless
 from .files import optional_dict, read, write
 from .shapes import StateDict, average_latent, build, encoder_architecture, generator_architecture
 
@@ -68,7 +68,7 @@ def reconstruction_checkpoint(path: Path, content: Mapping[str, Any]) -> Reconst
     if strange := [key for key in both.tensors if not key.startswith(("encoder.", "decoder."))]:
         raise BadInput(f"{both.where}: '{strange[0]}' belongs to neither 'encoder.' nor 'decoder.'")
     state = both.part("decoder.")
-    architecture = generator_architecture(state) | mapping_rate(path, description, "decoder")
+    architecture = generator_architecture(state) | shapeless(path, description, "decoder")
     decoder = build(Generator, architecture, state)
     state = both.part("encoder.")
     encoder = build(Encoder, encoder_architecture(state, decoder.style_dim), state)

@@ -81,7 +81,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def generator_architecture(state: StateDict) -> dict[str, Any]:
-    """Arguments of `Generator`, but for `lr_mlp`, which leaves no trace in the shapes."""
+    """Arguments of `Generator`, but for `lr_mlp` and `image_padding`, which leave no trace in the shapes."""
     levels = state.count("to_rgbs.")
     widths = {4: state.shape("input.input", 4)[1]}
     for level in range(levels):

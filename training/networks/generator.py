@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from .layers import EqualLinear, Fir, FusedLeakyReLU, ModulatedConv, PixelNorm
 from .ops import fast_layout
 from .precision import FULL, MixedPrecision
+
+ImagePadding = Literal["zeros", "replicate"]
 
 
 def feature_widths(
@@ -66,8 +68,16 @@ class StyledConv(nn.Module):
 class ToRGB(nn.Module):
     """Feature maps → image channels, added to the upsampled image of the level below; float32."""
 
-    def __init__(self, in_channels: int, out_channels: int, style_dim: int, first: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        style_dim: int,
+        first: bool = False,
+        image_padding: ImagePadding = "zeros",
+    ) -> None:
         super().__init__()
+        self.image_padding = image_padding
         if not first:
             self.upsample = Fir(pad=(2, 1), up=2, gain=4.0)
         self.conv = ModulatedConv(in_channels, out_channels, 1, style_dim, demodulate=False)
@@ -75,7 +85,30 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, image: Tensor | None = None) -> Tensor:
         out = self.conv(x, style) + self.bias
-        return out if image is None else out + self.upsample(image)
+        if image is None:
+            return out
+        image = self.upsample(image)
+        if self.image_padding == "replicate":
+            scale = border_scale(image.shape[-1]).to(image)
+            image = image * scale * scale.T
+        return out + image
+
+
+def border_scale(resolution: int) -> Tensor:
+    """What makes of an image upsampled with zeros beyond its border one upsampled with a replicated border.
+
+    Of the filter's weights, the first and the last line take a quarter from beyond the border, from one
+    line of the smaller image, and three quarters from the line at the border.
+
+    Args:
+        resolution: R, pixels per side of the upsampled image.
+
+    Returns:
+        Factors of its rows, float32 (R, 1); the same are those of its columns.
+    """
+    scale = torch.ones(resolution, 1)
+    scale[0] = scale[-1] = 4 / 3
+    return scale
 
 
 class Generator(nn.Module):
@@ -96,6 +129,7 @@ class Generator(nn.Module):
         channel_max: int = 512,
         widths: Mapping[int, int] | None = None,
         lr_mlp: float = 0.01,
+        image_padding: ImagePadding = "zeros",
     ) -> None:
         """Make the layers.
 
@@ -108,6 +142,8 @@ class Generator(nn.Module):
             channel_max: The most of them.
             widths: Resolution → feature channels, in place of both.
             lr_mlp: Learning-rate multiplier of the mapping network.
+            image_padding: What the image of a level has beyond its border where it is upsampled: `zeros`, as
+                in StyleGAN2, which draw a line along the border, or its own border, `replicate`.
 
         Raises:
             ValueError: The resolution is no such power, or `widths` lacks one.
@@ -118,6 +154,7 @@ class Generator(nn.Module):
         self.style_dim = style_dim
         self.n_mlp = n_mlp
         self.lr_mlp = lr_mlp
+        self.image_padding = image_padding
         self.widths = feature_widths(resolution, channel_base, channel_max, widths)
         self.num_ws = 2 * int(math.log2(resolution)) - 2
 
@@ -135,7 +172,7 @@ class Generator(nn.Module):
             below, width = width, self.widths[res]
             self.convs.append(StyledConv(below, width, style_dim, up=True))
             self.convs.append(StyledConv(width, width, style_dim))
-            self.to_rgbs.append(ToRGB(width, channels, style_dim))
+            self.to_rgbs.append(ToRGB(width, channels, style_dim, image_padding=image_padding))
         self.noises = nn.Module()
         for i, noise in enumerate(self.random_noise(1)):
             self.noises.register_buffer(f"noise_{i}", noise)
@@ -146,7 +183,7 @@ class Generator(nn.Module):
         Returns:
             Plain values, as JSON can hold them, by argument.
         """
-        names = ("resolution", "channels", "style_dim", "n_mlp", "widths", "lr_mlp")
+        names = ("resolution", "channels", "style_dim", "n_mlp", "widths", "lr_mlp", "image_padding")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, z: Tensor) -> Tensor:

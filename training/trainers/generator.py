@@ -26,7 +26,7 @@ from ..data.datasets import ImageDataset, to_floats
 from ..data.ridge_maps import RidgeImageDataset, RidgeImages
 from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ..networks import Discriminator, Generator
-from ..networks.generator import NoiseInjection
+from ..networks.generator import ImagePadding, NoiseInjection
 from ..networks.precision import DTYPES, MixedPrecision
 from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
 from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
@@ -83,7 +83,8 @@ class GeneratorTrainer:
         seed_torch(config.seed, 0)
         shape = config.resolution, config.channels
         width = config.channel_base, config.channel_max
-        self.generator = Generator(*shape, config.style_dim, config.n_mlp, *width)
+        padding = cast(ImagePadding, config.image_padding)
+        self.generator = Generator(*shape, config.style_dim, config.n_mlp, *width, image_padding=padding)
         self.noise.prepare(self.generator)
         self.generator.to(device)
         seen = config.resolution, config.channels + self.noise.seen

@@ -1,9 +1,11 @@
 """Options of the generator's training."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from fingergen.runtime.errors import BadOption
 
+from ..networks.generator import ImagePadding
 from ..networks.precision import DTYPES
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
 
@@ -26,6 +28,11 @@ class GeneratorConfig:
     n_mlp: int = setting(8, "layers of the mapping network")
     channel_base: int = setting(32768, "a layer has min(channel_max, channel_base / resolution) channels")
     channel_max: int = setting(512, "largest number of channels of a layer")
+    image_padding: str = setting(
+        "zeros",
+        "what the image of a resolution has beyond its border where it is upsampled: zeros, as in StyleGAN2, "
+        "which leave a line along the border, or replicate, its own border",
+    )
     noise: str = setting(
         "random",
         "content of the noise inputs: random numbers (random), or a ridge map (ridges); then the "
@@ -106,6 +113,9 @@ class GeneratorConfig:
             raise BadOption("augment-p", self.augment_p, "has no effect without --augment; give both")
         if not -1 <= self.ada_target <= 1:
             raise BadOption("ada-target", self.ada_target, "is a mean of signs, -1 to 1")
+        paddings = get_args(ImagePadding)
+        if self.image_padding not in paddings:
+            raise BadOption("image-padding", self.image_padding, f"must be one of {', '.join(paddings)}")
         if self.noise not in NOISE_MODES:
             raise BadOption("noise", self.noise, f"must be one of {', '.join(NOISE_MODES)}")
         for field in ("l1_images", "paired_images"):

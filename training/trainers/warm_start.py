@@ -35,7 +35,7 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
         BadInput: If `small`, so grown, has another shape than `large`.
     """
     levels = max((large.resolution // small.resolution).bit_length() - 1, 0)
-    found = small.architecture()
+    found = small.architecture() | {"image_padding": large.image_padding}  # which the training may change
     if levels:
         found |= {"resolution": small.resolution << levels, "widths": grown_widths(small.widths, levels)}
     for key, wanted in large.architecture().items():

@@ -24,7 +24,9 @@ Edit = Callable[[dict[str, Any]], None]
 
 
 def test_own_generator_round_trip(tmp_path, discriminator):
-    g_ema = Generator(resolution=16, style_dim=8, n_mlp=3, widths=WIDTHS, lr_mlp=0.5)
+    g_ema = Generator(
+        resolution=16, style_dim=8, n_mlp=3, widths=WIDTHS, lr_mlp=0.5, image_padding="replicate"
+    )
     g = Generator(**g_ema.architecture())
     optimizer = torch.optim.Adam(g.parameters())
     g(torch.randn(2, 8)).sum().backward()
@@ -36,7 +38,7 @@ def test_own_generator_round_trip(tmp_path, discriminator):
     )  # fmt: skip
     checkpoint = load_generator(path)
     assert checkpoint.source_format == "fingergen"
-    assert checkpoint.g_ema.architecture() == g_ema.architecture()  # lr_mlp too, which no shape tells
+    assert checkpoint.g_ema.architecture() == g_ema.architecture()  # with what no shape tells
     assert same_image(checkpoint.g_ema, g_ema)
     assert checkpoint.g is not None
     g_ema.load_state_dict(checkpoint.g)
