@@ -17,7 +17,8 @@ from ..minutiae import WRITABLE, Template, encode_template, is_template_file, re
 from ..records import COMPRESSIONS, FORMATS, Content, Details, encode_record, read_record
 from ..records.image import POSITIONS
 from ..records.io import note_path
-from .kit import FILE, FOLDER, Number, TemplateReading, list_bad, template_reading, warn
+from .kit import FILE, FOLDER, Number, list_bad, warn
+from .templates import TemplateReading, template_reading
 
 TRANSACTION = "ansi-nist"
 

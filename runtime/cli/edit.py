@@ -19,18 +19,17 @@ from .kit import (
     SEEDS,
     Number,
     Running,
-    TemplateReading,
     Writing,
     list_bad,
     noise,
     noise_seed,
     running,
     size,
-    template_reading,
     truncation,
     writing,
 )
 from .output import Output, Planned, batches, named_after
+from .templates import TemplateReading, template_reading
 
 
 class Direction(click.ParamType):

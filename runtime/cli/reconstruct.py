@@ -13,17 +13,16 @@ from .area import AreaChoice, area, described
 from .kit import (
     FILE,
     Running,
-    TemplateReading,
     Writing,
     list_bad,
     noise,
     noise_seed,
     running,
     size,
-    template_reading,
     writing,
 )
 from .output import Output, Planned, batches, named_after
+from .templates import TemplateReading, template_reading
 
 
 @click.command()

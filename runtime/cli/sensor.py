@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 
 import click
+
+from fingergen import __version__
 
 from ..fingers import (
     FULL_PRINT,
@@ -83,7 +84,7 @@ class Prints:
             **self.given(),
             "window": json.dumps(self.window if area is None else area.window),
             **({} if said is None else {"area": said}),
-            "fingergen": version("fingergen"),
+            "fingergen": __version__,
         }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from typing import Any, Literal
+
+from fingergen import __version__
 
 from ..arguments import check_choice, check_whole
 from ..bundle.manifest import NoiseMode
@@ -162,7 +163,7 @@ class DatasetRequest:
             **self.given(),
             "window": json.dumps(window),
             **({} if self.area is None else {"area": str(self.area)}),
-            "fingergen": version("fingergen"),
+            "fingergen": __version__,
         }
         maker = SensorMaker(window, self.preset or "medium", self.effects, self.pattern, workers, self.area)
         return self._opened(maker, ppi, True, shared, {})

@@ -8,6 +8,8 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
+from fingergen import __version__
+
 from .. import latents
 from ..arguments import Floats, check_finite, check_iterable, check_one_per_image, to_floats
 from ..backends import Backend
@@ -96,15 +98,13 @@ class Networks:
         Returns:
             Text by name: these, and the name of the bundle, its SHA-256 and FingerGen's version.
         """
-        from importlib.metadata import version  # here, so that importing the runtime stays quick
-
         return {
             "synthetic": "yes",
             "operation": operation,
             **{key: _text(value) for key, value in details.items() if value is not None},
             "bundle": self.bundle.manifest.name,
             "bundle_sha256": self.bundle.sha256,
-            "fingergen": version("fingergen"),
+            "fingergen": __version__,
         }
 
     def settings(self, truncation: float | None, noise: NoiseMode | None) -> tuple[float, NoiseMode]:

@@ -143,7 +143,7 @@ class ImagePipeline(Generic[Item, Inputs]):
                 yield result
         finally:
             results.close()
-        self._report = self._make_report(pipeline, images, time.perf_counter() - began)
+        self._ran = pipeline, images, time.perf_counter() - began
 
     @property
     def _has_time(self) -> bool:
@@ -152,7 +152,7 @@ class ImagePipeline(Generic[Item, Inputs]):
     @property
     def report(self) -> Report:
         """Of the run, when `images` has ended."""
-        return self._report
+        return self._make_report(*self._ran)
 
     def _make_report(self, pipeline: Pipeline, images: int, seconds: float) -> Report:
         stages = []

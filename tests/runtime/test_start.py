@@ -11,6 +11,10 @@ import pytest
 IMPORT = "import fingergen.runtime"
 FIRST_IMAGE = "import fingergen.runtime as fgr\nwith fgr.load() as model: model.synthesize([7])"
 SYNTH = "from fingergen.runtime.cli import main\nmain(['synth', '--help'], standalone_mode=False)"
+WRITE = """import tempfile
+from fingergen.runtime.cli import main
+with tempfile.TemporaryDirectory() as out:
+    main(['synth', '--seeds', '7', '--out', out], standalone_mode=False)"""
 CONVERT = "from fingergen.runtime.cli import main\nmain(['convert', '--help'], standalone_mode=False)"
 OTHERS = ("torch", "onnx", "scipy", "jsonschema", "importlib.metadata", "fingergen.runtime.studio")
 OF_DATASETS = ("fingergen.runtime.records", "fingergen.runtime.datasets")
@@ -33,10 +37,21 @@ ROUNDS = 7
             ),
         ),
         (FIRST_IMAGE, (*OTHERS, *OF_DATASETS, "click", "fingergen.runtime.minutiae.formats")),
-        (SYNTH, (*OTHERS, *OF_DATASETS, "onnxruntime", "PIL", "numpy.random")),
+        (
+            SYNTH,
+            (
+                *OTHERS,
+                *OF_DATASETS,
+                "onnxruntime",
+                "PIL",
+                "numpy.random",
+                "fingergen.runtime.minutiae.formats",
+            ),
+        ),
+        (WRITE, (*OTHERS, *OF_DATASETS, "PIL", "numpy.ma", "fingergen.runtime.minutiae.formats")),
         (CONVERT, ("onnxruntime", "jsonschema", "fingergen.runtime.datasets", "fingergen.runtime.studio")),
     ],
-    ids=["import", "first image", "fg-run synth", "fg-run convert"],
+    ids=["import", "first image", "fg-run synth --help", "fg-run synth", "fg-run convert"],
 )
 def test_what_is_not_needed_is_not_imported(program: str, not_needed: tuple[str, ...]):
     code = f"{program}\nimport sys; print(*sorted(set({not_needed!r}) & set(sys.modules)), file=sys.stderr)"
