@@ -14,7 +14,7 @@ from fingergen.runtime.backends import usable_cores
 from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.cli.progress import ended_by_sigterm
-from fingergen.runtime.errors import FingerGenError
+from fingergen.runtime.errors import FingerGenError, Incomplete
 from fingergen.runtime.files import write_atomically
 
 from ..options import Listed
@@ -25,6 +25,7 @@ from .memory import with_peak_memory
 from .plot import check_plot, write_plot
 from .regression import changes, read_run, slower
 from .report import Report
+from .timing import ENDS
 from .workload import TASKS, Task, Workload
 
 EXAMPLES = """
@@ -131,10 +132,15 @@ def speed(
     entries, left_out = choose(workload, names or DEFAULT, precisions, required=bool(names))
     chosen = Plan(threads=threads or [usable_cores()], **plan)
     machine = describe_machine()  # before the run, whose own load is no news
+    ends: list[BaseException] = []
     with click.progressbar(length=chosen.rounds, label="rounds", file=sys.stderr) as bar:
-        results, rounds = measure(workload, entries, chosen, lambda: bar.update(1))
-    if memory:
-        results = with_peak_memory(results, workload)
+        results, rounds = measure(workload, entries, chosen, lambda: bar.update(1), ends.append)
+    incomplete = f"ended in round {rounds + 1} of {chosen.rounds}" if ends else None
+    if memory and incomplete is None:
+        try:
+            results = with_peak_memory(results, workload)
+        except ENDS:
+            incomplete = "ended before peak memory was measured"
     report = Report(
         bundle=workload.bundle.manifest.name,
         bundle_sha256=workload.bundle.sha256,
@@ -144,12 +150,15 @@ def speed(
         warm_up=chosen.warm_up,
         results=results,
         left_out=left_out,
+        incomplete=incomplete,
     )
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else report.table())
     if plot is not None:  # now: whatever becomes of it, the figures are there
         write_plot(plot, report)
     if markdown is not None:
         write_atomically(markdown, report.markdown(shlex.join(["fg-bench", *sys.argv[1:]])).encode())
+    if incomplete is not None:
+        raise Incomplete(f"{incomplete}; run the command again for all figures")
     if stored is not None:
         found = changes(report, stored)
         click.echo("\n".join(change.line() for change in found), err=as_json)

@@ -74,8 +74,12 @@ def measure(
     entries: Sequence[Entry],
     plan: Plan,
     after_round: Callable[[], object] = lambda: None,
+    on_end: Callable[[BaseException], object] | None = None,
 ) -> tuple[list[Result], int]:
-    """Time every entry in each of the plan's settings → results, by batch, and the rounds that were made."""
+    """Time every entry in each of the plan's settings → results, by batch, and the rounds that were made.
+
+    `after_round`, `on_end`: as of `interleave`.
+    """
     with ExitStack() as opened:
         runners: dict[Setting, Runner] = {}
         for entry in entries:
@@ -92,7 +96,7 @@ def measure(
         calls = [partial(runners[setting].run, inputs[setting.batch]) for setting in settings]
         if plan.warm_up > 1:  # the first images were a round
             interleave(calls, plan.warm_up - 1, plan.seconds)
-        seconds = interleave(calls, plan.rounds, plan.seconds, after_round)
+        seconds = interleave(calls, plan.rounds, plan.seconds, after_round, on_end)
     columns = dict(zip(settings, seconds.T, strict=True))
     results = []
     for batch in plan.batches:

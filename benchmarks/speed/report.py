@@ -23,7 +23,9 @@ _RULE = (*["---"] * LEFT, *["---:"] * (len(COLUMNS) - LEFT))
 
 @dataclass(frozen=True)
 class Report:
-    """`left_out`: executors that took no part, and why."""
+    """`left_out`: executors that took no part, and why. `incomplete`: what is missing of a run that was ended
+    early; None of a whole one.
+    """
 
     bundle: str
     bundle_sha256: str
@@ -33,6 +35,7 @@ class Report:
     warm_up: int
     results: Sequence[Result]
     left_out: Mapping[str, str]
+    incomplete: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values, for `json.dumps`."""
@@ -57,7 +60,8 @@ class Report:
 
     @property
     def _title(self) -> str:
-        return f"{self.task}, bundle {self.bundle}, {self.rounds} rounds after {self.warm_up} of warm-up"
+        title = f"{self.task}, bundle {self.bundle}, {self.rounds} rounds after {self.warm_up} of warm-up"
+        return title if self.incomplete is None else f"{title}; INCOMPLETE: {self.incomplete}"
 
     @property
     def _described(self) -> list[str]:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fingergen.runtime.cli.progress import Terminated
+
 Seconds = NDArray[np.float64]
 PERCENTILES = (50, 90, 95, 99)
+ENDS = (KeyboardInterrupt, Terminated)
 PAUSE = 0.01  # seconds before each call, for threads of the call before that still spin
 
 
@@ -39,22 +42,29 @@ def interleave(
     rounds: int,
     seconds: float = float("inf"),
     after_round: Callable[[], object] = lambda: None,
+    on_end: Callable[[BaseException], object] | None = None,
 ) -> Seconds:
     """Time every call once a round → durations (rounds, calls).
 
     Each round has its own order, drawn from a fixed seed: what a call leaves behind (busy threads, a cold
     cache, a warm processor) then meets all others, not always the same one. No round begins when `seconds`
-    have passed, but one is always made. `after_round` is called after each.
+    have passed, but one is always made. `after_round` is called after each. Ctrl-C or SIGTERM after the first
+    round ends the rounds, and `on_end` hears of it; None: it is raised, as before the first.
     """
     durations: list[Seconds] = []
     order = np.random.default_rng(0)
     began = time.perf_counter()
-    while len(durations) < rounds and (not durations or time.perf_counter() - began < seconds):
-        times = np.empty(len(calls))
-        for i in order.permutation(len(calls)):
-            times[i] = _duration(calls[i])
-        durations.append(times)
-        after_round()
+    try:
+        while len(durations) < rounds and (not durations or time.perf_counter() - began < seconds):
+            times = np.empty(len(calls))
+            for i in order.permutation(len(calls)):
+                times[i] = _duration(calls[i])
+            durations.append(times)
+            after_round()
+    except ENDS as end:
+        if on_end is None or not durations:
+            raise
+        on_end(end)
     return np.array(durations)
 
 

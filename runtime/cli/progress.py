@@ -110,17 +110,17 @@ def ended_by_sigterm(advice: str) -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-        raise _Terminated
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
-    except _Terminated:
+    except Terminated:
         say(f"terminated: {advice}", err=True)
         sys.exit(128 + signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
+class Terminated(BaseException):
+    """SIGTERM arrived in a block of `ended_by_sigterm`."""

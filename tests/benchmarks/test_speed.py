@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from fingergen.benchmarks.cli import main
-from fingergen.benchmarks.speed import executors, machine
+from fingergen.benchmarks.speed import executors, machine, timing
 from fingergen.benchmarks.speed.baselines.published import PerSampleConv, as_published
 from fingergen.benchmarks.speed.measure import Plan, measure
 from fingergen.benchmarks.speed.plot import write_plot
@@ -387,6 +387,44 @@ def test_sigterm_ends_it_with_a_line(bundle: Path, monkeypatch: pytest.MonkeyPat
     done = run(bundle, "--backend", "onnxruntime", "--batch", 1)
     assert done.exit_code == 143
     assert done.stderr.splitlines()[-1] == "terminated: no figures were taken down; run the command again"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_some_rounds_leaves_their_figures(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    calls = itertools.count(1)
+    timed = timing._duration
+
+    def timed_or_ended(call: Any) -> float:
+        if next(calls) == 5:  # one round of warm-up, three that count, and the fourth under way
+            signal.raise_signal(number)
+        return timed(call)
+
+    monkeypatch.setattr(timing, "_duration", timed_or_ended)
+    markdown = tmp_path / "speed.md"
+    plain = ("--backend", "onnxruntime-plain", "--batch", 1, "--threads", 1, "--rounds", 9, "--warm-up", 2)
+    done = run(bundle, *plain, "--memory", "--json", "--markdown", markdown)
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[-1] == (
+        "fg-bench: error: ended in round 4 of 9; run the command again for all figures"
+    )
+    report = json.loads(done.stdout)
+    assert report["rounds"] == 3 and report["incomplete"] == "ended in round 4 of 9"
+    assert report["results"][0]["latency_ms"]["p50"] > 0
+    assert "INCOMPLETE: ended in round 4 of 9" in markdown.read_text()
+
+
+def test_a_signal_while_memory_is_measured_leaves_the_times(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = "fingergen.benchmarks.speed.command.with_peak_memory"
+    monkeypatch.setattr(measured, lambda *arguments: signal.raise_signal(signal.SIGTERM))
+    plain = ("--backend", "onnxruntime-plain", "--batch", 1, "--threads", 1, "--rounds", 2, "--warm-up", 1)
+    done = run(bundle, *plain, "--memory", "--json")
+    assert done.exit_code == 3
+    report = json.loads(done.stdout)
+    assert report["rounds"] == 2 and report["incomplete"] == "ended before peak memory was measured"
 
 
 def test_peak_memory_is_that_of_a_process_of_its_own(bundle: Path) -> None:
