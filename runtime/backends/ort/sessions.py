@@ -85,6 +85,8 @@ class Sessions:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # an error is raised, and shown, once
         providers = self._providers(graph)
+        # Memory planned from the sizes of the first run would come on top of what that run took.
+        options.enable_mem_pattern = providers[0] != CPU_PROVIDER
         if self._ops:
             if providers[0] != CPU_PROVIDER:  # read by our library: kernels for the CPU alone stay out
                 options.add_session_config_entry("fingergen.whole_layers", "0")
@@ -105,6 +107,7 @@ class Sessions:
         if first not in session.get_providers():  # it falls back without raising
             raise FingerGenError(f"{path}: ONNX Runtime could not use its {first}")
         session.disable_fallback()
+        session._model_bytes = None  # the file, which only a fallback would read again
         expected = set(input_shapes(self._bundle.manifest, graph))
         found = {node.name for node in session.get_inputs()}
         if found != expected:
