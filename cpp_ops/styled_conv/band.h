@@ -18,7 +18,8 @@ struct Band {
   StyledConv op;
   uint64_t image;  // no other has this number
   int64_t inputs, outputs;
-  const float* weights;  // [weight points^2][panel of outputs][input][kPanel]
+  const float* taps_of_weights;  // [panel of outputs][tap][input][kPanel], each tap with kAligned more
+  const float* weights;  // [weight points^2][panel of outputs][input][kPanel], each point with kAligned more; or null
   int64_t height, width, out_height, out_width;
   const float *x, *style, *noise, *bias, *taps, *demodulation;
   float* y;
@@ -34,7 +35,9 @@ struct Band {
   bool quiet;           // fills `carried` only
 
   int64_t output_panels() const { return (outputs + kPanel - 1) / kPanel; }
-  int64_t weights_stride() const { return output_panels() * inputs * kPanel; }
+  int64_t panel_of_weights() const { return inputs * kPanel; }
+  int64_t tap_stride() const { return panel_of_weights() + kAligned; }
+  int64_t weights_stride(int64_t panels) const { return panels * panel_of_weights() + kAligned; }
   int64_t width_of_panel() const { return vectors * lanes; }
   int64_t columns() const { return (last - first) * across; }
   int64_t panels() const { return (columns() + width_of_panel() - 1) / width_of_panel(); }
@@ -55,6 +58,10 @@ struct Steps {
   int64_t lanes;  // of a vector
   void (*input)(const Band& band, int64_t begin, int64_t end, float* scratch);
   void (*product)(const Band& band, int64_t point, int64_t begin, int64_t end);
+  // The same at all points of a row of weights, which are not there yet: `weights` has room for those of these panels.
+  void (*row_of_products)(const Band& band, int64_t row, int64_t begin, int64_t end, float* weights);
+  // A row of the weights at the points, for panels [begin, end).
+  void (*transform)(const Band& band, int64_t row, int64_t begin, int64_t end, float* weights);
   void (*output)(const Band& band, int64_t begin, int64_t end, float* scratch);
 };
 

@@ -17,6 +17,7 @@ struct Forms {
   static constexpr int64_t kLanes = M::kLanes;
   static constexpr int64_t kPoints = Tiling::kPoints;
   static constexpr int64_t kInputs = Tiling::kInputs;
+  static constexpr int64_t kWeights = Tiling::kWeights;
   static constexpr int64_t kOutputs = Tiling::kOutputs;
 
   // Step 1 for inputs [begin, end).
@@ -96,25 +97,62 @@ struct Forms {
     }
   }
 
+  // The weights of panels [begin, end), evaluated along y as `row` says, and along x at all points.
+  static void transform(const Band& band, int64_t row, int64_t begin, int64_t end, float* weights) {
+    const double* const factors = Tiling::kTaps[row];
+    const V top = M::all(factors[0]), middle = M::all(factors[1]), bottom = M::all(factors[2]);
+    const int64_t size = band.panel_of_weights(), tap = band.tap_stride(), stride = band.weights_stride(end - begin);
+    for (int64_t panel = begin; panel < end; ++panel, weights += size) {
+      for (int64_t i = 0; i < size; i += kLanes) {  // and less than kAligned more, which the next panel overwrites
+        const float* from = band.taps_of_weights + panel * 9 * tap + i;
+        V along[3], points[kWeights];
+        for (int64_t x = 0; x < 3; ++x, from += tap) {
+          const V outer = M::madd(bottom, M::load(from + 6 * tap), top * M::load(from));
+          along[x] = M::madd(middle, M::load(from + 3 * tap), outer);
+        }
+        Tiling::weights(along, points);
+        for (int64_t q = 0; q < kWeights; ++q) M::store(weights + q * stride + i, points[q]);
+      }
+    }
+  }
+
   // Step 2 for panels [begin, end) of a point's outputs.
   static void product(const Band& band, int64_t point, int64_t begin, int64_t end) {
+    const int64_t weight = Tiling::weight_of(point / kPoints) * kWeights + Tiling::weight_of(point % kPoints);
+    const float* weights = band.weights + weight * band.weights_stride(band.output_panels());
+    multiply(band, weights + begin * band.panel_of_weights(), point, begin, end);
+  }
+
+  // The same for all points whose weights are in `row`.
+  static void row_of_products(const Band& band, int64_t row, int64_t begin, int64_t end, float* weights) {
+    transform(band, row, begin, end, weights);
+    const int64_t stride = band.weights_stride(end - begin);
+    for (int64_t point = 0; point < kPoints * kPoints; ++point) {
+      if (Tiling::weight_of(point / kPoints) != row) continue;
+      multiply(band, weights + Tiling::weight_of(point % kPoints) * stride, point, begin, end);
+    }
+  }
+
+  // Step 2 for panels [begin, end), with their weights.
+  static FINGERGEN_INLINE void multiply(const Band& band, const float* weights, int64_t point, int64_t begin,
+                                        int64_t end) {
     if (band.vectors == 2) {
-      multiply<2>(band, point, begin, end);
+      multiply<2>(band, weights, point, begin, end);
     } else {
-      multiply<1>(band, point, begin, end);
+      multiply<1>(band, weights, point, begin, end);
     }
   }
 
   template <int64_t Vectors>
-  static FINGERGEN_INLINE void multiply(const Band& band, int64_t point, int64_t begin, int64_t end) {
+  static FINGERGEN_INLINE void multiply(const Band& band, const float* weights, int64_t point, int64_t begin,
+                                        int64_t end) {
     constexpr int64_t width = Vectors * kLanes;
     const int64_t inputs = band.inputs, row = band.products_row(), panels = band.panels();
-    const int64_t weight = Tiling::weight_of(point / kPoints) * Tiling::kWeights + Tiling::weight_of(point % kPoints);
     // All outputs with one panel of columns after the other: that is the larger of the two, and stays in the cache.
     for (int64_t columns = 0; columns < panels; ++columns) {
       const float* const points = band.points + point * band.points_stride() + columns * band.panel_stride();
       for (int64_t panel = begin; panel < end; ++panel) {
-        const float *left = band.weights + weight * band.weights_stride() + panel * inputs * kPanel, *right = points;
+        const float *left = weights + (panel - begin) * band.panel_of_weights(), *right = points;
         float* place = band.products + point * band.products_stride() + panel * kPanel * row + columns * width;
         V sums[kPanel][Vectors];
         for (int64_t o = 0; o < kPanel; ++o) {
@@ -291,8 +329,8 @@ template <typename M>
 Steps steps(bool up) {
   using OfPlain = Forms<Plain, M>;
   using OfUp = Forms<Up, M>;
-  if (up) return {M::kLanes, OfUp::input, OfUp::product, OfUp::output};
-  return {M::kLanes, OfPlain::input, OfPlain::product, OfPlain::output};
+  if (up) return {M::kLanes, OfUp::input, OfUp::product, OfUp::row_of_products, OfUp::transform, OfUp::output};
+  return {M::kLanes, OfPlain::input, OfPlain::product, OfPlain::row_of_products, OfPlain::transform, OfPlain::output};
 }
 
 }  // namespace fingergen::styled_conv

@@ -3,7 +3,10 @@
 //   1. of each input channel: scaled by its style, each tile evaluated at the points of winograd.h;
 //   2. of each point: a matrix product, outputs x inputs x columns;
 //   3. of each output channel: interpolated, (up) filtered, demodulated; noise, bias, activation.
-// Threads take sections of an image, or, where a band is much work, share its steps; the smallest images are one thread's.
+// Weights at the points are four times as many as taps. They are kept, but for large layers whose image is one band:
+// those compute them every time.
+// Threads take sections of an image, or, where a band is much work, share its steps; the smallest images are one
+// thread's.
 #include "styled_conv/styled_conv.h"
 
 #include <algorithm>
@@ -33,10 +36,14 @@ constexpr int64_t kColumns = 64;          // of a band, if its rows are no longe
 constexpr int64_t kSections = 4;          // fewest that threads take
 constexpr int64_t kManySections = 16;     // enough for any band
 constexpr int64_t kUpRows = 4;            // of tiles, in a section where up: the row above may have to be done again
-constexpr int64_t kShared = 64'000'000;   // products of a band whose steps are worth sharing although there are sections
+constexpr int64_t kShared = 64'000'000;   // products of a band whose steps are worth sharing in spite of sections
 constexpr int64_t kAlone = 4'000'000;     // products of an image that no other thread is worth waking for
 constexpr int64_t kChannels = 4;          // that a thread takes at a time in steps 1 and 3
 constexpr int64_t kPanels = 16;           // the same in step 2
+constexpr int64_t kTapPanels = 2;         // the same where it transforms their weights first
+constexpr int64_t kSmall = 6'000'000;     // weights at the points that are kept although they serve one band
+constexpr int64_t kWeights = styled_conv::Plain::kWeights;
+static_assert(kWeights == styled_conv::Up::kWeights);
 
 // Memory that a thread keeps from call to call: to get it anew costs more than small layers do.
 class Memory {
@@ -64,37 +71,38 @@ Steps steps_for_this_processor(bool up) {
 struct Weights : StyledConvWeights {
   int64_t outputs, inputs, panels;
   Memory memory;
-  float* values;  // [points^2][panel of outputs][input][kPanel], points of the weights
+  float* taps;               // as Band::taps_of_weights
   std::vector<float> power;  // [outputs][inputs], of the taps: what demodulation is made from
 
-  int64_t stride() const { return panels * inputs * kPanel; }
-
-  template <typename Tiling>
-  void transform(const float* weight) {
-    constexpr int64_t points = Tiling::kWeights;
-    values = memory.get(points * points * stride());
-    power.resize(outputs * inputs);
+  Weights(const float* weight, int64_t outputs, int64_t inputs)
+      : outputs(outputs), inputs(inputs), panels((outputs + kPanel - 1) / kPanel), power(outputs * inputs) {
+    const int64_t stride = inputs * kPanel + kAligned;
+    taps = memory.get(panels * 9 * stride);
     for (int64_t o = 0; o < outputs; ++o) {
-      for (int64_t i = 0; i < inputs; ++i) {
-        const float* taps = weight + (o * inputs + i) * 9;
-        double sum = 0, half[points][3];
-        for (int64_t k = 0; k < 9; ++k) sum += static_cast<double>(taps[k]) * taps[k];
+      for (int64_t i = 0; i < inputs; ++i, weight += 9) {
+        float* const place = taps + o / kPanel * 9 * stride + i * kPanel + o % kPanel;
+        double sum = 0;
+        for (int64_t k = 0; k < 9; ++k) sum += static_cast<double>(weight[k]) * weight[k];
         power[o * inputs + i] = static_cast<float>(sum);
-        for (int64_t p = 0; p < points; ++p) {
-          const double* row = Tiling::kTaps[p];
-          for (int64_t x = 0; x < 3; ++x) half[p][x] = row[0] * taps[x] + row[1] * taps[3 + x] + row[2] * taps[6 + x];
-        }
-        float* place = values + ((o / kPanel) * inputs + i) * kPanel + o % kPanel;
-        for (int64_t p = 0; p < points; ++p) {
-          for (int64_t q = 0; q < points; ++q) {
-            const double* row = Tiling::kTaps[q];
-            place[(p * points + q) * stride()] =
-                static_cast<float>(row[0] * half[p][0] + row[1] * half[p][1] + row[2] * half[p][2]);
-          }
-        }
+        for (int64_t k = 0; k < 9; ++k) place[k * stride] = weight[k];
       }
     }
   }
+
+  // As Band::weights, made at the first call.
+  const float* at_points(const Band& band, const Steps& steps) const {
+    std::call_once(transformed_, [&] {
+      const int64_t stride = kWeights * band.weights_stride(panels);
+      points_ = points_memory_.get(kWeights * stride);
+      for (int64_t row = 0; row < kWeights; ++row) steps.transform(band, row, 0, panels, points_ + row * stride);
+    });
+    return points_;
+  }
+
+ private:
+  mutable std::once_flag transformed_;
+  mutable Memory points_memory_;
+  mutable float* points_;
 };
 
 // FNV-1a, a value at a time.
@@ -138,11 +146,22 @@ void section(Band band, const Steps& steps, int64_t points, int64_t begin, int64
       thread_local Memory memory;
       steps.input(band, first, last, memory.get(band.scratch(kChannels)));
     });
-    const int64_t panels = band.output_panels(), parts = (panels + kPanels - 1) / kPanels;
-    parallel_for(points * parts, [&](int64_t i) {
-      const int64_t first = i % parts * kPanels;
-      steps.product(band, i / parts, first, std::min(first + kPanels, panels));
-    });
+    const int64_t panels = band.output_panels();
+    if (band.weights) {
+      const int64_t parts = (panels + kPanels - 1) / kPanels;
+      parallel_for(points * parts, [&](int64_t i) {
+        const int64_t first = i % parts * kPanels;
+        steps.product(band, i / parts, first, std::min(first + kPanels, panels));
+      });
+    } else {
+      const int64_t parts = (panels + kTapPanels - 1) / kTapPanels;
+      parallel_for(parts * kWeights, [&](int64_t i) {  // all rows of a part in turn: its taps are then in a cache
+        thread_local Memory memory;
+        const int64_t first = i / kWeights * kTapPanels;
+        float* weights = memory.get(kWeights * band.weights_stride(kTapPanels));
+        steps.row_of_products(band, i % kWeights, first, std::min(first + kTapPanels, panels), weights);
+      });
+    }
     for_ranges(parallel_for, band.outputs, kChannels, [&](int64_t first, int64_t last) {
       thread_local Memory memory;
       steps.output(band, first, last, memory.get(band.scratch(kChannels)));
@@ -158,7 +177,8 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
                               : styled_conv::Plain::kPoints * styled_conv::Plain::kPoints;
   Band band{};
   band.op = op;
-  band.inputs = weights.inputs, band.outputs = weights.outputs, band.weights = weights.values;
+  band.inputs = weights.inputs, band.outputs = weights.outputs;
+  band.taps_of_weights = weights.taps;
   band.height = arrays.height, band.width = arrays.width;
   band.out_height = op.out(arrays.height), band.out_width = op.out(arrays.width);
   band.rows = (band.height + 3) / 4, band.across = (band.width + 3) / 4;
@@ -167,6 +187,9 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   band.padded = (band.across + band.lanes - 1) / band.lanes * band.lanes;
   band.bias = arrays.bias, band.taps = arrays.taps;
   const int64_t step = rows_of_band(band);
+  if (step < band.rows || kWeights * kWeights * band.weights_stride(weights.panels) <= kSmall) {
+    band.weights = weights.at_points(band, steps);
+  }
   const int64_t section_rows = op.up ? std::max(kUpRows, (band.rows + kSections - 1) / kSections) : step;
   const int64_t sections = (band.rows + section_rows - 1) / section_rows;
   const int64_t products = points * band.inputs * band.outputs;  // of a tile
@@ -208,13 +231,7 @@ std::shared_ptr<const StyledConvWeights> StyledConvWeights::of(const StyledConv&
   for (auto each = known.begin(); each != known.end();) each = each->second.expired() ? known.erase(each) : ++each;
   auto& place = known[{op.up, outputs, inputs, hash(weight, outputs * inputs * 9)}];
   if (auto found = place.lock()) return found;
-  auto weights = std::make_shared<Weights>();
-  weights->outputs = outputs, weights->inputs = inputs, weights->panels = (outputs + kPanel - 1) / kPanel;
-  if (op.up) {
-    weights->transform<styled_conv::Up>(weight);
-  } else {
-    weights->transform<styled_conv::Plain>(weight);
-  }
+  const auto weights = std::make_shared<Weights>(weight, outputs, inputs);
   place = weights;
   return weights;
 }

@@ -20,6 +20,17 @@ struct Plain {
                                                 {0, 0, 1}};
   static constexpr int64_t weight_of(int64_t point) { return point; }
 
+  // kTaps times three taps.
+  template <typename V>
+  static FINGERGEN_INLINE void weights(const V* taps, V* points) {
+    const V near = -1 / 6.0f * (taps[0] + taps[2]), near1 = 1 / 6.0f * taps[1];
+    const V far = 1 / 24.0f * (taps[0] + 4.0f * taps[2]), far1 = 1 / 12.0f * taps[1];
+    points[0] = 0.25f * taps[0];
+    points[1] = near - near1, points[2] = near + near1;
+    points[3] = far + far1, points[4] = far - far1;
+    points[5] = taps[2];
+  }
+
   template <typename V>
   static FINGERGEN_INLINE void input(const V* d, V* points, int64_t stride) {
     const V d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3], d4 = d[4], d5 = d[5];
@@ -52,6 +63,17 @@ struct Up {
   static constexpr double kTaps[kWeights][3] = {{1, 0, 0},           {1. / 2, 0, 1. / 2}, {1. / 2, 0, -1. / 2},
                                                 {1. / 6, 0, 2. / 6}, {0, 0, 1},           {0, 1, 0}};
   static constexpr int64_t weight_of(int64_t point) { return point < 5 ? point : 5; }
+
+  // kTaps times three taps.
+  template <typename V>
+  static FINGERGEN_INLINE void weights(const V* taps, V* points) {
+    const V half0 = 0.5f * taps[0], half2 = 0.5f * taps[2];
+    points[0] = taps[0];
+    points[1] = half0 + half2, points[2] = half0 - half2;
+    points[3] = 1 / 3.0f * (half0 + taps[2]);
+    points[4] = taps[2];
+    points[5] = taps[1];
+  }
 
   template <typename V>
   static FINGERGEN_INLINE void input(const V* d, V* points, int64_t stride) {

@@ -40,9 +40,19 @@ def layer(
 
 @pytest.mark.slow  # two builds
 @pytest.mark.parametrize("up", [False, True])
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 13), (33, 65), (70, 9)])
+@pytest.mark.parametrize(
+    ("size", "outputs", "inputs"),
+    [
+        ((1, 1), 19, 5),
+        ((4, 4), 19, 5),
+        ((7, 13), 19, 5),
+        ((33, 65), 19, 5),
+        ((70, 9), 19, 5),
+        ((21, 9), 403, 417),  # of so many weights only the taps are kept
+    ],
+)
 def test_every_form_computes_the_definition(
-    layer: Callable[..., np.ndarray], size: tuple[int, int], up: bool
+    layer: Callable[..., np.ndarray], size: tuple[int, int], outputs: int, inputs: int, up: bool
 ) -> None:
     rng = np.random.default_rng(size[0])
 
@@ -51,11 +61,11 @@ def test_every_form_computes_the_definition(
 
     height, width = (2 * side if up else side for side in size)
     arrays = {
-        "x": draw(2, 5, *size),
-        "style": draw(2, 5) + 1,
-        "weight": draw(19, 5, 3, 3),
+        "x": draw(2, inputs, *size),
+        "style": draw(2, inputs) + 1,
+        "weight": draw(outputs, inputs, 3, 3),
         "noise": draw(1, 1, height, width),
-        "bias": draw(19),
+        "bias": draw(outputs),
         "taps": np.array([1, 3, 3, 1], np.float32) / 4 if up else None,
     }
     expected = styled_conv(**arrays)
