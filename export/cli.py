@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import click
 
 from fingergen.runtime.bundle import check_replaceable
+from fingergen.runtime.bundle.bundle import DEMO
 from fingergen.runtime.bundle.manifest import NoiseMode, Recommended
 from fingergen.runtime.cli.kit import Number
 from fingergen.runtime.cli.progress import ended_by_sigterm
@@ -39,6 +40,7 @@ EXAMPLES = """
 Examples:
   fg-export generator.pt --out finger
   fg-export generator.pt reconstruction.pt --out finger --name my-fingers
+  fg-export adapted/state.pt demo --out my-sensor
   fg-export generator.pt --out small-sensor --ppi 500
   fg-export generator.pt --out openvino --ops native
   fg-export generator.pt --out varied --truncation 0.7 --noise random
@@ -90,6 +92,15 @@ def tune(bundle: Path, batch: str, seconds: float, as_json: bool) -> None:
     say(f"bundle {bundle}: {tuned.backend} {tuned.precision} in batches of {tuned.batch}, on {tuned.device}")
 
 
+class _Source(click.Path):
+    """A file or a folder that is there, or `demo`, the packaged bundle."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "demo" and not Path(value).exists():
+            value = str(DEMO)
+        return super().convert(value, param, ctx)
+
+
 class _Program(click.Command):
     """With `tune` as its first word it is another command: all else are names of checkpoints or a bundle."""
 
@@ -108,10 +119,10 @@ class _Program(click.Command):
 @click.command(cls=_Program, epilog=EXAMPLES)
 @click.argument(
     "checkpoints",
-    metavar="CHECKPOINT... | BUNDLE",
+    metavar="CHECKPOINT... [BUNDLE] | BUNDLE",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=_Source(exists=True, path_type=Path),
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle directory to write.")
 @click.option(
@@ -225,8 +236,13 @@ def main(
     """Export a generator checkpoint, a reconstruction checkpoint or both to a bundle.
 
     Ours, SynFing's and rosinality's formats are read. Each ONNX graph is compared with PyTorch; nothing is
-    written if one differs. Given a BUNDLE, write it with TensorRT engines (--engine), such as on the machine
-    that they are for, or as a model repository (--triton): no checkpoint and no PyTorch are needed.
+    written if one differs.
+
+    A BUNDLE beside the checkpoint of a generator with ridge noise lends it the network that reads templates;
+    `demo` is the packaged bundle.
+
+    Given a BUNDLE alone, write it with TensorRT engines (--engine), such as on the machine that they are for,
+    or as a model repository (--triton): no checkpoint and no PyTorch are needed.
     """
     if triton is not None:
         check_repository(triton, overwrite)
@@ -242,15 +258,22 @@ def main(
         raise click.UsageError(f"{extra}: of use with --engine only")
     check_replaceable(out, overwrite)  # before the work, not after
     engine_options = _engine_options(engine, ops, **given) if engine else None
-    if any(path.is_dir() for path in checkpoints):
+    bundles = sum(path.is_dir() for path in checkpoints)
+    if bundles == len(checkpoints):
         of_checkpoints = {"name": name, "precision": options["precision"] != "fp32"}
         of_checkpoints |= {key: options[key] for key in CHECKPOINT_OPTIONS}
         if extra := _named(of_checkpoints):
             raise click.UsageError(f"{extra}: not with a bundle, which keeps what it has")
-        if len(checkpoints) > 1 or engine_options is None:
-            raise click.UsageError("a directory is taken for a bundle: give it alone, and --engine")
+        if bundles > 1 or engine_options is None:
+            raise click.UsageError(
+                "a directory is taken for a bundle: give it alone, and --engine, or one beside checkpoints"
+            )
         manifest = _add_engines(checkpoints[0], out, engine_options, overwrite)
     else:
+        if bundles and engine_options is not None:
+            raise click.UsageError(
+                "--engine: not where a bundle lends a network; export first, then add engines to that"
+            )
         form: Literal["native", "custom"] = "native" if ops == "native" else "custom"
         recommended = {key: value for key in RECOMMENDED if (value := options.pop(key)) is not None}
         options["recommended"] = Recommended(**recommended)

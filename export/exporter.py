@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+import numpy as np
+import onnx
 
 from fingergen.runtime.backends import Precision
-from fingergen.runtime.bundle import write_bundle
+from fingergen.runtime.bundle import Bundle, write_bundle
 from fingergen.runtime.bundle.manifest import (
     Architecture,
     EncoderInput,
@@ -22,11 +25,12 @@ from fingergen.runtime.bundle.manifest import (
     Recommended,
 )
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.minutiae.raster import CELLS, CHANNELS, FIELDS
 from fingergen.training.networks import Generator
 
 from . import engines
 from .checks.half import HalfParity, compare_with_float32, default_seeds
-from .checks.parity import Parity, Progress, compare_with_pytorch, silent
+from .checks.parity import Parity, Progress, compare_with_pytorch, open_session, silent
 from .inputs import SourceNetworks, read_networks
 from .latents import AVERAGE_SEEDS, bundle_latents
 from .networks import networks_of
@@ -74,7 +78,8 @@ def export_bundle(
 ) -> Manifest:
     """Write the bundle `out` from a generator checkpoint, a reconstruction checkpoint or both.
 
-    Every graph is compared with PyTorch before anything is written; `progress` is told each step. `BadInput`:
+    A bundle beside a generator with ridge noise lends its field network: the graph is copied as it is. Every
+    other graph is compared with PyTorch before anything is written; `progress` is told each step. `BadInput`:
     a checkpoint cannot be used, `out` exists without `overwrite`, or engines cannot be built here;
     `FingerGenError`: outside tolerance, or TensorRT refuses a graph.
     """
@@ -104,6 +109,11 @@ def export_bundle(
         model = network.build(ops, "fp32")
         parity[network.name] = compare_with_pytorch(network, file, model, progress)
         files[network.name], contents[file] = file, model.SerializeToString()
+    lent_parity: dict[str, Any] = {}
+    if source.lender is not None:
+        progress(f"copying the field network of {source.lender.path}")
+        files["fields"], contents["fields.onnx"] = "fields.onnx", _lent_fields(source.lender)
+        lent_parity = {key: value for key, value in source.lender.manifest.parity.items() if key == "fields"}
     if "fp16" in (options.precision, target and target.options.precision):
         for network in networks:
             if network.has_half:
@@ -136,10 +146,33 @@ def export_bundle(
         engines=tuple(built),
         tools={tool: version(tool) for tool in TOOLS},
         provenance=_provenance(source, options),
-        parity={name: figures.to_json() for name, figures in parity.items()},
+        parity={name: figures.to_json() for name, figures in parity.items()} | lent_parity,
     )
     progress(f"writing {out}")
     return write_bundle(out, manifest, contents | {manifest.latents: latents.to_bytes()}, overwrite)
+
+
+def _lent_fields(lender: Bundle) -> bytes:
+    """The graph of a bundle's field network; `BadInput` if it does not read rasters as this version makes
+    them."""
+    file = cast(str, lender.manifest.graphs.fields)
+    graph = lender.read(file)
+    raster = np.zeros((2, CHANNELS, CELLS, CELLS), np.float32)
+    try:
+        (fields,) = open_session(onnx.load_model_from_string(graph)).run(None, {"raster": raster})
+    except Exception as error:  # ONNX Runtime's own classes
+        raise BadInput(
+            f"{lender.path / file}: reads no raster of {CHANNELS}x{CELLS}x{CELLS} ({_line(error)})"
+        ) from error
+    if fields.shape != (2, FIELDS, CELLS, CELLS) or not np.isfinite(fields).all():
+        raise BadInput(
+            f"{lender.path / file}: does not give {FIELDS} fields of {CELLS}x{CELLS} finite values"
+        )
+    return graph
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _encoder_input(source: SourceNetworks, map_size: int) -> EncoderInput | None:

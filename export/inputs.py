@@ -1,16 +1,17 @@
-"""The networks to export, from one or two checkpoints."""
+"""The networks to export, from one or two checkpoints, and a bundle that lends what they lack."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from fingergen.runtime.bundle.manifest import RidgeNoise
+from fingergen.runtime.bundle import Bundle, read_bundle
+from fingergen.runtime.bundle.manifest import Manifest, RidgeNoise
 from fingergen.runtime.bundle.ridge_noise import NoiseLayer
 from fingergen.runtime.errors import BadInput
 from fingergen.training.checkpoints import (
@@ -40,7 +41,8 @@ class SourceNetworks:
     `decoder`: the reconstruction checkpoint's generator, None if its synthesis network is `generator`'s.
     `ridge_noise`: what the generator's noise inputs take, if they carry fingers; `fields`: the network that
     reads a template for them. `ppi`: of the networks' images; `map_size`: pixels per side of the encoder's
-    input. `checkpoints`: for the manifest's provenance, an entry per file.
+    input. `checkpoints`: for the manifest's provenance, an entry per file. `lender`: a bundle whose field
+    network, a graph already, goes with the generator.
     """
 
     generator: Generator
@@ -51,15 +53,18 @@ class SourceNetworks:
     checkpoints: tuple[dict[str, Any], ...]
     ridge_noise: RidgeNoise | None = None
     fields: FieldNet | None = None
+    lender: Bundle | None = None
 
 
 def read_networks(paths: Sequence[Path]) -> SourceNetworks:
     """Read the checkpoint of a generator, of a reconstruction or of both, or those of a generator with ridge
-    noise and of a field network, in any order.
+    noise and of a field network, in any order. A bundle among them lends a generator its field network.
 
     `BadInput` if they do not go together.
     """
-    loaded: list[tuple[Path, Checkpoint]] = [(path, load_checkpoint(path)) for path in paths]
+    bundles = [path for path in paths if path.is_dir()]
+    files = [path for path in paths if path not in bundles]
+    loaded: list[tuple[Path, Checkpoint]] = [(path, load_checkpoint(path)) for path in files]
     generators = [(path, each) for path, each in loaded if isinstance(each, GeneratorCheckpoint)]
     reconstructions = [(path, each) for path, each in loaded if isinstance(each, ReconstructionCheckpoint)]
     encoders = [(path, each) for path, each in loaded if isinstance(each, FieldCheckpoint)]
@@ -88,7 +93,7 @@ def read_networks(paths: Sequence[Path]) -> SourceNetworks:
         assert reconstructor is not None
         generator = reconstructor.decoder
     ordered: list[tuple[Path, Checkpoint]] = [*generators, *reconstructions, *encoders]
-    return SourceNetworks(
+    source = SourceNetworks(
         generator,
         reconstructor,
         decoder,
@@ -98,6 +103,41 @@ def read_networks(paths: Sequence[Path]) -> SourceNetworks:
         ridge_noise,
         encoders[0][1].network if encoders else None,
     )
+    return _with_lender(source, bundles) if bundles else source
+
+
+def _with_lender(source: SourceNetworks, bundles: Sequence[Path]) -> SourceNetworks:
+    """`source` with the field network of the one bundle; `BadInput` if that is of no use to it."""
+    if len(bundles) > 1:
+        raise BadInput(f"{bundles[1]}: a second bundle; give one, beside the checkpoints")
+    lender = read_bundle(bundles[0])
+    manifest = lender.manifest
+    if manifest.graphs.fields is None:
+        raise BadInput(f"{lender.path}: has no field network, which is all that a bundle lends; leave it out")
+    if source.ridge_noise is None:
+        raise BadInput(f"{lender.path}: lends a field network; it goes with a generator with ridge noise")
+    if source.fields is not None:
+        raise BadInput(f"{lender.path}: a second field network; leave out the bundle or the checkpoint")
+    if source.reconstructor is not None:
+        raise BadInput(f"{lender.path}: a second encoder; leave out the bundle or the reconstruction")
+    wanted, found = (
+        source.generator.resolution / source.ppi,
+        manifest.architecture.resolution / manifest.image.ppi,
+    )
+    if abs(wanted - found) > 0.01:
+        raise BadInput(
+            f"{lender.path}: its field network reads templates of {found:.2f} inches, the generator's images"
+            f" show {wanted:.2f}; give a bundle whose images show as much"
+        )
+    return replace(source, lender=lender, checkpoints=(*source.checkpoints, _lent_provenance(manifest)))
+
+
+def _lent_provenance(manifest: Manifest) -> dict[str, Any]:
+    """What the lender says of its field network's checkpoint, with the graph that is copied."""
+    file = cast(str, manifest.graphs.fields)
+    known = [each for each in manifest.provenance["checkpoints"] if each["role"] == "fields"]
+    graph = {"file": file, "role": "fields", "sha256": manifest.files[file].sha256, "format": "bundle"}
+    return {**graph, "bundle": manifest.name, "checkpoints": known}
 
 
 def _ridge_noise(path: Path, checkpoint: GeneratorCheckpoint) -> RidgeNoise | None:

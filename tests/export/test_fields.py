@@ -95,6 +95,44 @@ def test_what_is_no_template(model: Model):
         model.reconstruct(template(), seeds=[1, 2])
 
 
+def test_a_bundle_lends_its_field_network(checkpoints: tuple[Path, Path], model: Model, tmp_path: Path):
+    done = export(checkpoints[0], model.bundle.path, "--out", tmp_path / "lent")
+    assert done.exit_code == 0, done.stderr
+    lent = load(tmp_path / "lent", backend="onnxruntime", workers=1)
+    np.testing.assert_array_equal(lent.reconstruct(template()), model.reconstruct(template()))
+    ours, theirs = lent.bundle.manifest, model.bundle.manifest
+    assert ours.files["fields.onnx"] == theirs.files["fields.onnx"]
+    assert ours.parity["fields"] == theirs.parity["fields"]
+    entry = ours.provenance["checkpoints"][-1]
+    assert (entry["bundle"], [each["images_seen"] for each in entry["checkpoints"]]) == ("ridges", [7])
+    assert entry["sha256"] == theirs.files["fields.onnx"].sha256
+
+
+def test_a_bundle_that_lends_nothing(checkpoints: tuple[Path, Path], model: Model, tmp_path: Path):
+    generator, fields = checkpoints
+    lender, out = model.bundle.path, tmp_path / "out"
+    refused(export(generator, fields, lender, "--out", out), "a second field network; leave out the bundle")
+    refused(export(generator, lender, lender, "--out", out), "a second bundle")
+    plain = tmp_path / "plain.pt"
+    save_generator(plain, g_ema=Generator(SIZE, 1, style_dim=8, n_mlp=1, channel_base=256, channel_max=8))
+    refused(export(plain, lender, "--out", out), "goes with a generator with ridge noise")
+    assert export(plain, "--out", tmp_path / "plain").exit_code == 0
+    refused(export(generator, tmp_path / "plain", "--out", out), "has no field network")
+    refused(export(generator, lender, "--engine", "fp16", "--out", out), "--engine: not where a bundle lends")
+    assert not out.exists()
+
+
+def test_a_lender_shows_as_much_of_a_finger(model: Model, tmp_path: Path):
+    layers = [{"source": each.source, "gain": each.gain} for each in ridge_noise_layers(SIZE, 250.0)]
+    half = tmp_path / "half.pt"
+    config = {"ppi": 125.0, "noise": "ridges", "noise_layers": layers}
+    network = Generator(SIZE, 1, style_dim=8, n_mlp=1, channel_base=256, channel_max=8)
+    save_generator(half, g_ema=network, config=config)
+    refused(
+        export(half, model.bundle.path, "--out", tmp_path / "out"), "templates of 1.02 inches", "show 0.51"
+    )
+
+
 def test_a_field_network_needs_ridge_noise(checkpoints: tuple[Path, Path], tmp_path: Path):
     generator, fields = checkpoints
     refused(export(fields, "--out", tmp_path / "alone"), "goes with a generator with ridge noise")
