@@ -17,6 +17,7 @@ from fingergen.training.augmentation.augment import augment, draw_transforms
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
 from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages, maps_to_floats
+from fingergen.training.losses.grain import grain_loss
 from fingergen.training.losses.ridges import ridge_loss, rim_loss
 from fingergen.training.networks.generator import NoiseInjection
 from fingergen.training.trainers.generator import GeneratorTrainer
@@ -127,6 +128,32 @@ def test_rim_loss_sees_ridges_that_break_off_whatever_the_paper():
     assert rim_loss(fading + 0.1, fading, contact, 250.0) < 1e-6
     assert rim_loss(broken, fading, contact, 250.0) > 0.003
     assert rim_loss(broken, fading, torch.ones_like(contact), 250.0) == 0
+
+
+def test_grain_loss_compares_how_strong_detail_is_not_where_it_lies():
+    torch.manual_seed(0)
+    ridges = stripes(np.random.default_rng(0), 4).float()
+    ridges = torch.nn.functional.interpolate(ridges, size=64, mode="bilinear")
+    first, second = (ridges + 0.1 * torch.randn(ridges.shape) for _ in range(2))
+    assert grain_loss(first, first) == 0
+    elsewhere, smooth = grain_loss(first, second), grain_loss(ridges, second)
+    assert elsewhere < 0.3 < 1.0 < smooth
+    assert grain_loss(ridges + 0.2 * torch.randn(ridges.shape), second) > 3 * elsewhere
+    assert grain_loss(first + 0.2, first) < 1e-4  # paper is none of its business
+
+
+def test_grain_weight_counts_in_the_loss():
+    config = replace(TINY, l1_images=0, grain_weight=2.0)
+    noise, plain = (
+        RidgeNoise(one, 2, 250.0, known=(2,)) for one in (config, replace(config, grain_weight=0.0))
+    )
+    images, condition = noise.split(Stripes().held_out(4))
+    reals = images.float() / 127.5 - 1
+    fakes = reals + 0.1 * torch.randn_like(reals)
+    total, figures = noise.loss(fakes, reals, condition, 0)
+    without, _ = plain.loss(fakes, reals, condition, 0)
+    torch.testing.assert_close(total, without + 2.0 * figures["loss/grain"])
+    assert figures["loss/grain"] > 0
 
 
 def test_l1_weight_falls_in_a_straight_line():

@@ -55,6 +55,23 @@ def test_a_start_leaves_the_padding_of_images_to_the_training(tmp_path: Path):
     assert different[0].all() and not different[1:-1, 1:-1].any()
 
 
+@pytest.mark.parametrize("levels", [0, 1])
+def test_a_wider_generator_draws_what_the_narrow_one_drew(levels: int):
+    torch.manual_seed(0)
+    narrow = Generator(16, style_dim=8, n_mlp=1, widths=WIDTHS)
+    grown = grown_widths(WIDTHS, levels)
+    wide = Generator(16 << levels, style_dim=8, n_mlp=1, widths={res: n + 3 for res, n in grown.items()})
+    large = Generator(16 << levels, style_dim=8, n_mlp=1, widths=grown)
+    large.load_state_dict(grow_generator(large.state_dict(), narrow.state_dict(), levels))
+    wide.load_state_dict(grow_generator(wide.state_dict(), large.state_dict(), 0))
+    z, noise = torch.randn(2, 8), large.random_noise(2)
+    images = wide.synthesize(wide.map(z), noise)
+    assert torch.allclose(images, large.synthesize(large.map(z), noise), atol=1e-5)
+    images.square().mean().backward()
+    # What is new learns: its first weights to known channels are 0, but their gradients are not.
+    assert wide.to_rgbs[-1].conv.weight.grad[:, :, -3:].abs().min() > 0
+
+
 def test_a_grown_generator_lays_out_its_field_afresh():
     torch.manual_seed(0)
     small = Generator(16, style_dim=8, n_mlp=1, widths=WIDTHS)
@@ -95,11 +112,20 @@ def test_training_starts_from_a_smaller_run(tmp_path: Path):
     )
 
 
+def test_training_goes_on_with_wider_layers(tmp_path: Path):
+    narrow = trainer(16)
+    narrow.save(tmp_path / "narrow.pt")
+    wide = trainer(16, channel_min=5)
+    assert wide.generator.widths == {4: 6, 8: 6, 16: 5}
+    wide.start_from(tmp_path / "narrow.pt")
+    assert torch.allclose(wide.samples(2), narrow.samples(2), atol=1e-5)
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path):
     trainer(8).save(tmp_path / "small.pt")
     with pytest.raises(BadInput, match=r"--start-from .*small.pt: its generator, grown to 16, has widths"):
         GeneratorTrainer(
-            GeneratorConfig(resolution=16, style_dim=8, n_mlp=2, channel_base=64, channel_max=64, batch=8),
+            GeneratorConfig(resolution=16, style_dim=8, n_mlp=2, channel_base=64, channel_max=4, batch=8),
             NoImages(), {}, CPU,
         ).start_from(tmp_path / "small.pt")  # fmt: skip
     trainer(16).save(tmp_path / "large.pt")

@@ -11,6 +11,7 @@ from tensorboard.summary.writer import event_file_writer
 from tqdm import tqdm
 
 from .. import distributed
+from ..memory import reuse_freed_memory
 from ..trainers.training_loop import Interruption, Trainer, train
 
 
@@ -24,6 +25,7 @@ def train_with_bar(
     **options: Any,
 ) -> None:
     """As `train`, `options` too, on the terminal; leaves the program when interrupted."""
+    reuse_freed_memory()
     hidden = not distributed.is_main()
     bar = tqdm(desc=name, total=images, unit="image", smoothing=0.05, disable=hidden)
     with bar, _one_line(out):

@@ -15,18 +15,23 @@ ImagePadding = Literal["zeros", "replicate"]
 
 
 def feature_widths(
-    resolution: int, channel_base: int, channel_max: int, widths: Mapping[int, int] | None
+    resolution: int,
+    channel_base: int,
+    channel_max: int,
+    widths: Mapping[int, int] | None = None,
+    channel_min: int = 1,
 ) -> dict[int, int]:
     """Feature channels at every resolution 4, 8, … `resolution`.
 
-    `widths` where given (keys may be strings, as JSON makes them), else min(channel_max, channel_base / res).
+    `widths` where given (keys may be strings, as JSON makes them), else channel_base / res, but at least
+    channel_min and at most channel_max.
     `ValueError` when the resolution is no power of two from 8 up or has no width.
     """
     if resolution < 8 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two, at least 8, not {resolution}")
     resolutions = [4 << i for i in range(int(math.log2(resolution)) - 1)]
     if widths is None:
-        return {res: min(channel_max, channel_base // res) for res in resolutions}
+        return {res: max(channel_min, min(channel_max, channel_base // res)) for res in resolutions}
     given = {int(res): width for res, width in widths.items()}
     if missing := [res for res in resolutions if res not in given]:
         raise ValueError(f"widths lacks the resolutions {missing}")

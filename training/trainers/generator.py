@@ -26,7 +26,7 @@ from ..data.datasets import ImageDataset, to_floats
 from ..data.ridge_maps import RidgeImageDataset, RidgeImages
 from ..losses.adversarial import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ..networks import Discriminator, Generator
-from ..networks.generator import ImagePadding, NoiseInjection
+from ..networks.generator import ImagePadding, NoiseInjection, feature_widths
 from ..networks.precision import DTYPES, MixedPrecision
 from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
 from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
@@ -84,7 +84,10 @@ class GeneratorTrainer:
         shape = config.resolution, config.channels
         width = config.channel_base, config.channel_max
         padding = cast(ImagePadding, config.image_padding)
-        self.generator = Generator(*shape, config.style_dim, config.n_mlp, *width, image_padding=padding)
+        widths = feature_widths(config.resolution, *width, channel_min=config.channel_min)
+        self.generator = Generator(
+            *shape, config.style_dim, config.n_mlp, widths=widths, image_padding=padding
+        )
         self.noise.prepare(self.generator)
         self.generator.to(device)
         seen = config.resolution, config.channels + self.noise.seen

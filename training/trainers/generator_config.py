@@ -10,8 +10,17 @@ from ..networks.precision import DTYPES
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
 
 # What a run cannot change later.
-SHAPE = ("resolution", "channels", "style_dim", "n_mlp", "channel_base", "channel_max", "noise")
-BEFORE = {"noise": "random"}  # of files written before there was a choice
+SHAPE = (
+    "resolution",
+    "channels",
+    "style_dim",
+    "n_mlp",
+    "channel_base",
+    "channel_max",
+    "channel_min",
+    "noise",
+)
+BEFORE = {"noise": "random", "channel_min": 1}  # of files written before there was a choice
 NOISE_MODES = ("random", "ridges")
 LARGEST = 4096  # resolution, and width of a layer
 DEEPEST = 64  # layers of the mapping network
@@ -33,6 +42,7 @@ class GeneratorConfig:
         "what the image of a resolution has beyond its border where it is upsampled: zeros, as in StyleGAN2, "
         "which leave a line along the border, or replicate, its own border",
     )
+    channel_min: int = setting(1, "smallest number of channels of a layer of the generator")
     noise: str = setting(
         "random",
         "content of the noise inputs: random numbers (random), or a ridge map (ridges); then the "
@@ -45,6 +55,10 @@ class GeneratorConfig:
     l1_weight: float = setting(5.0, "with --noise ridges: weight of the L1 distance to the paired impression")
     l1_images: int = setting(
         10_000, "images over which --l1-weight falls linearly to 0; 0: it stays constant"
+    )
+    grain_weight: float = setting(
+        0.0,
+        "with --noise ridges: weight of the loss on detail of another strength than the paired impression's",
     )
     paired_images: int = setting(
         0,
@@ -94,7 +108,7 @@ class GeneratorConfig:
         if self.batch < 1 or (self.batch > GROUP and self.batch % GROUP):
             raise BadOption("batch", self.batch, "must be 1 to 4 or a multiple of 4 (minibatch statistics)")
         check_sizes(self, ["batch"], most=LARGEST_BATCH)
-        check_sizes(self, ("style_dim", "channel_max"), most=LARGEST)
+        check_sizes(self, ("style_dim", "channel_max", "channel_min"), most=LARGEST)
         check_sizes(self, ["n_mlp"], most=DEEPEST)
         check_sizes(self, (
             "accumulate", "r1_interval", "path_interval", "path_batch_shrink", "ema_half_life", "ada_length",
@@ -105,6 +119,10 @@ class GeneratorConfig:
                 "channel-base",
                 self.channel_base,
                 f"must not be less than --resolution {self.resolution}, whose layers would have no channel",
+            )
+        if self.channel_min > self.channel_max:
+            raise BadOption(
+                "channel-min", self.channel_min, f"must not be more than --channel-max {self.channel_max}"
             )
         for field in ("mixing", "augment_p"):
             if not 0 <= getattr(self, field) <= 1:

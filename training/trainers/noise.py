@@ -20,6 +20,7 @@ from fingergen.runtime.bundle.ridge_noise import (
 from fingergen.runtime.errors import BadOption
 
 from ..data.ridge_maps import RidgeImages, maps_to_floats
+from ..losses.grain import grain_loss
 from ..losses.ridges import ridge_loss, rim_loss
 from ..networks import Generator
 from ..networks.generator import NoiseInjection
@@ -182,6 +183,9 @@ class RidgeNoise:
             figures["loss/l1"] = (images - reals).abs().mean()
             figures["loss/rim"] = rim_loss(seen, real, contact, self.ppi / self._reduction)
             total = total + weight * (figures["loss/l1"] + RIM_WEIGHT * figures["loss/rim"])
+            if self.config.grain_weight:
+                figures["loss/grain"] = grain_loss(images, reals)
+                total = total + self.config.grain_weight * figures["loss/grain"]
         return total, figures
 
     def describe(self) -> dict[str, Any]:

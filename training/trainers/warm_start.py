@@ -1,8 +1,10 @@
-"""A smaller network's weights in a larger one that shows a larger field at the same pixels per inch.
+"""A smaller network's weights in a larger one: in one that shows a larger field at the same pixels per inch,
+in one whose layers have more channels, or both.
 
 Convolutions do not know where they are: what draws ridges in the finest block of the smaller network draws
 them in the finest of the larger one too. So blocks are matched from the finest down, and the larger network's
-coarsest ones, which lay out the larger field, start afresh.
+coarsest ones, which lay out the larger field, start afresh. Further channels of a layer start afresh too, but
+nothing of the smaller network listens to them yet, so that images stay as they were.
 """
 
 import re
@@ -32,21 +34,25 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
         Number of doublings; 0 for networks of one size.
 
     Raises:
-        BadInput: If `small`, so grown, has another shape than `large`.
+        BadInput: If `small`, so grown, has another shape than `large`, or wider layers.
     """
     levels = max((large.resolution // small.resolution).bit_length() - 1, 0)
     found = small.architecture() | {"image_padding": large.image_padding}  # which the training may change
     if levels:
         found |= {"resolution": small.resolution << levels, "widths": grown_widths(small.widths, levels)}
     for key, wanted in large.architecture().items():
-        if found[key] != wanted:
+        if key == "widths" and found[key].keys() == wanted.keys():
+            fits = all(found[key][resolution] <= width for resolution, width in wanted.items())
+        else:
+            fits = found[key] == wanted
+        if not fits:
             grown = f", grown to {large.resolution}," if levels else ""
             raise BadOption("start-from", path, f"its generator{grown} has {key} {found[key]}, not {wanted}")
     return levels
 
 
 def grow_generator(fresh: Weights, small: Weights, levels: int) -> dict[str, Tensor]:
-    """Weights of a generator whose resolution is 2^`levels` times that of another.
+    """Weights of a generator whose resolution is 2^`levels` times that of another, or whose layers are wider.
 
     Args:
         fresh: State dict of the larger generator, newly initialized.
@@ -56,14 +62,30 @@ def grow_generator(fresh: Weights, small: Weights, levels: int) -> dict[str, Ten
     Returns:
         A state dict with the shapes of `fresh`: mapping network and 4x4 input of `small`, its blocks `levels`
         further on, and `fresh` blocks before those. Noise buffers belong to a resolution: where the generator
-        grows, they are those of `fresh`.
+        grows, they are those of `fresh`. Where a layer of `fresh` has more channels, the further ones are
+        `fresh`, with weights of 0 to the channels of `small`.
     """
     known = {
         _later(key, levels): value
         for key, value in small.items()
         if levels == 0 or not key.startswith("noises.")
     }
-    return _overlay(fresh, known)
+    return _overlay(fresh, {key: _widened(fresh[key], value) for key, value in known.items()})
+
+
+def _widened(fresh: Tensor, known: Tensor) -> Tensor:
+    """`fresh` with `known`, as large or smaller in each dimension, in its first places."""
+    if fresh.shape == known.shape:
+        return known
+    wide = fresh.clone()
+    if (
+        known.ndim == 5
+    ):  # weight of a modulated convolution (1, out, in, k, k), divided at run time by √(in·k²)
+        outputs, inputs = known.shape[1:3]
+        wide[:, :outputs] = 0.0
+        known = known * (fresh.shape[2] / inputs) ** 0.5
+    wide[tuple(slice(size) for size in known.shape)] = known
+    return wide
 
 
 def grow_discriminator(fresh: Weights, small: Weights) -> dict[str, Tensor]:
