@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from fingergen import cpp_ops
 
 from ...bundle import Bundle
-from ...bundle.graph_files import has_functions
 from ...bundle.manifest import GraphName
 from ...errors import BadInput, FingerGenError
 from ..graphs import PIXELS, input_shapes
@@ -100,14 +99,8 @@ class Sessions:
                 ) from None
         self._configure(options)
         content = self._bundle.read(self._files[graph])
-        # Its blocked layout of arrays: to go there and back takes longer than the few small convolutions gain
-        # that are left to ONNX Runtime.
-        whole_layers = self._ops and graph in ("synthesis", "decoder") and has_functions(content)
-        skipped = ["NchwcTransformer"] if whole_layers else []
         try:
-            session = onnxruntime.InferenceSession(
-                content, options, providers=providers, disabled_optimizers=skipped
-            )
+            session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common base class
             raise BadInput(f"{path}: ONNX Runtime cannot load this graph: {error}") from None
         first = providers[0] if isinstance(providers[0], str) else providers[0][0]
