@@ -31,8 +31,8 @@ DEMO: Mapping[str, Any] = {
     "resolution": 512,
     "style_dim": 64,
     "n_mlp": 1,
-    "channel_base": 2048,
-    "channel_max": 48,
+    "widths": {4: 48, 8: 48, 16: 48, 32: 48, 64: 32, 128: 16, 256: 8, 512: 8},
+    "image_padding": "replicate",
 }
 TINY: Mapping[str, Any] = {
     "resolution": 16,
