@@ -371,8 +371,8 @@ class GeneratorTrainer:
         Where it has no discriminator, that starts afresh, and where it has the average alone, the generator
         is that.
 
-        A checkpoint of a smaller resolution is grown (`growing`). `checkpoint`: what the path holds, where it
-        was loaded already."""
+        A checkpoint of a smaller resolution or of narrower layers is grown (`warm_start`). `checkpoint`: what
+        the path holds, where it was loaded already."""
         checkpoint = checkpoint or load_start(path)
         levels = levels_between(path, checkpoint.g_ema, self.generator)
         average = checkpoint.g_ema.state_dict()

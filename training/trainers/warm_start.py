@@ -78,9 +78,7 @@ def _widened(fresh: Tensor, known: Tensor) -> Tensor:
     if fresh.shape == known.shape:
         return known
     wide = fresh.clone()
-    if (
-        known.ndim == 5
-    ):  # weight of a modulated convolution (1, out, in, k, k), divided at run time by √(in·k²)
+    if known.ndim == 5:  # a modulated convolution's (1, out, in, k, k), divided at run time by √(in·k²)
         outputs, inputs = known.shape[1:3]
         wide[:, :outputs] = 0.0
         known = known * (fresh.shape[2] / inputs) ** 0.5
