@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fused_leaky_relu", "ridge_growth", "styled_conv", "upfirdn2d"]
+__all__ = ["fused_leaky_relu", "ridge_growth", "styled_conv", "to_rgb", "upfirdn2d"]
 
 
 def fused_leaky_relu(
@@ -87,15 +87,16 @@ def styled_conv(
     noise: NDArray[np.floating],
     bias: NDArray[np.floating],
     taps: NDArray[np.floating] | None = None,
+    strength: NDArray[np.floating] | float = 1.0,
     negative_slope: float = 0.2,
     scale: float = 2**0.5,
     epsilon: float = 1e-8,
 ) -> NDArray[np.floating]:
     """A layer of a StyleGAN2 synthesis network (arXiv:1912.04958): StyledConv; StyledUpConv with `taps`.
 
-    `scale * leaky_relu(conv(x * style) / √(Σ (weight * style)² + epsilon) + noise + bias)`. conv correlates
-    with 3x3 weights, padded by 1; with `taps` it is a transposed convolution of stride 2, then filtered with
-    their outer product, padded by 1.
+    `scale * leaky_relu(conv(x * style) / √(Σ (weight * style)² + epsilon) + strength * noise + bias)`. conv
+    correlates with 3x3 weights, padded by 1; with `taps` it is a transposed convolution of stride 2, then
+    filtered with their outer product, padded by 1.
 
     Args:
         x: (N, I, H, W) float.
@@ -104,6 +105,7 @@ def styled_conv(
         noise: (1, 1, H', W') or (N, 1, H', W').
         bias: (O,).
         taps: (4,), of the filter after upsampling; None: no upsampling.
+        strength: (1,) or a number, of the noise.
         negative_slope: Of the activation, below zero.
         scale: Factor of the activation.
         epsilon: Added under the root.
@@ -140,7 +142,56 @@ def styled_conv(
         convolved = upfirdn2d(spread, np.outer(taps, taps), pad=(1, 1, 1, 1)).astype(np.float64)
     power = np.einsum("ni,oi->no", style.astype(np.float64) ** 2, (exact**2).sum(axis=(2, 3)))
     demodulated = convolved / np.sqrt(power + epsilon)[:, :, None, None]
-    return fused_leaky_relu(demodulated + noise, bias, negative_slope, scale).astype(x.dtype)
+    return fused_leaky_relu(
+        demodulated + strength * noise.astype(np.float64), bias, negative_slope, scale
+    ).astype(x.dtype)
+
+
+def to_rgb(
+    x: NDArray[np.floating],
+    style: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    image: NDArray[np.floating],
+    taps: NDArray[np.floating],
+    border: NDArray[np.floating],
+) -> NDArray[np.floating]:
+    """A level's part of a StyleGAN2 image: a 1x1 convolution of x * style, plus the level below, upsampled.
+
+    Zeros are inserted after the samples of `image`, padded by 2 before and by 1 behind and filtered with the
+    outer product of `taps`.
+
+    Args:
+        x: (N, I, 2S, 2S) float.
+        style: (N, I).
+        weight: (C, I).
+        bias: (C,).
+        image: (N, C, S, S), of the level below.
+        taps: (4,), of the filter.
+        border: (2S,), factors of the upsampled image's rows and of its columns.
+
+    Returns:
+        (N, C, 2S, 2S) in the dtype of x.
+
+    Raises:
+        ValueError: The shapes do not fit.
+    """
+    n, channels, height, width = x.shape
+    if (
+        style.shape != (n, channels)
+        or weight.shape[1:] != (channels,)
+        or bias.shape != weight.shape[:1]
+        or image.shape[:2] != (n, len(weight))
+        or not 2 * image.shape[2] == 2 * image.shape[3] == height == width
+        or taps.shape != (4,)
+        or border.shape != (height,)
+    ):
+        shapes = ", ".join(str(each.shape) for each in (x, style, weight, bias, image, taps, border))
+        raise ValueError(f"x, style, weight, bias, image, taps and border do not fit: {shapes}")
+    scaled = x.astype(np.float64) * style.astype(np.float64)[:, :, None, None]
+    part = np.einsum("nihw,ci->nchw", scaled, weight.astype(np.float64)) + bias[:, None, None]
+    upsampled = upfirdn2d(image.astype(np.float64), np.outer(taps, taps), up=2, pad=(2, 1, 2, 1))
+    return (part + upsampled * border[:, None] * border).astype(x.dtype)
 
 
 def ridge_growth(

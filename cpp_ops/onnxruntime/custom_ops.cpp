@@ -13,6 +13,8 @@
 #include "fused_leaky_relu/fused_leaky_relu.h"
 #include "ridge_growth/ridge_growth.h"
 #include "styled_conv/styled_conv.h"
+#include "to_levels/to_levels.h"
+#include "to_rgb/to_rgb.h"
 #include "upfirdn2d/upfirdn2d.h"
 
 namespace fingergen {
@@ -111,7 +113,13 @@ const T* data(const Ort::ConstValue& value) {
   return static_cast<const T*>(value.GetTensorRawData());
 }
 
-int64_t product(const std::vector<int64_t>& shape, size_t from) {
+using Shape = std::vector<int64_t>;
+
+Shape shape(Ort::KernelContext& context, size_t i) {
+  return context.GetInput(i).GetTensorTypeAndShapeInfo().GetShape();
+}
+
+int64_t product(const Shape& shape, size_t from) {
   int64_t result = 1;
   for (size_t i = from; i < shape.size(); ++i) result *= shape[i];
   return result;
@@ -122,6 +130,7 @@ class FusedLeakyReLUKernel {
  public:
   static constexpr const char* kName = "FusedLeakyReLU";
   static constexpr size_t kInputs = 2;
+  static constexpr size_t kOptional = 0;
   static constexpr bool kInPlace = true;
 
   explicit FusedLeakyReLUKernel(const OrtKernelInfo* info) {
@@ -158,6 +167,7 @@ class UpFirDn2dKernel {
  public:
   static constexpr const char* kName = "UpFirDn2d";
   static constexpr size_t kInputs = 2;
+  static constexpr size_t kOptional = 0;
   static constexpr bool kInPlace = false;
 
   explicit UpFirDn2dKernel(const OrtKernelInfo* info) {
@@ -202,6 +212,7 @@ class RidgeGrowthKernel {
  public:
   static constexpr const char* kName = "RidgeGrowth";
   static constexpr size_t kInputs = 3;
+  static constexpr size_t kOptional = 0;
   static constexpr bool kInPlace = false;
 
   explicit RidgeGrowthKernel(const OrtKernelInfo* info) {
@@ -248,7 +259,8 @@ template <bool Up>
 class StyledConvKernel {
  public:
   static constexpr const char* kName = Up ? "StyledUpConv" : "StyledConv";
-  static constexpr size_t kInputs = Up ? 6 : 5;
+  static constexpr size_t kInputs = Up ? 7 : 6;
+  static constexpr size_t kOptional = 1;  // older graphs have multiplied the noise by its strength
   static constexpr bool kInPlace = false;
 
   explicit StyledConvKernel(const OrtKernelInfo* info) {
@@ -267,30 +279,30 @@ class StyledConvKernel {
     const Shape x = shape(context, 0), style = shape(context, 1), weight = shape(context, kWeight),
                 noise = shape(context, 3), bias = shape(context, 4);
     const bool ranks = x.size() == 4 && weight.size() == 4 && noise.size() == 4;
+    const bool has_strength = context.GetInputCount() == kInputs && context.GetInput(kInputs - 1);
     const int64_t n = ranks ? x[0] : 0, height = ranks ? op_.out(x[2]) : 0, width = ranks ? op_.out(x[3]) : 0;
     if (!ranks || style != Shape{n, x[1]} || weight[1] != x[1] || weight[2] != 3 || weight[3] != 3 ||
         (noise[0] != 1 && noise[0] != n) || Shape(noise.begin() + 1, noise.end()) != Shape{1, height, width} ||
-        bias != Shape{weight[0]} || (Up && shape(context, kInputs - 1) != Shape{4})) {
+        bias != Shape{weight[0]} || (Up && shape(context, kTaps) != Shape{4}) ||
+        (has_strength && shape(context, kInputs - 1) != Shape{1})) {
       fail(kName, "wants x [N, I, H, W], style [N, I], weight [O, I, 3, 3], noise [1 or N, 1, H', W'], bias [O]" +
-                      std::string(Up ? ", taps [4]" : "") + ", got " + text(x) + ", " + text(style) + ", " +
-                      text(weight) + ", " + text(noise) + ", " + text(bias) +
-                      (Up ? ", " + text(shape(context, kInputs - 1)) : ""));
+                      std::string(Up ? ", taps [4]" : "") + ", strength [1], got " + text(x) + ", " +
+                      text(style) + ", " + text(weight) + ", " + text(noise) + ", " + text(bias) +
+                      (Up ? ", " + text(shape(context, kTaps)) : "") +
+                      (has_strength ? ", " + text(shape(context, kInputs - 1)) : ""));
     }
     float* y = static_cast<float*>(context.GetOutput(0, {n, weight[0], height, width}).GetTensorMutableRawData());
     if (product(x, 0) == 0 || weight[0] == 0) return;
     const auto array = [&context](size_t i) { return data<float>(context.GetInput(i)); };
     styled_conv_cpu(op_, weights_ ? *weights_ : *transformed(context.GetInput(kWeight)),
-                    {n, x[2], x[3], noise[0], array(0), array(1), array(3), array(4), Up ? array(kInputs - 1) : nullptr, y},
+                    {n, x[2], x[3], noise[0], array(0), array(1), array(3), array(4), Up ? array(kTaps) : nullptr, y,
+                     has_strength ? *array(kInputs - 1) : 1.0f},
                     on_threads_of(context));
   }
 
  private:
-  using Shape = std::vector<int64_t>;
-  static constexpr size_t kWeight = 2;
+  static constexpr size_t kWeight = 2, kTaps = 5;
 
-  static Shape shape(Ort::KernelContext& context, size_t i) {
-    return context.GetInput(i).GetTensorTypeAndShapeInfo().GetShape();
-  }
   std::shared_ptr<const StyledConvWeights> transformed(const Ort::ConstValue& weight) const {
     const Shape found = weight.GetTensorTypeAndShapeInfo().GetShape();
     if (found.size() != 4 || product(found, 2) != 9) fail(kName, "wants weight [O, I, 3, 3], got " + text(found));
@@ -299,6 +311,55 @@ class StyledConvKernel {
 
   StyledConv op_;
   std::shared_ptr<const StyledConvWeights> weights_;
+};
+
+// For the CPU, as above.
+template <typename Device, typename T>
+class ToRGBKernel {
+ public:
+  static constexpr const char* kName = "ToRGB";
+  static constexpr size_t kInputs = 7;
+  static constexpr size_t kOptional = 0;
+  static constexpr bool kInPlace = false;
+
+  explicit ToRGBKernel(const OrtKernelInfo*) {}
+
+  void compute(Ort::KernelContext& context) const {
+    const Shape x = shape(context, 0), weight = shape(context, 2), image = shape(context, 4);
+    const bool ranks = x.size() == 4 && weight.size() == 2 && image.size() == 4;
+    const int64_t n = ranks ? x[0] : 0, side = ranks ? image[2] : 0, channels = ranks ? weight[0] : 0;
+    if (!ranks || x != Shape{n, weight[1], 2 * side, 2 * side} || shape(context, 1) != Shape{n, weight[1]} ||
+        shape(context, 3) != Shape{channels} || image != Shape{n, channels, side, side} ||
+        shape(context, 5) != Shape{4} || shape(context, 6) != Shape{2 * side}) {
+      fail(kName, "wants x [N, I, 2S, 2S], style [N, I], weight [C, I], bias [C], image [N, C, S, S], taps [4], border "
+                  "[2S], got " + text(x) + ", " + text(shape(context, 1)) + ", " + text(weight) + ", " +
+                      text(shape(context, 3)) + ", " + text(image) + ", " + text(shape(context, 5)) + ", " +
+                      text(shape(context, 6)));
+    }
+    float* y = static_cast<float*>(context.GetOutput(0, {n, channels, x[2], x[3]}).GetTensorMutableRawData());
+    if (product(image, 0) == 0) return;
+    const auto array = [&context](size_t i) { return data<float>(context.GetInput(i)); };
+    to_rgb_cpu({n, channels, weight[1], side, array(0), array(1), array(2), array(3), array(4), array(5), array(6), y},
+               on_threads_of(context));
+  }
+};
+
+// For the CPU, as above.
+template <typename Device, typename T>
+class ToLevelsKernel {
+ public:
+  static constexpr const char* kName = "ToLevels";
+  static constexpr size_t kInputs = 1;
+  static constexpr size_t kOptional = 0;
+  static constexpr bool kInPlace = false;
+
+  explicit ToLevelsKernel(const OrtKernelInfo*) {}
+
+  void compute(Ort::KernelContext& context) const {
+    const Shape x = shape(context, 0);
+    uint8_t* y = static_cast<uint8_t*>(context.GetOutput(0, x).GetTensorMutableRawData());
+    to_levels_cpu(data<float>(context.GetInput(0)), y, product(x, 0), on_threads_of(context));
+  }
 };
 
 template <typename Device, typename T>
@@ -367,9 +428,15 @@ struct Op : Ort::CustomOpBase<Op<Kernel, Device, T>, Computes<Kernel<Device, T>>
   const char* GetName() const { return Computing::kName; }
   const char* GetExecutionProviderType() const { return Device::kProvider; }
   size_t GetInputTypeCount() const { return Computing::kInputs; }
+  OrtCustomOpInputOutputCharacteristic GetInputCharacteristic(size_t i) const {
+    return i < Computing::kInputs - Computing::kOptional ? INPUT_OUTPUT_REQUIRED : INPUT_OUTPUT_OPTIONAL;
+  }
   ONNXTensorElementDataType GetInputType(size_t) const { return kElementType<T>; }
   size_t GetOutputTypeCount() const { return 1; }
-  ONNXTensorElementDataType GetOutputType(size_t) const { return kElementType<T>; }
+  ONNXTensorElementDataType GetOutputType(size_t) const {
+    return std::is_same_v<Kernel<Device, T>, ToLevelsKernel<Device, T>> ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8
+                                                                        : kElementType<T>;
+  }
 };
 
 template <typename Device>
@@ -397,6 +464,8 @@ struct Domain {
 #endif
   Op<PlainStyledConvKernel, Cpu, float> styled_conv;
   Op<StyledUpConvKernel, Cpu, float> styled_up_conv;
+  Op<ToRGBKernel, Cpu, float> to_rgb;
+  Op<ToLevelsKernel, Cpu, float> to_levels;
   Ort::CustomOpDomain domain{"fingergen"};
 
   explicit Domain(bool whole_layers) {
@@ -407,6 +476,8 @@ struct Domain {
     if (!whole_layers) return;
     domain.Add(&styled_conv);
     domain.Add(&styled_up_conv);
+    domain.Add(&to_rgb);
+    domain.Add(&to_levels);
   }
 };
 

@@ -22,6 +22,7 @@ struct Band {
   const float* weights;  // [weight points^2][panel of outputs][input][kPanel], each point with kAligned more; or null
   int64_t height, width, out_height, out_width;
   const float *x, *style, *noise, *bias, *taps, *demodulation;
+  float strength;  // of the noise
   float* y;
   int64_t rows, across;  // tiles in the image
   int64_t lanes;

@@ -295,13 +295,13 @@ struct Forms {
 
   // Row y of output o from the convolution's.
   static FINGERGEN_INLINE void finish(const Band& band, const float* values, int64_t o, int64_t y) {
-    const float demodulation = band.demodulation[o], bias = band.bias[o];
+    const float demodulation = band.demodulation[o], bias = band.bias[o], strength = band.strength;
     const float scale = band.op.scale, slope = band.op.negative_slope;
     const float* noise = band.noise + y * band.out_width;
     float* place = band.y + (o * band.out_height + y) * band.out_width;
     FINGERGEN_INDEPENDENT
     for (int64_t x = 0; x < band.out_width; ++x) {
-      const float value = values[x] * demodulation + noise[x] + bias;
+      const float value = values[x] * demodulation + strength * noise[x] + bias;
       place[x] = scale * (value < 0 ? slope * value : value);
     }
   }

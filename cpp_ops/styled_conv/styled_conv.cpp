@@ -185,7 +185,7 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   band.lanes = steps.lanes;
   band.vectors = band.rows * band.across <= band.lanes ? 1 : 2;
   band.padded = (band.across + band.lanes - 1) / band.lanes * band.lanes;
-  band.bias = arrays.bias, band.taps = arrays.taps;
+  band.bias = arrays.bias, band.taps = arrays.taps, band.strength = arrays.strength;
   const int64_t step = rows_of_band(band);
   if (step < band.rows || kWeights * kWeights * band.weights_stride(weights.panels) <= kSmall) {
     band.weights = weights.at_points(band, steps);

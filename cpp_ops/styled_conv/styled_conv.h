@@ -1,5 +1,5 @@
 // StyledConv and StyledUpConv: a whole layer of a StyleGAN2 synthesis network (Karras et al., arXiv:1912.04958).
-//   y = scale * leaky_relu(demodulation * conv(x * style, weight) + noise + bias),
+//   y = scale * leaky_relu(demodulation * conv(x * style, weight) + strength * noise + bias),
 //   demodulation = 1 / sqrt(sum over inputs and taps of (weight * style)^2 + epsilon)
 // conv is a 3x3 convolution, padded by 1; or, up, a transposed one of stride 2 and then a 4x4 FIR filter, padded by 1.
 //
@@ -35,11 +35,12 @@ class StyledConvWeights {
 
 // x [n, inputs, height, width]; style [n, inputs]; noise [noise_n, 1, out height, out width], noise_n 1 or n; bias
 // [outputs]; taps [4] of the FIR filter, whose kernel is taps x taps, where up; y [n, outputs, out height, out width].
-// All contiguous, y apart from the rest.
+// All contiguous, y apart from the rest. strength: of the noise.
 struct StyledConvArrays {
   int64_t n, height, width, noise_n;
   const float *x, *style, *noise, *bias, *taps;
   float* y;
+  float strength = 1;
 };
 
 void styled_conv_cpu(const StyledConv& op, const StyledConvWeights& weights, const StyledConvArrays& arrays,

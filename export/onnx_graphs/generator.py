@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
 from fingergen.runtime.backends import Precision
 from fingergen.training.networks import Generator
 from fingergen.training.networks.generator import StyledConv, ToRGB, border_scale
-from fingergen.training.networks.layers import Fir, ModulatedConv
+from fingergen.training.networks.layers import ModulatedConv
 
 from .builder import Graph
-from .modulation import Modulated, modulated_conv, per_channel, styled_conv
+from .modulation import Below, Modulated, styled_conv, to_levels, to_rgb
 from .ops import Ops
 from .weights import array, linear, modulated
 
@@ -45,31 +46,19 @@ def synthesis_model(generator: Generator, ops: Ops, precision: Precision = "fp32
         x = writer.styled_conv(generator.conv1, x, 0, noise[0], 4)
     with graph.scope("to_rgb1"):
         image = writer.to_rgb(generator.to_rgb1, x, 1, 4, None)
-    for level, to_rgb in enumerate(generator.to_rgbs):
+    for level, rgb in enumerate(generator.to_rgbs):
         i = 2 * level + 1  # the last style of the level below is also the first of this one
         for conv, style, side in ((i - 1, i, 4 << level), (i, i + 1, 8 << level)):
             with graph.scope(f"convs.{conv}"):
                 x = writer.styled_conv(cast(StyledConv, generator.convs[conv]), x, style, noise[style], side)
         with graph.scope(f"to_rgbs.{level}"):
-            image = writer.to_rgb(cast(ToRGB, to_rgb), x, i + 2, 8 << level, image)
+            image = writer.to_rgb(cast(ToRGB, rgb), x, i + 2, 8 << level, image)
     size: list[int | str] = ["batch", generator.channels, generator.resolution, generator.resolution]
     graph.output("image", image, size, "image, nominally in [-1, 1]: background +1, ridges -1; not clipped")
     with graph.scope("pixels"):
-        levels = _levels(graph, "image")
+        levels = to_levels(graph, "image", writer.whole_layers)
     graph.output("pixels", levels, size, "the image in 256 levels, clipped", TensorProto.UINT8)
     return graph.model()
-
-
-def _levels(graph: Graph, image: str) -> str:
-    """The runtime's `images.to_levels`, operation by operation: the same bits, and a quarter of the bytes to
-    fetch from a GPU.
-    """
-    x = graph.add("Add", image, graph.constant("one", 1.0), name="shifted")
-    x = graph.add("Mul", x, graph.constant("half_range", 127.5), name="scaled")
-    x = graph.add("Round", x, name="rounded")  # halves to even
-    limits = graph.constant("darkest", 0.0), graph.constant("brightest", 255.0)
-    x = graph.add("Clip", x, *limits, name="clipped")
-    return graph.add("Cast", x, name="levels", to=TensorProto.UINT8)
 
 
 @dataclass(frozen=True)
@@ -83,27 +72,20 @@ class _Writer:
 
     def styled_conv(self, layer: StyledConv, x: str, style: int, noise: str, side: int) -> str:
         """`side`: pixels of x."""
-        graph = self.graph
         conv = self.modulated(layer.conv, style)
-        strength = graph.constant("noise_strength", array(layer.noise.weight))
-        noise = graph.add("Mul", noise, strength, name="noise")
+        strength, bias = array(layer.noise.weight), array(layer.activate.bias)
         whole = self.whole_layers and side >= WHOLE_LAYERS_FROM
-        return styled_conv(graph, self.ops, conv, x, noise, array(layer.activate.bias), whole)
+        return styled_conv(self.graph, self.ops, conv, x, noise, strength, bias, whole)
 
-    def to_rgb(self, layer: ToRGB, x: str, style: int, side: int, below: str | None) -> str:
+    def to_rgb(self, layer: ToRGB, x: str, style: int, side: int, image: str | None) -> str:
         """`side`: pixels of x."""
-        graph = self.graph
-        x, scale_out = modulated_conv(graph, self.ops, self.modulated(layer.conv, style), x)
-        x = graph.add("Mul", graph.float32(x), per_channel(graph, scale_out), name="rescaled")
-        x = graph.add("Add", x, graph.constant("bias", array(layer.bias)), name="biased")
-        if below is None:
-            return x
-        below = self.fir(layer.upsample, below, layer.bias.shape[1])
-        if layer.image_padding == "replicate":
-            scale = border_scale(side).numpy()
-            below = graph.add("Mul", below, graph.constant("rows", scale), name="scaled_rows")
-            below = graph.add("Mul", below, graph.constant("columns", scale.T), name="scaled_columns")
-        return graph.add("Add", x, below, name="image")
+        below = None
+        if image is not None:
+            replicate = layer.image_padding == "replicate"
+            border = border_scale(side).numpy()[:, 0] if replicate else np.ones(side)
+            below = Below(image, array(layer.upsample.kernel), border)
+        conv, bias = self.modulated(layer.conv, style), array(layer.bias).reshape(-1)
+        return to_rgb(self.graph, self.ops, conv, x, bias, below, self.whole_layers)
 
     def modulated(self, conv: ModulatedConv, style: int) -> Modulated:
         kernel = array(conv.blur.kernel) if conv.up else None
@@ -116,6 +98,3 @@ class _Writer:
         w = graph.add("Gather", self.w, graph.constant("style_index", style), name="style", axis=1)
         parameters = graph.constant("modulation", weight.T), graph.constant("modulation_bias", bias)
         return graph.add("Gemm", w, *parameters, name="scale_in")
-
-    def fir(self, layer: Fir, x: str, channels: int) -> str:
-        return self.ops.upfirdn2d(self.graph, x, channels, array(layer.kernel), layer.up, layer.pad)

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from fingergen.runtime.errors import BadInput
 
 from .builder import ELEMENTS, Graph
-from .modulation import Modulated, styled_conv
+from .modulation import Below, Modulated, styled_conv, to_levels, to_rgb
 from .ops import (
     DOMAIN,
     EPSILON,
@@ -22,11 +22,13 @@ from .ops import (
     SCALE,
     STYLED_CONV,
     STYLED_UP_CONV,
+    TO_LEVELS,
+    TO_RGB,
     Ops,
 )
 
 NATIVE = OPS["native"]
-WHOLE_LAYERS = STYLED_CONV.name, STYLED_UP_CONV.name
+WHOLE_LAYERS = STYLED_CONV.name, STYLED_UP_CONV.name, TO_RGB.name, TO_LEVELS.name
 
 
 def standard_form(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -68,7 +70,7 @@ class _Rewriter(Graph):
 
     def rewrite(self) -> onnx.ModelProto:
         for node in self._source:
-            if node.op_type in WHOLE_LAYERS:
+            if node.op_type in WHOLE_LAYERS and len(node.input) > 2:
                 weight = self._weights.get(node.input[2])
                 self._sizes[node.output[0]] = 4, weight.dims[0] if weight else 0
             known = [self._sizes[name] for name in node.input if self._sizes.get(name, (0, 0))[1]]
@@ -103,15 +105,30 @@ class _Rewriter(Graph):
         raise self._no_form(node)
 
     def _write_layer(self, node: onnx.NodeProto, attributes: dict[str, Any]) -> None:
-        x, style, weight, noise, *constants = node.input
-        if not {weight, *constants} <= set(self._weights) or not _ours(attributes):
+        if node.op_type == TO_LEVELS.name:
+            to_levels(self, node.input[0], whole=False)
+            return
+        x, style = node.input[:2]
+        other = node.input[4 if node.op_type == TO_RGB.name else 3]  # the image of the level below, or noise
+        constants = [name for name in node.input[2:] if name != other]
+        if not set(constants) <= set(self._weights) or not _ours(attributes):
             raise self._no_form(node)
-        values = [
-            numpy_helper.to_array(self._weights[name]).astype(np.float64) for name in (weight, *constants)
-        ]
-        kernel = np.outer(values[2], values[2]) if node.op_type == STYLED_UP_CONV.name else None
-        conv = Modulated(values[0], style, kernel)
-        styled_conv(self, self._ops, conv, x, noise, values[1], whole=False)
+        weight, bias, *rest = (
+            numpy_helper.to_array(self._weights[name]).astype(np.float64) for name in constants
+        )
+        if node.op_type == TO_RGB.name:
+            filter_taps, border = rest
+            conv = Modulated(weight[:, :, None, None], style, demodulate=False)
+            below = Below(other, np.outer(filter_taps, filter_taps), border)
+            to_rgb(self, self._ops, conv, x, bias, below, whole=False)
+            return
+        kernel = None
+        if node.op_type == STYLED_UP_CONV.name:
+            filter_taps, *rest = rest
+            kernel = np.outer(filter_taps, filter_taps)
+        strength = rest[0] if rest else None
+        conv = Modulated(weight, style, kernel)
+        styled_conv(self, self._ops, conv, x, other, strength, bias, whole=False)
 
     def _no_form(self, node: onnx.NodeProto) -> BadInput:
         return BadInput(f"{self.name}: {node.name}: has no standard form; export its checkpoint again")

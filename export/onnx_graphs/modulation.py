@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from onnx import TensorProto
 
 from .builder import Graph
-from .ops import EPSILON, NEGATIVE_SLOPE, SCALE, STYLED_CONV, STYLED_UP_CONV, Ops
+from .ops import EPSILON, NEGATIVE_SLOPE, SCALE, STYLED_CONV, STYLED_UP_CONV, TO_LEVELS, TO_RGB, Ops
 from .weights import Float64, unit_rows
 
 FIR_PAD = (1, 1, 1, 1)  # of a layer that doubles the resolution
+IMAGE_PAD = (2, 1, 2, 1)  # of an image that is upsampled
 
 
 @dataclass(frozen=True)
@@ -31,27 +33,97 @@ class Modulated:
 
     @property
     def taps(self) -> Float64 | None:
-        """Taps (4) whose outer product is the filter's kernel; None where there are none."""
-        if self.kernel is None or self.kernel.sum() <= 0:
-            return None
-        taps: Float64 = self.kernel.sum(axis=1) / np.sqrt(self.kernel.sum())
-        return taps if taps.shape == (4,) and np.allclose(np.outer(taps, taps), self.kernel) else None
+        """Of the filter; None where there are none."""
+        return None if self.kernel is None else taps(self.kernel)
+
+
+@dataclass(frozen=True)
+class Below:
+    """The image of the level below.
+
+    Attributes:
+        image: the value, (batch, C, R / 2, R / 2) float32.
+        kernel: (4, 4) of the filter that upsamples it.
+        border: [R], factors of the upsampled image's rows and columns.
+    """
+
+    image: str
+    kernel: Float64
+    border: Float64
+
+    def upsampled(self, graph: Graph, ops: Ops, channels: int) -> str:
+        """The upsampled image, (batch, C, R, R) float32."""
+        image = ops.upfirdn2d(graph, self.image, channels, self.kernel, 2, IMAGE_PAD)
+        if (self.border == 1).all():
+            return image
+        image = graph.add("Mul", image, graph.constant("rows", self.border[:, None]), name="scaled_rows")
+        return graph.add("Mul", image, graph.constant("columns", self.border[None]), name="scaled_columns")
+
+
+def taps(kernel: Float64) -> Float64 | None:
+    """Taps (4) whose outer product is a filter's kernel; None where there are none."""
+    if kernel.sum() <= 0:
+        return None
+    taps: Float64 = kernel.sum(axis=1) / np.sqrt(kernel.sum())
+    return taps if taps.shape == (4,) and np.allclose(np.outer(taps, taps), kernel) else None
 
 
 def styled_conv(
-    graph: Graph, ops: Ops, conv: Modulated, x: str, noise: str, bias: Float64, whole: bool
+    graph: Graph,
+    ops: Ops,
+    conv: Modulated,
+    x: str,
+    noise: str,
+    strength: Float64 | None,
+    bias: Float64,
+    whole: bool,
 ) -> str:
-    """√2 · leaky_relu(modulated convolution of x + noise + bias); one node if `whole` and there is one."""
+    """√2 · leaky_relu(modulated convolution of x + strength · noise + bias); one node if `whole` and there is
+    one. No strength, as in older graphs: 1."""
     if whole and (conv.kernel is None or conv.taps is not None):
         function = STYLED_CONV if conv.kernel is None else STYLED_UP_CONV
         inputs = [x, conv.style, graph.constant("weight", conv.weight), noise, graph.constant("bias", bias)]
         if conv.taps is not None:
             inputs.append(graph.constant("taps", conv.taps))
+        if strength is not None:
+            inputs.append(graph.constant("noise_strength", strength))
         return graph.call(function, *inputs, negative_slope=NEGATIVE_SLOPE, scale=SCALE, epsilon=EPSILON)
+    if strength is not None:
+        noise = graph.add("Mul", noise, graph.constant("noise_strength", strength), name="noise")
     x, scale_out = modulated_conv(graph, ops, conv, x)
     x = graph.add("Mul", x, graph.activation(per_channel(graph, scale_out)), name="demodulated")
     x = graph.add("Add", x, graph.activation(noise), name="noisy")
     return ops.fused_leaky_relu(graph, x, bias)
+
+
+def to_rgb(
+    graph: Graph, ops: Ops, conv: Modulated, x: str, bias: Float64, below: Below | None, whole: bool
+) -> str:
+    """1x1 modulated convolution of x + bias + the upsampled image; one node if `whole` and there is one."""
+    channels = len(bias)
+    if whole and below is not None and (filter_taps := taps(below.kernel)) is not None:
+        weight = graph.constant("weight", conv.weight.reshape(channels, -1))
+        image = below.image, graph.constant("taps", filter_taps), graph.constant("border", below.border)
+        return graph.call(TO_RGB, x, conv.style, weight, graph.constant("bias", bias), *image)
+    x, scale_out = modulated_conv(graph, ops, conv, x)
+    x = graph.add("Mul", graph.float32(x), per_channel(graph, scale_out), name="rescaled")
+    x = graph.add("Add", x, graph.constant("bias", bias[:, None, None]), name="biased")
+    if below is None:
+        return x
+    return graph.add("Add", x, below.upsampled(graph, ops, channels), name="image")
+
+
+def to_levels(graph: Graph, image: str, whole: bool) -> str:
+    """The image in 256 levels, clipped, as the runtime's `images.to_levels` has them: bit by bit; one node if
+    `whole`. They are a quarter of the bytes to fetch from a GPU."""
+    if whole:
+        return graph.call(TO_LEVELS, image)
+    x = graph.add("Add", image, graph.constant("one", 1.0), name="shifted")
+    x = graph.add("Mul", x, graph.constant("half_range", 127.5), name="scaled")
+    x = graph.add("Round", x, name="rounded")  # halves to even
+    limits = graph.constant("darkest", 0.0), graph.constant("brightest", 255.0)
+    x = graph.add("Clip", x, *limits, name="clipped")
+    return graph.add("Cast", x, name="levels", to=TensorProto.UINT8)
 
 
 def modulated_conv(graph: Graph, ops: Ops, conv: Modulated, x: str) -> tuple[str, str]:

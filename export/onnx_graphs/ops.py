@@ -254,7 +254,8 @@ _LAYER_OF = """
     norm = Sqrt (norm_shifted)
     norm_4d = Unsqueeze (norm, pixels)
     demodulated = Div (convolved, norm_4d)
-    noisy = Add (demodulated, noise)
+    scaled_noise = Mul (noise, strength)
+    noisy = Add (demodulated, scaled_noise)
     column = Constant <value_ints = [-1, 1, 1]> ()
     bias_column = Reshape (bias, column)
     biased = Add (noisy, bias_column)
@@ -293,15 +294,58 @@ def _layer(name: str, inputs: str, convolved: str) -> onnx.FunctionProto:
 
 
 # A whole layer of the synthesis network: cpp_ops/styled_conv/styled_conv.h defines both.
-STYLED_CONV = _layer("StyledConv", "x, style, weight, noise, bias", _CONVOLVED)
-STYLED_UP_CONV = _layer("StyledUpConv", "x, style, weight, noise, bias, taps", _UP_CONVOLVED)
+STYLED_CONV = _layer("StyledConv", "x, style, weight, noise, bias, strength", _CONVOLVED)
+STYLED_UP_CONV = _layer("StyledUpConv", "x, style, weight, noise, bias, taps, strength", _UP_CONVOLVED)
+
+# A level's part of the image, on top of the level below: cpp_ops/to_rgb/to_rgb.h defines it. Zeros are
+# inserted and filtered by one 3-D transposed convolution.
+TO_RGB = onnx.parser.parse_function(f"""
+<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
+ToRGB (x, style, weight, bias, image, taps, border) => (y)
+{{
+    pixels = Constant <value_ints = [2, 3]> ()
+    style_4d = Unsqueeze (style, pixels)
+    scaled = Mul (x, style_4d)
+    weight_4d = Unsqueeze (weight, pixels)
+    part = Conv (scaled, weight_4d, bias)
+    i_1 = Constant <value_ints = [1]> ()
+    taps_column = Unsqueeze (taps, i_1)
+    kernel = Mul (taps_column, taps)
+    leading = Constant <value_ints = [0, 1, 2]> ()
+    kernel_5d = Unsqueeze (kernel, leading)
+    image_5d = Unsqueeze (image, i_1)
+    upsampled_5d = ConvTranspose <strides = [1, 2, 2], pads = [0, 1, 1, 0, 1, 1]> (image_5d, kernel_5d)
+    upsampled = Squeeze (upsampled_5d, i_1)
+    border_column = Unsqueeze (border, i_1)
+    scaled_rows = Mul (upsampled, border_column)
+    scaled_columns = Mul (scaled_rows, border)
+    y = Add (part, scaled_columns)
+}}
+""")
+
+# The runtime's `images.to_levels`, operation by operation: the same bits. Halves are rounded to even.
+TO_LEVELS = onnx.parser.parse_function(f"""
+<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
+ToLevels (image) => (levels)
+{{
+    one = Constant <value_float = 1.0> ()
+    shifted = Add (image, one)
+    half_range = Constant <value_float = 127.5> ()
+    scaled = Mul (shifted, half_range)
+    rounded = Round (scaled)
+    darkest = Constant <value_float = 0.0> ()
+    brightest = Constant <value_float = 255.0> ()
+    clipped = Clip (rounded, darkest, brightest)
+    levels = Cast <to = {onnx.TensorProto.UINT8}> (clipped)
+}}
+""")
 
 
 class Ops(Protocol):
     """How a builder writes the custom ops.
 
     Attributes:
-        whole_layers: whether `StyledConv` stands for a layer of the synthesis network.
+        whole_layers: whether `StyledConv`, `ToRGB` and `ToLevels` stand for parts of the synthesis network.
     """
 
     whole_layers: bool

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from fingergen import cpp_ops
-from fingergen.cpp_ops.reference import fused_leaky_relu, ridge_growth, styled_conv, upfirdn2d
+from fingergen.cpp_ops.reference import fused_leaky_relu, ridge_growth, upfirdn2d
 from fingergen.runtime.backends.ort.library import onnxruntime as ort
 
 if cpp_ops.status("onnxruntime").path is None:
@@ -299,97 +299,3 @@ def test_ridge_growth_refuses_what_it_cannot_do() -> None:
     with pytest.raises(Exception, match="wants noise, orientation and period"):
         opened.run(None, {**growth_fields(1, 1, 9, 9), "period": np.ones((1, 1, 9, 8), np.float32)})
     assert opened.run(None, growth_fields(0, 1, 9, 9))[0].shape == (0, 1, 9, 9)
-
-
-def layer_model(inputs: dict[str, NDArray], constant: Sequence[str], **attributes: object) -> onnx.ModelProto:
-    """A model of one StyledConv, or StyledUpConv where there are taps; `constant` inputs are initializers."""
-    op = "StyledUpConv" if "taps" in inputs else "StyledConv"
-    node = helper.make_node(op, list(inputs), ["y"], domain="fingergen", **attributes)
-    infos = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [f"{name}_{i}" for i in range(value.ndim)])
-        for name, value in inputs.items()
-        if name not in constant
-    ]
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-    weights = [numpy_helper.from_array(inputs[name], name) for name in constant]
-    return helper.make_model(
-        helper.make_graph([node], "op", infos, [output], weights),
-        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("fingergen", 1)],
-        ir_version=9,
-    )
-
-
-def layer_inputs(
-    n: int, inputs: int, outputs: int, size: tuple[int, int], up: bool, noise_n: int
-) -> dict[str, NDArray]:
-    rng = np.random.default_rng(inputs)
-    out = [(2 if up else 1) * pixels for pixels in size]
-    values = {
-        "x": rng.standard_normal((n, inputs, *size)),
-        "style": rng.standard_normal((n, inputs)),
-        "weight": rng.standard_normal((outputs, inputs, 3, 3)),
-        "noise": rng.standard_normal((noise_n, 1, *out)),
-        "bias": rng.standard_normal(outputs),
-    } | ({"taps": np.array([0.1, 0.9, 0.6, 0.3])} if up else {})
-    return {name: value.astype(np.float32) for name, value in values.items()}
-
-
-def run_layer(model: onnx.ModelProto, inputs: dict[str, NDArray], threads: int = 1) -> NDArray:
-    opened = open_session(model, threads)
-    return opened.run(None, {node.name: inputs[node.name] for node in opened.get_inputs()})[0]
-
-
-@pytest.mark.parametrize("up", [False, True])
-@pytest.mark.parametrize("constant", [["weight", "bias"], []])
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 9), (16, 16), (21, 70), (64, 132)])
-def test_a_whole_layer(size: tuple[int, int], constant: Sequence[str], up: bool) -> None:
-    inputs = layer_inputs(2, 5, 7, size, up, noise_n=2)
-    result = run_layer(layer_model(inputs, constant), inputs)
-    expected = styled_conv(**inputs)
-    assert result.shape == expected.shape and result.dtype == expected.dtype
-    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-
-
-def test_attributes_of_a_whole_layer() -> None:
-    inputs = layer_inputs(1, 3, 2, (4, 4), up=False, noise_n=1)
-    factors = {"negative_slope": 0.5, "scale": 3.0, "epsilon": 10.0}
-    result = run_layer(layer_model(inputs, [], **factors), inputs)
-    np.testing.assert_allclose(result, styled_conv(**inputs, **factors), rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("size", "up"), [((32, 32), False), ((256, 64), False), ((16, 16), True), ((128, 64), True)]
-)
-def test_a_whole_layer_has_the_same_bits_in_any_batch_and_on_any_number_of_threads(
-    size: tuple[int, int], up: bool
-) -> None:
-    """Sizes of which threads share the channels, and of which they take parts of the image."""
-    inputs = layer_inputs(3, 20, 13, size, up, noise_n=3)
-    model = layer_model(inputs, ["weight"])
-    expected = run_layer(model, inputs)
-    for threads in (2, 3, 8):
-        np.testing.assert_array_equal(run_layer(model, inputs, threads), expected)
-    for i in range(3):
-        one = {name: v[i : i + 1] if name in ("x", "style", "noise") else v for name, v in inputs.items()}
-        np.testing.assert_array_equal(run_layer(model, one, threads=2), expected[i : i + 1])
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"style": (1, 4)}, {"weight": (2, 3, 3, 1)}, {"noise": (1, 1, 4, 5)}, {"bias": (3,)}, {"x": (3, 4)}],
-)
-def test_a_whole_layer_refuses_shapes_that_do_not_fit(wrong: dict[str, tuple[int, ...]]) -> None:
-    inputs = layer_inputs(1, 3, 2, (4, 4), up=False, noise_n=1)
-    inputs |= {name: np.zeros(shape, np.float32) for name, shape in wrong.items()}
-    with pytest.raises(Exception, match="StyledConv: wants x"):
-        run_layer(layer_model(inputs, []), inputs)
-
-
-def test_a_session_can_leave_whole_layers_to_their_function() -> None:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("fingergen.whole_layers", "0")
-    options.register_custom_ops_library(str(cpp_ops.library("onnxruntime")))
-    model = layer_model(layer_inputs(1, 3, 2, (4, 4), up=False, noise_n=1), []).SerializeToString()
-    with pytest.raises(Exception, match="StyledConv"):  # there is no function in this model
-        ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

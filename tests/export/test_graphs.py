@@ -15,6 +15,7 @@ from fingergen.export.networks import EncoderNetwork, MappingNetwork, SynthesisN
 from fingergen.export.onnx_graphs.builder import Graph
 from fingergen.export.onnx_graphs.encoder import encoder_model
 from fingergen.export.onnx_graphs.generator import synthesis_model
+from fingergen.export.onnx_graphs.lowering import WHOLE_LAYERS
 from fingergen.export.onnx_graphs.mapping import mapping_model
 from fingergen.export.onnx_graphs.ops import DOMAIN, OPS
 from fingergen.runtime import seeds
@@ -116,15 +117,15 @@ def test_one_node_per_op_and_functions_only_in_custom_graphs():
     custom, native = (synthesis_model(generator, OPS[ops]) for ops in ("custom", "native"))
     found = [node for node in custom.graph.node if node.domain == DOMAIN]
     counts = Counter(node.op_type for node in found)
-    # Of five layers the one of 16 pixels is whole; blurs and the image's upsampling at two resolutions.
-    assert counts == {"StyledConv": 1, "FusedLeakyReLU": 4, "UpFirDn2d": 4}
+    # Of five layers the one of 16 pixels is whole, with blurs at two resolutions; two images have one below.
+    assert counts == {"StyledConv": 1, "ToRGB": 2, "ToLevels": 1, "FusedLeakyReLU": 4, "UpFirDn2d": 2}
     for node in found:
-        if node.op_type != "StyledConv":  # for which there is no plugin
+        if node.op_type not in WHOLE_LAYERS:  # for which there is no plugin
             attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
             assert (attributes["plugin_namespace"], attributes["plugin_version"]) == (b"fingergen", b"1")
     assert sorted(function.name for function in custom.functions) == sorted(counts)
     half = synthesis_model(generator, OPS["custom"], "fp16")
-    assert not [node for node in half.graph.node if node.op_type == "StyledConv"]
+    assert not [node for node in half.graph.node if node.op_type in WHOLE_LAYERS]
     assert not native.functions and not [node for node in native.graph.node if node.domain]
 
 
@@ -132,7 +133,7 @@ def test_names_are_readable_and_unique():
     model = synthesis_model(small_generator(), OPS["custom"])
     names = [node.name for node in model.graph.node]
     assert len(set(names)) == len(names)
-    assert {"conv1/Conv", "convs.0/ConvTranspose", "convs.0/UpFirDn2d", "to_rgbs.1/image"} <= {*names}
+    assert {"conv1/Conv", "convs.0/ConvTranspose", "convs.0/UpFirDn2d", "to_rgbs.1/ToRGB"} <= {*names}
 
 
 def test_an_output_must_be_the_last_value():

@@ -7,7 +7,7 @@ import torch
 from onnx import helper
 
 from fingergen.export.onnx_graphs.generator import synthesis_model
-from fingergen.export.onnx_graphs.lowering import plugin_form, standard_form
+from fingergen.export.onnx_graphs.lowering import WHOLE_LAYERS, plugin_form, standard_form
 from fingergen.export.onnx_graphs.mapping import mapping_model
 from fingergen.export.onnx_graphs.ops import OPS
 from fingergen.runtime.errors import BadInput
@@ -40,9 +40,11 @@ def test_synthesis(channels, precision):
 
 def test_whole_layers():
     """To the native form's operators, and to plugins, of which there are none for layers."""
-    generator = small_generator(resolution=32, widths={4: 10, 8: 7, 16: 4, 32: 3})
+    generator = small_generator(
+        3, resolution=32, widths={4: 10, 8: 7, 16: 4, 32: 3}, image_padding="replicate"
+    )
     custom, native = (synthesis_model(generator, OPS[form]) for form in ("custom", "native"))
-    assert {"StyledConv", "StyledUpConv"} <= set(operators(custom))
+    assert set(WHOLE_LAYERS) <= set(operators(custom))
     assert operators(standard_form(custom)) == operators(native)
     plugins = plugin_form(custom)
     assert {node.op_type for node in plugins.graph.node if node.domain} == {"FusedLeakyReLU", "UpFirDn2d"}

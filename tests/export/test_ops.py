@@ -16,6 +16,7 @@ from fingergen.export.onnx_graphs.ops import (
     PLUGIN,
     STYLED_CONV,
     STYLED_UP_CONV,
+    TO_RGB,
     UPFIRDN2D,
 )
 from fingergen.runtime.backends.ort.library import onnxruntime as ort
@@ -89,7 +90,10 @@ def test_whole_layer_function_equals_the_reference(up, noise_batch):
         "weight": normal(3, 7, 4, 3, 3),
         "noise": normal(4, noise_batch, 1, *size),
         "bias": normal(5, 7),
-    } | ({"taps": np.array([0.1, 0.9, 0.6, 0.3])} if up else {})
+    }
+    if up:
+        values["taps"] = np.array([0.1, 0.9, 0.6, 0.3])
+    values["strength"] = np.array([0.7])
     inputs = {name: value.astype(np.float32) for name, value in values.items()}
     function = STYLED_UP_CONV if up else STYLED_CONV
     run = one_node(function, {name: value.ndim for name, value in inputs.items()}, np.float32)
@@ -97,6 +101,24 @@ def test_whole_layer_function_equals_the_reference(up, noise_batch):
     np.testing.assert_allclose(out, reference.styled_conv(**inputs), rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="do not fit"):
         reference.styled_conv(**inputs | {"style": inputs["style"][:, :2]})
+
+
+def test_to_rgb_function_equals_the_reference():
+    values = {
+        "x": normal(1, 2, 5, 6, 6),
+        "style": normal(2, 2, 5),
+        "weight": normal(3, 3, 5),
+        "bias": normal(4, 3),
+        "image": normal(5, 2, 3, 3, 3),
+        "taps": np.array([0.1, 0.9, 0.6, 0.3]),
+        "border": normal(6, 6),
+    }
+    inputs = {name: value.astype(np.float32) for name, value in values.items()}
+    run = one_node(TO_RGB, {name: value.ndim for name, value in inputs.items()}, np.float32)
+    (out,) = run.run(None, inputs)
+    np.testing.assert_allclose(out, reference.to_rgb(**inputs), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="do not fit"):
+        reference.to_rgb(**inputs | {"border": inputs["border"][:5]})
 
 
 def test_attributes_have_the_ops_defaults():
