@@ -17,7 +17,7 @@ from fingergen.runtime.backends.ort import gpu
 from fingergen.runtime.backends.ort.cpu import OnnxRuntimeCpu
 from fingergen.runtime.backends.ort.gpu import OnnxRuntimeBatches
 from fingergen.runtime.backends.ort.library import onnxruntime
-from fingergen.runtime.backends.ort.sessions import CPU_PROVIDER, Sessions, ops_library
+from fingergen.runtime.backends.ort.sessions import CPU_PROVIDER, Sessions, ops_library, use_threads
 from fingergen.runtime.bundle import Bundle, open_bundle
 from fingergen.runtime.errors import BadInput, FingerGenError
 
@@ -281,3 +281,15 @@ def test_on_the_gpu(name: str, path: Path, bundle: Bundle):
 def test_cuda_options_are_strings():
     assert all(isinstance(value, str) for value in gpu.cuda_options(1).values())
     assert gpu.cuda_options(1)["device_id"] == "1"
+
+
+@pytest.mark.parametrize(("release", "spins"), [("1.25.1", "0"), ("1.26.0", "1"), ("2.0.0", "1")])
+def test_threads_spin_only_where_the_duration_can_be_set(
+    release: str, spins: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", release)
+    options = onnxruntime.SessionOptions()
+    use_threads(options, 3)
+    assert options.intra_op_num_threads == 3
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == spins
+    assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "50"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fingergen.runtime.backends import Floats
 from fingergen.runtime.backends.graphs import Inputs
 from fingergen.runtime.backends.ort.library import onnxruntime
+from fingergen.runtime.backends.ort.sessions import use_threads
 from fingergen.runtime.bundle.manifest import GraphName
 
 from ..workload import BaselineBackend, Runner, Workload
@@ -30,11 +31,9 @@ class _PlainOnnxRuntime(BaselineBackend):
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload.bundle)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Threads that spin after a call would take cores from whoever is timed next.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        use_threads(options, threads)
         self._sessions = {
             graph: onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             for graph, path in workload.graphs().items()

@@ -16,7 +16,7 @@ import importlib.util
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,7 @@ from ...bundle.manifest import GraphName
 from ..base import Backend, Options
 from ..graphs import Inputs, batch_size, graph_files, lacks_precision, part
 from ..interruption import Interruption
-from .sessions import CPU_PROVIDER, Sessions, describe_ops, ops_library, output_name
-
-if TYPE_CHECKING:
-    from .library import onnxruntime
+from .sessions import CPU_PROVIDER, Sessions, describe_ops, ops_library, output_name, use_threads
 
 
 class OnnxRuntimeCpu(Backend):
@@ -58,14 +55,11 @@ class OnnxRuntimeCpu(Backend):
         workers, ops = options.workers, ops_library()
         files = graph_files(bundle.manifest, options.precision)
 
-        def use_all_threads(options: onnxruntime.SessionOptions) -> None:
-            options.intra_op_num_threads = workers
-            # Threads that spin after a call take cores from whatever else runs here.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-
         # Two sessions per graph, loaded at first use: one thread per image, all threads inside an image.
         self._sessions = Sessions(bundle, files, lambda graph: [CPU_PROVIDER], ops)
-        self._threaded = Sessions(bundle, files, lambda graph: [CPU_PROVIDER], ops, use_all_threads)
+        self._threaded = Sessions(
+            bundle, files, lambda graph: [CPU_PROVIDER], ops, lambda options: use_threads(options, workers)
+        )
         self._threads_in_use = threading.Lock()
         self._threads = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="onnxruntime")

@@ -127,6 +127,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_keep_sessions)
 
 
+def use_threads(options: onnxruntime.SessionOptions, threads: int) -> None:
+    """Have a session compute with so many threads, the caller's among them.
+
+    Between operators they wait for a short time before they sleep, since to wake them takes as long as a
+    small layer does. Were it longer, they would take cores from whatever else runs here.
+    """
+    from .library import onnxruntime
+
+    release = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
+    options.intra_op_num_threads = threads
+    # Before 1.26 that time could not be set, and was milliseconds.
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(release >= (1, 26))))
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "50")
+
+
 def output_name(session: onnxruntime.InferenceSession, pixels: bool) -> str:
     """The name of `PIXELS`, or of a graph's other output."""
     return next(node.name for node in session.get_outputs() if (node.name == PIXELS) == pixels)

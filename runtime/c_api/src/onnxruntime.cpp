@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "errors.h"
@@ -53,6 +54,9 @@ OnnxRuntime::OnnxRuntime(const std::string &library) {
     dlclose(library_);
     throw BadInput(library + ": no ONNX Runtime of version 1." + std::to_string(ORT_API_VERSION) + " or later");
   }
+  int release = 0;
+  std::sscanf(get_base()->GetVersionString(), "1.%d", &release);
+  sets_spin_duration = release >= 26;
   if (OrtStatus *status = api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "fingergen", &environment); status != nullptr) {
     std::string message = api->GetErrorMessage(status);
     api->ReleaseStatus(status);
@@ -82,8 +86,10 @@ Session::Session(std::shared_ptr<const OnnxRuntime> runtime, const std::string &
   runtime_->check(api.SetIntraOpNumThreads(options.value, threads));
   runtime_->check(api.SetInterOpNumThreads(options.value, 1));
   runtime_->check(api.SetSessionLogSeverityLevel(options.value, ORT_LOGGING_LEVEL_FATAL));
-  // Threads that spin after a call take cores from whatever else runs here.
-  runtime_->check(api.AddSessionConfigEntry(options.value, "session.intra_op.allow_spinning", "0"));
+  // As in Python, runtime/backends/ort/sessions.py.
+  runtime_->check(api.AddSessionConfigEntry(options.value, "session.intra_op.allow_spinning",
+                                            runtime_->sets_spin_duration ? "1" : "0"));
+  runtime_->check(api.AddSessionConfigEntry(options.value, "session.intra_op.spin_duration_us", "50"));
   if (!custom_ops.empty()) runtime_->check(api.RegisterCustomOpsLibrary_V2(options.value, custom_ops.c_str()));
   if (OrtStatus *status = api.CreateSessionFromArray(runtime_->environment, graph.data(), graph.size(), options.value, &session_);
       status != nullptr) {

@@ -27,6 +27,7 @@ class OnnxRuntime {
 
   const OrtApi *api = nullptr;
   OrtEnv *environment = nullptr;
+  bool sets_spin_duration = false;  // ONNX Runtime 1.26 and later
 
  private:
   void *library_ = nullptr;
