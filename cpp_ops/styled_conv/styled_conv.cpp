@@ -35,7 +35,8 @@ using styled_conv::Steps;
 constexpr int64_t kColumns = 64;          // of a band, if its rows are no longer; half as many where up
 constexpr int64_t kSections = 4;          // fewest that threads take
 constexpr int64_t kManySections = 16;     // enough for any band
-constexpr int64_t kUpRows = 4;            // of tiles, in a section where up: the row above may have to be done again
+constexpr int64_t kUpSections = 8;        // most where up: of each, the row above may have to be done again
+constexpr int64_t kUpRows = 2;            // of tiles, least in such a section
 constexpr int64_t kShared = 64'000'000;   // products of a band whose steps are worth sharing in spite of sections
 constexpr int64_t kAlone = 2'000'000;     // products of an image that no other thread is worth waking for
 constexpr int64_t kChannels = 4;          // that a thread takes at a time in steps 1 and 3
@@ -190,7 +191,7 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   if (step < band.rows || kWeights * kWeights * band.weights_stride(weights.panels) <= kSmall) {
     band.weights = weights.at_points(band, steps);
   }
-  const int64_t section_rows = op.up ? std::max(kUpRows, (band.rows + kSections - 1) / kSections) : step;
+  const int64_t section_rows = op.up ? std::max(kUpRows, (band.rows + kUpSections - 1) / kUpSections) : step;
   const int64_t sections = (band.rows + section_rows - 1) / section_rows;
   const int64_t products = points * band.inputs * band.outputs;  // of a tile
   const bool cut = sections >= kManySections || (sections >= kSections && products * step * band.across < kShared);
