@@ -298,7 +298,7 @@ STYLED_CONV = _layer("StyledConv", "x, style, weight, noise, bias, strength", _C
 STYLED_UP_CONV = _layer("StyledUpConv", "x, style, weight, noise, bias, taps, strength", _UP_CONVOLVED)
 
 # A level's part of the image, on top of the level below: cpp_ops/to_rgb/to_rgb.h defines it. Zeros are
-# inserted and filtered by one 3-D transposed convolution.
+# inserted and filtered by one transposed convolution of all planes.
 TO_RGB = onnx.parser.parse_function(f"""
 <domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
 ToRGB (x, style, weight, bias, image, taps, border) => (y)
@@ -311,11 +311,13 @@ ToRGB (x, style, weight, bias, image, taps, border) => (y)
     i_1 = Constant <value_ints = [1]> ()
     taps_column = Unsqueeze (taps, i_1)
     kernel = Mul (taps_column, taps)
-    leading = Constant <value_ints = [0, 1, 2]> ()
-    kernel_5d = Unsqueeze (kernel, leading)
-    image_5d = Unsqueeze (image, i_1)
-    upsampled_5d = ConvTranspose <strides = [1, 2, 2], pads = [0, 1, 1, 0, 1, 1]> (image_5d, kernel_5d)
-    upsampled = Squeeze (upsampled_5d, i_1)
+    leading = Constant <value_ints = [0, 1]> ()
+    kernel_4d = Unsqueeze (kernel, leading)
+    as_planes = Constant <value_ints = [-1, 1, 0, 0]> ()
+    planes = Reshape (image, as_planes)
+    upsampled_planes = ConvTranspose <strides = [2, 2], pads = [1, 1, 1, 1]> (planes, kernel_4d)
+    size = Shape (part)
+    upsampled = Reshape (upsampled_planes, size)
     border_column = Unsqueeze (border, i_1)
     scaled_rows = Mul (upsampled, border_column)
     scaled_columns = Mul (scaled_rows, border)
