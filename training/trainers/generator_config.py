@@ -35,14 +35,16 @@ class GeneratorConfig:
     channels: int = setting(1, "1 (grayscale) or 3 (RGB)")
     style_dim: int = setting(512, "length of z and w")
     n_mlp: int = setting(8, "layers of the mapping network")
-    channel_base: int = setting(32768, "a layer has min(channel_max, channel_base / resolution) channels")
+    channel_base: int = setting(
+        32768, "a layer has channel_base / resolution channels, within the limits that follow"
+    )
     channel_max: int = setting(512, "largest number of channels of a layer")
+    channel_min: int = setting(1, "smallest number of channels of a layer of the generator")
     image_padding: str = setting(
         "zeros",
         "what the image of a resolution has beyond its border where it is upsampled: zeros, as in StyleGAN2, "
         "which leave a line along the border, or replicate, its own border",
     )
-    channel_min: int = setting(1, "smallest number of channels of a layer of the generator")
     noise: str = setting(
         "random",
         "content of the noise inputs: random numbers (random), or a ridge map (ridges); then the "
@@ -58,7 +60,8 @@ class GeneratorConfig:
     )
     grain_weight: float = setting(
         0.0,
-        "with --noise ridges: weight of the loss on detail of another strength than the paired impression's",
+        "with --noise ridges: weight of the loss on detail of another strength than the paired impression's, "
+        "while --l1-weight is above 0",
     )
     paired_images: int = setting(
         0,
