@@ -14,7 +14,8 @@ from torch import Tensor
 from fingergen.runtime.bundle.ridge_noise import NoiseLayer, layer_size, map_size, ridge_noise_layers
 from fingergen.runtime.errors import BadInput, BadOption
 from fingergen.runtime.fingers import Finger, Impression, take_impression
-from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, with_look
+from fingergen.runtime.fingers.capture.look import EFFECTS, LOOK, look_of, traits_of, with_look
+from fingergen.runtime.fingers.capture.presets import PRESETS
 from fingergen.runtime.minutiae import PPI
 
 from .image_io import decode, pad_to_square, to_square
@@ -25,6 +26,9 @@ from .storage import Sample, find_samples
 
 FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_cells": 64}
 """Smooth fields of an impression → pixels per side of the white noise image that says them."""
+SAMPLED = (*PRESETS, *[None] * len(PRESETS))
+"""Half of the impressions look as in a preset, some of whose traits, such as no stains at all, are rare among
+all looks; the others have any look."""
 PIXEL_NOISE = ("texture", "grain")  # white noise of an impression, pixel by pixel
 
 
@@ -123,15 +127,21 @@ class ProceduralRidges:
         self, fingers: Sequence[Finger], numbers: Sequence[int], rng: np.random.Generator
     ) -> RidgeImages:
         looks = rng.standard_normal((len(fingers), self.look), np.float32)
+        presets = rng.integers(len(SAMPLED), size=len(fingers))
         fields = {
             name: rng.standard_normal((len(fingers), 1, size, size), np.float32)
             for name, size in FIELDS.items()
         }
         taken = []
         for i, (finger, number) in enumerate(zip(fingers, numbers, strict=True)):
-            drawn = take_impression(finger, number)
+            preset = SAMPLED[presets[i]]
+            capture = take_impression(finger, number, preset or "medium").capture
+            if preset:
+                looks[i, : len(self.names)] = look_of(traits_of(capture), self.names)
+            else:
+                capture = with_look(capture, looks[i])
             cells = {name: values[i, 0] for name, values in fields.items()}
-            taken.append(Impression(finger, replace(with_look(drawn.capture, looks[i]), **cells)))
+            taken.append(Impression(finger, replace(capture, **cells)))
         images = np.stack([self._reduce(one.pixels) for one in taken])[:, None]
         seen = (one.maps(self._map_step) for one in taken)
         known = [
