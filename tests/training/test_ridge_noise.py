@@ -13,6 +13,7 @@ from PIL import Image
 
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import make_finger, take_impression
+from fingergen.runtime.fingers.capture.look import EFFECTS, EXTREME
 from fingergen.training.augmentation.augment import augment, draw_transforms
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
@@ -266,6 +267,14 @@ def test_a_network_of_500_ppi_takes_maps_of_250(tmp_path: Path):
     images, condition = trainer._prepare(drawn)
     assert trainer.noise.beside(images, condition).shape == (2, 1 + 2 + LOOK, 128, 128)
     assert advance(trainer, 1)[0].keys() == {"loss/ridges", "loss/l1", "loss/rim"}
+
+
+def test_half_of_the_impressions_look_as_in_a_preset(tmp_path: Path):
+    drawn = ProceduralRidges(tmp_path, 1, 128, 128).batch(np.random.default_rng(0), 32)
+    films = drawn.look[:, list(EFFECTS).index("film")]
+    plain = films < -EXTREME + 0.01  # no preset has a film, and no other look is that extreme
+    assert 8 <= plain.sum() <= 24
+    assert len(films[~plain].unique()) == (~plain).sum()
 
 
 def test_texture_lies_where_the_image_shows_it(tmp_path: Path):
