@@ -90,6 +90,8 @@ Session::Session(std::shared_ptr<const OnnxRuntime> runtime, const std::string &
   runtime_->check(api.AddSessionConfigEntry(options.value, "session.intra_op.allow_spinning",
                                             runtime_->sets_spin_duration ? "1" : "0"));
   runtime_->check(api.AddSessionConfigEntry(options.value, "session.intra_op.spin_duration_us", "50"));
+  runtime_->check(
+      api.AddSessionConfigEntry(options.value, "optimization.disable_specified_optimizers", "ConstantSharing"));
   if (!custom_ops.empty()) runtime_->check(api.RegisterCustomOpsLibrary_V2(options.value, custom_ops.c_str()));
   if (OrtStatus *status = api.CreateSessionFromArray(runtime_->environment, graph.data(), graph.size(), options.value, &session_);
       status != nullptr) {
