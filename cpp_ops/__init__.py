@@ -6,8 +6,8 @@ and `library` says what was missing.
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["C_API", "LIBRARIES", "LibraryNotBuilt", "LibraryStatus", "library", "status"]
 
@@ -22,8 +22,7 @@ class LibraryNotBuilt(RuntimeError):
     """The library was not built with this install; the message gives the reason and the fix."""
 
 
-@dataclass(frozen=True)
-class LibraryStatus:
+class LibraryStatus(NamedTuple):
     """What the install made of one library.
 
     Attributes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +28,7 @@ CALLS_IN_FLIGHT = 2
 """Calls of a GPU's backend that are worth having under way: one computes while the other's arrays travel."""
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How a backend is to run.
 
     Attributes:

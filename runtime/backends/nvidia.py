@@ -5,14 +5,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # CUdevice_attribute, CUDA driver API
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
 
 
-@dataclass(frozen=True)
-class Gpu:
+class Gpu(NamedTuple):
     """An NVIDIA GPU of this machine; `architecture`: its compute capability, such as `sm_89`."""
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ..arguments import check_choice, check_whole
 from ..bundle import Bundle
@@ -98,7 +97,7 @@ def _open_tuned(bundle: Bundle, options: Options) -> Backend | None:
     tuned = recommended.tuned_for(describe_device(options.device)) if recommended.tuned else None
     if tuned is None or tuned.backend not in REGISTRY or options.precision not in (None, tuned.precision):
         return None
-    options = replace(options, precision=tuned.precision)
+    options = options._replace(precision=tuned.precision)
     if REGISTRY[tuned.backend].unavailable(bundle, options):
         return None
     backend = REGISTRY[tuned.backend].open(bundle, options)

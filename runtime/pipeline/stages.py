@@ -7,13 +7,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backends import Interruption
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """`run` makes of an item those for the next stage; `threads` call it at once.
 
     `room`: finished items that may wait for the next stage; a thread with more waits for it.

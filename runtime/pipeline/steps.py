@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from ..arguments import Floats
 from ..backends import Backend
@@ -43,8 +42,7 @@ def batches(items: Iterator[Item], size: int, first: int | None = None) -> Itera
         yield batch
 
 
-@dataclass(frozen=True, eq=False)
-class SynthesisInputs:
+class SynthesisInputs(NamedTuple):
     """What a batch of seeds stands for: z (N, style_dim), the z that are mixed in, and noise buffers."""
 
     z: Floats

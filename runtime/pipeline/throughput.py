@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,8 +24,7 @@ Inputs = TypeVar("Inputs")
 PERCENTILES = (50, 95, 99)
 
 
-@dataclass(frozen=True)
-class StageReport:
+class StageReport(NamedTuple):
     """Where a stage's threads spent the run, in shares of it."""
 
     name: str
@@ -35,8 +34,7 @@ class StageReport:
     waiting_for_room: float
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What a run of the pipeline took.
 
     `device_seconds`: when at least one call of the backend was under way. `batch_latency_ms`: percentiles of
@@ -72,7 +70,7 @@ class Report:
             "device_seconds": self.device_seconds,
             "images_per_second": {"device": self.device_rate, self.destination: self.rate},
             "batch_latency_ms": self.batch_latency_ms,
-            "stages": [vars(stage) for stage in self.stages],
+            "stages": [stage._asdict() for stage in self.stages],
         }
 
     def table(self) -> str:

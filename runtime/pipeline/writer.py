@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import NamedTuple, overload
 
 from ..errors import BadInput
 from ..files import remove_partial
@@ -17,8 +17,7 @@ VERSIONS = {"fingergen", "Software"}  # of provenance: a newer FingerGen may go 
 NAME_OF_SEED = re.compile(r"\d{8}|[1-9]\d{8,19}", re.ASCII)  # see `Planned.of_seed`
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """An image to be made: its file name without extension, its label on a sheet, its own provenance."""
 
     name: str

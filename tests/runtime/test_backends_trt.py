@@ -311,9 +311,9 @@ class TestProblem:
 
     def test_plugins(self):
         missing = LibraryStatus("tensorrt", None, False, "no nvcc was found", "install it")
-        needs = problem(engine(ops="plugin"), dataclasses.replace(HERE, plugins=missing))
+        needs = problem(engine(ops="plugin"), HERE._replace(plugins=missing))
         assert needs == "needs our TensorRT plugins with CUDA: no nvcc was found; install it"
-        trusting = dataclasses.replace(HERE, trusts_engine_code=True, plugins=missing)
+        trusting = HERE._replace(trusts_engine_code=True, plugins=missing)
         assert problem(engine(ops="plugin", plugins_embedded=True), trusting) is None
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Flavor:
+class Flavor(NamedTuple):
     """`modules`: import names of the bindings, the first that is installed serves; `libraries`: the package
     with the shared libraries, absent where they come with the system; `package`: pip's; `target_by_gpu`: it
     builds on a GPU, for that GPU.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fingergen import cpp_ops
 
@@ -22,8 +22,7 @@ class Unusable(BadInput):
     """No set of engines can run here; the message gives the reason and the fix."""
 
 
-@dataclass(frozen=True)
-class Here:
+class Here(NamedTuple):
     """What engines are held against. `versions`: of the flavors that are installed, by name."""
 
     versions: Mapping[str, str]

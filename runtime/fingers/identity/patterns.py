@@ -6,9 +6,8 @@ Angles are counter-clockwise as seen on the page (y up).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -93,8 +92,7 @@ FREQUENCIES_BY_POSITION = {
 Points = tuple[tuple[float, float], ...]
 
 
-@dataclass(frozen=True)
-class Wave:
+class Wave(NamedTuple):
     """A plane wave: `amplitude · sin(kx x + ky y + phase)`; a few make a smooth random field."""
 
     kx: float
@@ -103,8 +101,7 @@ class Wave:
     amplitude: float
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(NamedTuple):
     """What a finger's ridges follow.
 
     Lengths are pixels at 500 ppi, points lie in finger coordinates (see the module), angles are radians.
