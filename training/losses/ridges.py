@@ -9,8 +9,8 @@ from torch import Tensor
 WINDOW_INCHES = 0.036  # side of the square that a correlation is taken over: about two ridges
 PER_WINDOW = 4  # squares begin every quarter of their side: a closer grid says no more
 LEAST_VARIANCE = 1e-3  # of images and ridge maps in [-1, 1]; below, there is nothing to correlate
-RIDGE_INCHES = 0.02  # side of the square whose mean is what ridges stand out from: about one ridge
-RIM = 0.003, 0.25  # contact where ridges fade out; less is too little for 8 bits
+AROUND_INCHES = 0.06  # side of the square whose mean is what a rim stands out from: about three ridges
+RIM = 0.003, 0.5  # contact where ridges fade out; less is too little for 8 bits
 WHOLE = 0.99  # least mean contact of a square that counts: at the edge of contact, prints fade
 
 
@@ -53,7 +53,7 @@ def rim_loss(images: Tensor, reals: Tensor, contact: Tensor, ppi: float) -> Tens
         Scalar, the L1 distance of what stands out from its surroundings.
     """
     difference = (images - reals).mean(dim=1, keepdim=True)
-    side = 2 * round(RIDGE_INCHES * ppi / 2) + 1
+    side = 2 * round(AROUND_INCHES * ppi / 2) + 1
     band = difference - _box(difference, side, 1)
     return (band.abs() * ((contact > RIM[0]) & (contact < RIM[1]))).mean()
 
