@@ -238,8 +238,6 @@ class Model(Networks):
             BadInput: The bundle cannot reconstruct, or an argument is not what it takes.
         """
         encoded = self.encoded(templates, seeds)
-        if self.bundle.manifest.graphs.fields is not None:  # then w is a look, not a finger
-            encoded = Encoded(self.truncate(encoded.w), encoded.noise)
         return self.render(encoded, noise, seeds, size=size)
 
     def _with_ridges(self, templates: Sequence[Template], seeds: Sequence[int] | None) -> Encoded:
@@ -316,7 +314,8 @@ class Model(Networks):
                 in GANs", 2021), or name of a trait: one of the manifest's `ridge_noise.looks`.
             degree: How far; of traits, two degrees are a standard deviation.
             layers: Style inputs that are edited, in [0, num_ws); None: those that the bundle recommends.
-            truncation: ψ; None: what the bundle recommends.
+            truncation: ψ; None: what the bundle recommends, and 1 for reconstructions by growth, whose look is
+                given.
             noise: `const`, `random`, `none` or `ridges`; None: what the bundle recommends.
             seeds: One per image, of noise `random` and `ridges`.
             decoder: Whether w comes from `encode`, so that the bundle's decoder makes the images.
@@ -332,9 +331,11 @@ class Model(Networks):
         direction = self.bundle.direction(index)
         chosen = self.edit_layers(layers)
         styles = self.styles(w.w if isinstance(w, Encoded) else w)
+        drawn = not isinstance(w, Encoded) or self.bundle.manifest.graphs.fields is None
+        psi = self.truncation(truncation, drawn)
 
         def edited(by: float) -> Pixels:
-            moved = self.truncate(latents.move(styles, direction, by, chosen), truncation)
+            moved = self.truncate(latents.move(styles, direction, by, chosen), psi)
             whole = Encoded(moved, w.noise) if isinstance(w, Encoded) else moved
             return self.render(whole, noise, seeds, decoder, size)
 

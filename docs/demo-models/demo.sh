@@ -21,4 +21,4 @@ generator --learning-rate 0.0015 --images 84000
 generator --learning-rate 0.0007 --images 88000
 generator --learning-rate 0.0003 --images 93400
 
-fg-export "$out/generator/state.pt" "$out/fields/state.pt" --name demo --truncation 1 --overwrite --out "$out/demo"
+fg-export "$out/generator/state.pt" "$out/fields/state.pt" --name demo --truncation 0.85 --overwrite --out "$out/demo"

@@ -105,7 +105,9 @@ def edit(
     files = named_after(templates)
     named = files if seeds is None else {f"{seed:08d}": seed for seed in seeds}
     with running.load() as model:
-        truncation, noise = model.settings(truncation, noise)
+        _, noise = model.settings(None, noise)
+        drawn = seeds is not None or model.bundle.manifest.graphs.fields is None
+        truncation = model.truncation(truncation, drawn)
         model.bundle.direction(index)
         if seeds is None:
             model.check_encoder()

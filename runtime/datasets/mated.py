@@ -87,10 +87,12 @@ def mates(seed: int, impressions: int, directions: Sequence[int], degree: float)
 
 @dataclass(frozen=True, eq=False)
 class MatedInputs:
-    """A batch: z (fingers, style_dim), each image's finger (N,), moves of w (N, style_dim), noise."""
+    """A batch: z (fingers, style_dim), each image's finger (N,), whether its look was drawn and not given by a
+    preset or effects (N,), moves of w (N, style_dim), noise."""
 
     z: Floats
     finger: NDArray[np.intp]
+    drawn: NDArray[np.bool_]
     moves: Floats
     noise: Sequence[Floats]
 
@@ -100,7 +102,8 @@ class MatedSynthesis:
     """The steps of the pipeline for mates. Edits of a finger have the same noise.
 
     layers: style inputs that are edited; None: those that the bundle recommends. Truncation comes after the
-    edit, as in `Model.edit`.
+    edit, as in `Model.edit`; None: what the bundle recommends for looks that are drawn, while those that a
+    preset or effects give stay as they are.
 
     Of ridge noise, preset: how far impressions differ, in place and look; None: the first is as `synth` makes
     it, placed as in `easy` and with any look, and further ones are `medium`. effects: what is fixed, which
@@ -140,6 +143,7 @@ class MatedSynthesis:
         return MatedInputs(
             self.model.z(fingers),
             np.array([fingers.index(seed) for seed in seeds]),
+            np.ones(len(seeds), bool),
             moves,
             self.model.noise_buffers(self.noise, seeds, len(seeds)),
         )
@@ -173,19 +177,20 @@ class MatedSynthesis:
         ]
         if self.taken is not None:
             self.taken.update(zip(batch, taken, strict=True))
+        drawn = np.array([looks_as_synth(self.preset, each.impression, self.effects) for each in batch])
         z = np.stack([
-            look(each.seed, each.capture_number, self.model.style_dim)
-            if looks_as_synth(self.preset, each.impression, self.effects)
-            else fingers.looks([one])[0]
-            for each, one in zip(batch, taken, strict=True)
+            look(each.seed, each.capture_number, self.model.style_dim) if any_look else fingers.looks([one])[0]
+            for each, one, any_look in zip(batch, taken, drawn, strict=True)
         ])  # fmt: skip
-        return MatedInputs(z, np.arange(len(batch)), moves, fingers.of_impressions(taken))
+        return MatedInputs(z, np.arange(len(batch)), drawn, moves, fingers.of_impressions(taken))
 
     def compute(self, inputs: MatedInputs) -> Pixels:
         """The networks: uint8 (N, C, R, R)."""
         w = self.model.styles(self.model.map(inputs.z)[inputs.finger]).copy()
         w[:, self.model.edit_layers(self.layers)] += inputs.moves[:, None]
-        return self.model.backend.render(self.model.truncate(w, self.truncation), inputs.noise)
+        narrowed = inputs.drawn if self.truncation is None else slice(None)
+        w[narrowed] = self.model.truncate(w[narrowed], self.truncation)
+        return self.model.backend.render(w, inputs.noise)
 
     def finish(self, levels: Pixels) -> Pixels:
         """One of the network's images (C, R, R) → uint8 (size, size), or (size, size, 3)."""

@@ -16,7 +16,7 @@ from ..fingers import FULL_PRINT, MOISTURE, PPI, Effects, FingerPosition, Patter
 from ..pipeline.networks import Networks
 from .impressions import BundleMaker, Maker, SensorMaker
 from .layouts import LAYOUTS
-from .mated import Mate, MatedSynthesis, check_directions, mate
+from .mated import Mate, MatedSynthesis, check_directions, looks_as_synth, mate
 from .plan import Entry, Plan
 from .table import MOST_FINGERS, MOST_IMPRESSIONS
 from .writer import Encoding, Gate
@@ -49,7 +49,7 @@ class DatasetRequest:
             noise none.
         degree: The farthest that an impression goes along its direction.
         layers: Style inputs that are edited; None: those that the bundle recommends.
-        truncation: ψ; None: what the bundle recommends.
+        truncation: ψ; None: what the bundle recommends, and for looks that a preset or effects give, none.
         noise: `const`, `random`, `none` or `ridges`; None: what the bundle recommends.
         size: Pixels per side that a bundle's images are resized to; None: its `output_size`.
         layout: A name in `LAYOUTS`.
@@ -180,17 +180,19 @@ class DatasetRequest:
             name = "subjects" if self.subjects else "rolled"
             raise BadInput(f"--{name}: this bundle's fingers have no classes or sides; use --renderer sensor")
         layers = model.edit_layers(self.layers)
+        draws_looks = not has_truth or looks_as_synth(self.preset, 1, self.effects)
         shared = model.provenance(
             "dataset",
             layers=layers,
-            truncation=truncation,
+            # Looks that are given are narrowed only where that is asked for.
+            truncation=truncation if draws_looks else self.truncation,
             noise=noise,
             size=self.size,
             area=None if self.area is None else str(self.area),
             **(self.given() if has_truth else {}),
         )
         steps = MatedSynthesis(
-            model, truncation, noise, layers, self.size, self.preset, self.effects, self.pattern, {}
+            model, self.truncation, noise, layers, self.size, self.preset, self.effects, self.pattern, {}
         )
 
         def edit(entry: Entry) -> Mate:

@@ -126,6 +126,18 @@ class Networks:
         check_finite("truncation", truncation)
         return truncation, recommended.noise if noise is None else noise
 
+    def truncation(self, asked: float | None, drawn: bool) -> float:
+        """How far looks are narrowed.
+
+        Args:
+            asked: ψ; None: what the bundle recommends for looks that are drawn, and 1 for given ones.
+            drawn: Whether the look was drawn, and not given by a preset or for a reconstruction.
+
+        Returns:
+            ψ.
+        """
+        return self.settings(asked if drawn or asked is not None else 1.0, None)[0]
+
     def z(self, seeds: Iterable[int]) -> Floats:
         """Latents of seeds, the input of the mapping network.
 

@@ -128,6 +128,7 @@ class Studio:
             buffers = model.finger_noise.of_impressions([taken])
             as_synth = looks_as_synth(request.preset, number + 1)
             w = model.map(model.z([seed]) if as_synth else model.finger_noise.looks([taken]))
+            truncation = model.truncation(request.truncation, drawn=as_synth)
         else:  # impressions are edits, as in `fg-run dataset`
             buffers = list(model.noise_buffers(noise, [seed], 1))
             w = model.map(model.z([seed]))
@@ -163,8 +164,7 @@ class Studio:
             raise BadInput(f"{source.name}: its minutiae lie outside of what the bundle's images show")
         encoded = model.encoded(template, [request.seed])
         styles = self._edited(model.styles(encoded.w), request.traits)
-        # An encoder that gives ridges leaves w to the look; else w is the finger, and stays as encoded.
-        if model.bundle.manifest.graphs.fields is not None or request.truncation is not None:
+        if request.truncation is not None:
             styles = model.truncate(styles, request.truncation)
         pixels = model.render(Encoded(styles, encoded.noise), seeds=[request.seed])[0]
         provenance = model.provenance(

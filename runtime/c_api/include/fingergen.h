@@ -114,7 +114,7 @@ FINGERGEN_API fingergen_status fingergen_edit(const fingergen_model *model, uint
                                               char *error, size_t error_size);
 
 /* Impression `number` of the finger of a seed; of bundles with ridge noise. `preset`: how far impressions differ in place and
- * look: "easy", "medium", "hard" or "partial"; NULL: "easy".
+ * look: "easy", "medium", "hard" or "partial"; NULL: "easy". `truncation`: NULL for 1, for the preset gives the look.
  * `truth`, unless NULL, gets the true minutiae, in the image's pixels; free *truth with fingergen_template_free. */
 FINGERGEN_API fingergen_status fingergen_impression(const fingergen_model *model, uint64_t finger, uint32_t number,
                                                     const char *preset, const double *truncation, uint8_t *pixels,

@@ -181,7 +181,9 @@ fingergen_status fingergen_impression(const fingergen_model *model, uint64_t fin
   return guarded(error, error_size, [&] {
     check(model, pixels, size);
     fingergen::Template found;
-    put(model->model.impression(finger, number, preset == nullptr ? "easy" : preset, psi(model, truncation), &found), pixels);
+    // A look that a preset gives is narrowed only where that is asked for.
+    const double psi = truncation == nullptr ? 1.0 : *truncation;
+    put(model->model.impression(finger, number, preset == nullptr ? "easy" : preset, psi, &found), pixels);
     if (truth != nullptr) *truth = Made::make(std::move(found));
   });
 }

@@ -114,7 +114,7 @@ Pixels Model::reconstruct(const Template &given, uint64_t seed) const {
   Skin skin{std::vector<float>(area), std::vector<float>(area)};
   make_ridge_map({seen.width, seen.ppi, places.data(), types.data(), types.size()}, fields.data(), kCells, side, skin.ridges.data(),
                  skin.contact.data());
-  const std::vector<float> w = truncated(map(with_traits(latent(seed), sample_traits(seed))), bundle_.truncation);
+  const std::vector<float> w = map(with_traits(latent(seed), sample_traits(seed)));
   return render(decoder_ ? *decoder_ : *synthesis_, styles(w), noise_of(skin, seed, 0));
 }
 
