@@ -314,8 +314,7 @@ class Model(Networks):
                 in GANs", 2021), or name of a trait: one of the manifest's `ridge_noise.looks`.
             degree: How far; of traits, two degrees are a standard deviation.
             layers: Style inputs that are edited, in [0, num_ws); None: those that the bundle recommends.
-            truncation: ψ; None: what the bundle recommends, and 1 for reconstructions by growth, whose look is
-                given.
+            truncation: ψ; None: what the bundle recommends, and 1 for reconstructions whose look is given.
             noise: `const`, `random`, `none` or `ridges`; None: what the bundle recommends.
             seeds: One per image, of noise `random` and `ridges`.
             decoder: Whether w comes from `encode`, so that the bundle's decoder makes the images.

@@ -194,7 +194,7 @@ truncation = click.option(
     "--truncation",
     type=Number(-10, 10),
     help="Truncation. 1: as trained; the closer to 0, the closer to the average finger.  "
-    "[default: what the bundle recommends]",
+    "[default: what the bundle recommends; 1 for looks that a preset or a reconstruction gives]",
 )
 noise = click.option(
     "--noise",

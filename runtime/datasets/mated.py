@@ -87,8 +87,8 @@ def mates(seed: int, impressions: int, directions: Sequence[int], degree: float)
 
 @dataclass(frozen=True, eq=False)
 class MatedInputs:
-    """A batch: z (fingers, style_dim), each image's finger (N,), whether its look was drawn and not given by a
-    preset or effects (N,), moves of w (N, style_dim), noise."""
+    """A batch: z (fingers, style_dim), each image's finger (N,), whether its look was drawn (N,) and not given
+    by a preset or effects, moves of w (N, style_dim), noise."""
 
     z: Floats
     finger: NDArray[np.intp]
@@ -179,8 +179,8 @@ class MatedSynthesis:
             self.taken.update(zip(batch, taken, strict=True))
         drawn = np.array([looks_as_synth(self.preset, each.impression, self.effects) for each in batch])
         z = np.stack([
-            look(each.seed, each.capture_number, self.model.style_dim) if any_look else fingers.looks([one])[0]
-            for each, one, any_look in zip(batch, taken, drawn, strict=True)
+            look(each.seed, each.capture_number, self.model.style_dim) if free else fingers.looks([one])[0]
+            for each, one, free in zip(batch, taken, drawn, strict=True)
         ])  # fmt: skip
         return MatedInputs(z, np.arange(len(batch)), drawn, moves, fingers.of_impressions(taken))
 

@@ -153,6 +153,23 @@ def test_a_preset_or_a_fixed_effect_decides_the_look(model: Model):
     assert (wet != looks).sum() == 1
 
 
+def test_truncation_narrows_looks_that_are_drawn_and_no_given_ones():
+    with load(workers=1) as demo:
+        psi = demo.bundle.manifest.recommended.truncation
+        assert psi < 1
+
+        def made(**options: Any) -> np.ndarray:
+            steps = MatedSynthesis(demo, **options)
+            return steps.compute(steps.prepare([Mate(8, 1), Mate(8, 2)]))
+
+        given, drawn = made(preset="easy"), made()
+        np.testing.assert_array_equal(given, made(preset="easy", truncation=1.0))
+        assert (given != made(preset="easy", truncation=psi)).any(axis=(1, 2, 3)).all()
+        narrowed, plain = made(truncation=psi), made(truncation=1.0)
+    np.testing.assert_array_equal(drawn, [narrowed[0], plain[1]])  # the second looks as in `medium`
+    assert (drawn != plain).any() and (drawn != narrowed).any()
+
+
 def test_ridges_are_refused_where_a_bundle_has_none(plain: Path):
     with (
         load(plain, backend="onnxruntime", workers=1) as other,
