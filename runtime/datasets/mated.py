@@ -87,8 +87,8 @@ def mates(seed: int, impressions: int, directions: Sequence[int], degree: float)
 
 @dataclass(frozen=True, eq=False)
 class MatedInputs:
-    """A batch: z (fingers, style_dim), each image's finger (N,), whether its look was drawn (N,) and not given
-    by a preset or effects, moves of w (N, style_dim), noise."""
+    """A batch: z (fingers, style_dim); each image's finger (N,) and whether its look was drawn (N,), not
+    given by a preset or effects; moves of w (N, style_dim); noise."""
 
     z: Floats
     finger: NDArray[np.intp]
