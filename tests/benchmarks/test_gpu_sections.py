@@ -185,7 +185,7 @@ def test_backends_must_agree_with_the_cpu(
 def test_libraries_without_cuda_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     real = cpp_ops.status
     lacking = {"cuda": False, "reason": "no nvcc", "fix": "install it"}
-    monkeypatch.setattr(cpp_ops, "status", lambda name: replace(real(name), **lacking))
+    monkeypatch.setattr(cpp_ops, "status", lambda name: real(name)._replace(**lacking))
     assert next(kernels.library_checks()) == Check("onnxruntime ops library", "no nvcc; install it", False)
 
 

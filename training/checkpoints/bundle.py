@@ -103,7 +103,7 @@ def _restore(module: nn.Module, name: str, weights: Weights) -> None:
     elif isinstance(module, FusedLeakyReLU):
         module.bias.copy_(weights[f"{name.removesuffix('.activate')}/bias"].flatten())
     elif isinstance(module, ToRGB):
-        module.bias.copy_(weights[f"{name}/bias"])
+        module.bias.copy_(weights[f"{name}/bias"].reshape(module.bias.shape))
 
 
 def _restore_convolution(conv: ModulatedConv, name: str, weights: Weights) -> None:
@@ -118,4 +118,4 @@ def _restore_convolution(conv: ModulatedConv, name: str, weights: Weights) -> No
         if norms is None:
             norms = (EPSILON / weights[f"{name}/epsilon_1"]).sqrt()
         weight = weight * norms[:, None, None, None]
-    conv.weight.copy_(weight[None] / conv.scale)
+    conv.weight.copy_(weight.reshape(conv.weight.shape) / conv.scale)  # without the kernel's sides in ToRGB
