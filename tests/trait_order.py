@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, zoom
 
 from fingergen.runtime import load
-
-Figure = Callable[[np.ndarray, np.ndarray], float]
 
 CORNER = 40  # pixels per side
 BESIDE = 30  # pixels that the background stays away from the print
@@ -25,16 +24,43 @@ RIM = 16  # pixels inside the edge of contact that fade
 RIDGE, SPOT, PATCH = 4.0, 8.0, 24.0  # deviations of Gaussians, in pixels: below a ridge, a spot, a large spot
 
 
-def edge(contact: np.ndarray) -> np.ndarray:
-    return contact & ~binary_erosion(contact, iterations=RIM)
+class Places(NamedTuple):
+    """Where the parts of an image lie, bool (H, W) each."""
+
+    contact: np.ndarray
+    inside: np.ndarray
+    background: np.ndarray
 
 
-def background(contact: np.ndarray) -> np.ndarray:
-    return ~binary_dilation(contact, iterations=BESIDE)
+def places_of(contact: np.ndarray) -> Places:
+    inside = binary_erosion(contact, iterations=RIM)
+    return Places(contact, inside, ~binary_dilation(contact, iterations=BESIDE))
 
 
 def spots(image: np.ndarray, small: float, large: float, where: np.ndarray) -> float:
     return float((gaussian_filter(image, small) - gaussian_filter(image, large))[where].std())
+
+
+def large_spots(image: np.ndarray, where: np.ndarray) -> float:
+    return float(gaussian_filter(image, PATCH)[where].std())
+
+
+def darkness(image: np.ndarray, places: Places) -> float:
+    return -float(image[places.contact].mean())
+
+
+def steepness(image: np.ndarray, places: Places) -> float:
+    ridges = image[places.contact]
+    return float(np.hypot(*np.gradient(image))[places.contact].mean() / ridges.std())
+
+
+def grain(image: np.ndarray, places: Places) -> float:
+    return float((image - gaussian_filter(image, 1.0))[places.background].std())
+
+
+def faintness(image: np.ndarray, places: Places) -> float:
+    edge = places.contact & ~places.inside
+    return float(image[edge].mean() - image[places.inside].mean())
 
 
 def corners(image: np.ndarray) -> float:
@@ -42,41 +68,22 @@ def corners(image: np.ndarray) -> float:
     return float(image[np.ix_(rows, columns)].mean())
 
 
-FIGURES: dict[str, tuple[str, Figure]] = {
-    "pressure": ("darkness of the print", lambda x, print_: -x[print_].mean()),
-    "moisture": ("darkness of the print", lambda x, print_: -x[print_].mean()),
-    "unevenness": (
-        "large spots of the print",
-        lambda x, print_: gaussian_filter(x, PATCH)[inside(print_)].std(),
-    ),
-    "blotches": ("spots of the print", lambda x, print_: spots(x, SPOT, PATCH, inside(print_))),
-    "sharpness": (
-        "steepness of ridges",
-        lambda x, print_: np.hypot(*np.gradient(x))[print_].mean() / x[print_].std(),
-    ),
-    "paper": ("brightness of the background", lambda x, print_: x[background(print_)].mean()),
-    "ink": ("darkness of ridges", lambda x, print_: -np.percentile(x[print_], 5)),
-    "gamma": ("darkness of the image", lambda x, print_: -x.mean()),
-    "noise": (
-        "grain of the background",
-        lambda x, print_: (x - gaussian_filter(x, 1.0))[background(print_)].std(),
-    ),
-    "background": (
-        "large spots of the background",
-        lambda x, print_: gaussian_filter(x, PATCH)[background(print_)].std(),
-    ),
-    "fading": (
-        "brightness of the edge of contact",
-        lambda x, print_: x[edge(print_)].mean() - x[inside(print_)].mean(),
-    ),
-    "film": ("darkness of valleys", lambda x, print_: -np.percentile(x[inside(print_)], 90)),
-    "stains": ("spots of the background", lambda x, print_: spots(x, RIDGE, PATCH, background(print_))),
-    "vignette": ("darkness of the corners", lambda x, print_: -corners(x)),
+FIGURES: dict[str, tuple[str, Callable[[np.ndarray, Places], float]]] = {
+    "pressure": ("darkness of the print", darkness),
+    "moisture": ("darkness of the print", darkness),
+    "unevenness": ("large spots of the print", lambda x, at: large_spots(x, at.inside)),
+    "blotches": ("spots of the print", lambda x, at: spots(x, SPOT, PATCH, at.inside)),
+    "sharpness": ("steepness of ridges", steepness),
+    "paper": ("brightness of the background", lambda x, at: x[at.background].mean()),
+    "ink": ("darkness of ridges", lambda x, at: -np.percentile(x[at.contact], 5)),
+    "gamma": ("darkness of the image", lambda x, at: -x.mean()),
+    "noise": ("grain of the background", grain),
+    "background": ("large spots of the background", lambda x, at: large_spots(x, at.background)),
+    "fading": ("brightness of the edge of contact", faintness),
+    "film": ("darkness of valleys", lambda x, at: -np.percentile(x[at.inside], 90)),
+    "stains": ("spots of the background", lambda x, at: spots(x, RIDGE, PATCH, at.background)),
+    "vignette": ("darkness of the corners", lambda x, at: -corners(x)),
 }
-
-
-def inside(contact: np.ndarray) -> np.ndarray:
-    return binary_erosion(contact, iterations=RIM)
 
 
 def main() -> None:
@@ -92,20 +99,17 @@ def main() -> None:
     seeds = range(given.first, given.first + given.seeds)
     w = model.map(model.z(seeds))
     assert model.finger_noise is not None
-    contacts = []
+    places = []
     for seed in seeds:
         _, contact = model.finger_noise.impression(seed).maps(2)
-        contacts.append(zoom(contact, 2, order=1) > 0.5)
+        places.append(places_of(zoom(contact, 2, order=1) > 0.5))
     print(f"{given.seeds} seeds from {given.first}, degrees -{given.degree:g}, 0 and {given.degree:g}")
     print(f"{'trait':12}{'in order':>9}{'ends in order':>15}{'medians':>28}  figure")
     for name in model.bundle.traits:
         what, figure = FIGURES[name]
         images = model.edit(w, name, given.degree, seeds=seeds)
         found = np.array(
-            [
-                [figure(x.astype(float), contact) for x, contact in zip(each, contacts, strict=True)]
-                for each in images
-            ]
+            [[figure(x.astype(float), at) for x, at in zip(each, places, strict=True)] for each in images]
         )
         low, middle, high = found
         ordered, ends = int(((low < middle) & (middle < high)).sum()), int((low < high).sum())

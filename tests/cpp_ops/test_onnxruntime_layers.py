@@ -84,6 +84,17 @@ def test_attributes_of_a_whole_layer() -> None:
     np.testing.assert_allclose(result, styled_conv(**inputs, **factors), rtol=0, atol=1e-4)
 
 
+def check_same_bits(inputs: dict[str, NDArray], of_images: Sequence[str]) -> None:
+    """In any batch and on any number of threads; the first dimension of `of_images` is the batch's, 3."""
+    model = layer_model(inputs, ["weight"])
+    expected = run_layer(model, inputs)
+    for threads in (2, 3, 8):
+        np.testing.assert_array_equal(run_layer(model, inputs, threads), expected)
+    for i in range(3):
+        one = {name: v[i : i + 1] if name in of_images else v for name, v in inputs.items()}
+        np.testing.assert_array_equal(run_layer(model, one, threads=2), expected[i : i + 1])
+
+
 @pytest.mark.parametrize(
     ("size", "up"), [((32, 32), False), ((256, 64), False), ((16, 16), True), ((128, 64), True)]
 )
@@ -92,13 +103,7 @@ def test_a_whole_layer_has_the_same_bits_in_any_batch_and_on_any_number_of_threa
 ) -> None:
     """Sizes of which threads share the channels, and of which they take parts of the image."""
     inputs = layer_inputs(3, 20, 13, size, up, noise_n=3)
-    model = layer_model(inputs, ["weight"])
-    expected = run_layer(model, inputs)
-    for threads in (2, 3, 8):
-        np.testing.assert_array_equal(run_layer(model, inputs, threads), expected)
-    for i in range(3):
-        one = {name: v[i : i + 1] if name in ("x", "style", "noise") else v for name, v in inputs.items()}
-        np.testing.assert_array_equal(run_layer(model, one, threads=2), expected[i : i + 1])
+    check_same_bits(inputs, of_images=("x", "style", "noise"))
 
 
 @pytest.mark.parametrize(
@@ -155,14 +160,7 @@ def test_to_rgb(side: int, inputs: int, channels: int) -> None:
 
 
 def test_to_rgb_has_the_same_bits_in_any_batch_and_on_any_number_of_threads() -> None:
-    arrays = to_rgb_inputs(3, 20, 3, 130)
-    model = layer_model(arrays, ["weight"])
-    expected = run_layer(model, arrays)
-    for threads in (2, 3, 8):
-        np.testing.assert_array_equal(run_layer(model, arrays, threads), expected)
-    for i in range(3):
-        one = {name: v[i : i + 1] if name in ("x", "style", "image") else v for name, v in arrays.items()}
-        np.testing.assert_array_equal(run_layer(model, one, threads=2), expected[i : i + 1])
+    check_same_bits(to_rgb_inputs(3, 20, 3, 130), of_images=("x", "style", "image"))
 
 
 @pytest.mark.parametrize(
