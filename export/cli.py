@@ -82,7 +82,7 @@ def tune(bundle: Path, batch: str, seconds: float, as_json: bool) -> None:
 
     trials, tuned = find(bundle, sorted(set(map(int, batch.split(",")))), seconds, Progress())
     if as_json:
-        content = {"tuned": asdict(tuned), "trials": [asdict(trial) for trial in trials]}
+        content = {"tuned": tuned._asdict(), "trials": [asdict(trial) for trial in trials]}
         click.echo(json.dumps(content, indent=2))
         return
     for trial in trials:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -95,7 +95,7 @@ def export_bundle(
         )
     recommended = options.recommended
     if source.ridge_noise is not None and recommended.noise == "const":  # stored noise has no finger
-        recommended = replace(recommended, noise="ridges")
+        recommended = recommended._replace(noise="ridges")
     networks = networks_of(source, map_size)
     ops = OPS[options.ops]
     files: dict[GraphName, str] = {}

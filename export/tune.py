@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -155,8 +154,6 @@ def _write(bundle: Bundle, tuned: Tuned) -> None:
     """The bundle as it is, with `tuned` in place of what was recommended for its device."""
     recommended = bundle.manifest.recommended
     others = tuple(each for each in recommended.tuned if each.device != tuned.device)
-    manifest = dataclasses.replace(
-        bundle.manifest, recommended=dataclasses.replace(recommended, tuned=(*others, tuned))
-    )
+    manifest = bundle.manifest._replace(recommended=recommended._replace(tuned=(*others, tuned)))
     contents = {file: bundle.read(file) for file in manifest.files}
     write_bundle(bundle.path, manifest, contents, overwrite=True)

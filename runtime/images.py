@@ -8,9 +8,8 @@ import math
 import struct
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +57,7 @@ _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of more than 
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the levels that scanners store in 16
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """A decoded image.
 
     Attributes:

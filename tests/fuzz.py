@@ -18,7 +18,6 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -54,10 +53,8 @@ with atheris.instrument_imports(include=["fingergen"]):
 
 from .runtime.test_minutiae_fuzz import sample
 
-SMALL = replace(
-    read_manifest(DEMO),
-    architecture=replace(read_manifest(DEMO).architecture, resolution=8, style_dim=4),
-)
+DEMO_MANIFEST = read_manifest(DEMO)
+SMALL = DEMO_MANIFEST._replace(architecture=DEMO_MANIFEST.architecture._replace(resolution=8, style_dim=4))
 LATENTS = {
     "w_avg": np.zeros(4, np.float32),
     "sefa_directions": np.eye(4, dtype=np.float32)[:2],

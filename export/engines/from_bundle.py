@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def add_engines(
     target = resolve(options)
     source = read_bundle(bundle)
     manifest = source.manifest
-    graphs: dict[GraphName, str | None] = dataclasses.asdict(manifest.graphs)  # type: ignore[assignment]
+    graphs: dict[GraphName, str | None] = manifest.graphs._asdict()  # type: ignore[assignment]
     engines = {engine.file: engine for engine in manifest.engines}
     contents = {file: source.read(file) for file in manifest.files}
     in_half = manifest.precisions.get("fp16", {})
@@ -64,7 +63,7 @@ def add_engines(
         build = _reader(contents[in_half[name] if half else file])
         engine, content = build_engine(name, build, precision, target)
         engines[engine.file], contents[engine.file] = engine, content
-    manifest = dataclasses.replace(manifest, engines=tuple(engines.values()))
+    manifest = manifest._replace(engines=tuple(engines.values()))
     return write_bundle(out, manifest, contents, overwrite)
 
 

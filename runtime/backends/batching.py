@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..errors import FingerGenError
 
@@ -73,22 +72,20 @@ class BatchLimit:
                 )
 
 
-@dataclass(frozen=True)
-class Profile:
-    """Batch sizes that an engine was built for, and best at one of them. `index`: the engine's number."""
+class Profile(NamedTuple):
+    """Batch sizes that an engine was built for, and best at one of them. `number`: the engine's."""
 
-    index: int
+    number: int
     smallest: int
     best: int
     largest: int
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Images start … start + count - 1 of a call, run as a batch of `size` (>= count) under a profile."""
+class Chunk(NamedTuple):
+    """Images start … start + images - 1 of a call, run as a batch of `size` (>= images) under a profile."""
 
     start: int
-    count: int
+    images: int
     size: int
     profile: int
 
@@ -110,5 +107,5 @@ def plan(images: int, profiles: Sequence[Profile], limit: int) -> list[Chunk]:
             return size, abs(size - profile.best)
 
         chosen = min(fitting, key=cost)
-        chunks.append(Chunk(start, count, max(count, chosen.smallest), chosen.index))
+        chunks.append(Chunk(start, count, max(count, chosen.smallest), chosen.number))
     return chunks

@@ -6,7 +6,6 @@ beside its final place and renames it there, so a bundle is whole or absent.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -238,7 +237,7 @@ def write_bundle(
     with replacing(out, new=not overwrite) as new:
         new.mkdir()
         files = {name: _write_file(new, name, content) for name, content in sorted(contents.items())}
-        manifest = dataclasses.replace(manifest, files=files)
+        manifest = manifest._replace(files=files)
         text = json.dumps(manifest.to_json(), indent=2) + "\n"
         write_atomically(new / MANIFEST, text.encode())
         read_bundle(new)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import BadInput
 from .ridge_noise import NoiseLayer
@@ -19,8 +17,7 @@ NoiseMode = Literal["const", "random", "none", "ridges"]
 NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 
 
-@dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """Sizes of a StyleGAN2 generator. `channels`: 1 (gray) or 3; `num_ws`: style inputs of synthesis."""
 
     resolution: int
@@ -38,8 +35,7 @@ class Architecture:
         return [(1, 1, size, size) for size in sizes]
 
 
-@dataclass(frozen=True)
-class ImageSize:
+class ImageSize(NamedTuple):
     """The network's image, which the runtime resizes.
 
     Attributes:
@@ -53,8 +49,7 @@ class ImageSize:
     output_ppi: float
 
 
-@dataclass(frozen=True)
-class EncoderInput:
+class EncoderInput(NamedTuple):
     """`input_size`: pixels per side of the minutiae map; `w_plus`: it gives a w for every style input.
     `noise_layers`: layers of the decoder, by number, whose noise images it gives too.
     """
@@ -64,8 +59,7 @@ class EncoderInput:
     noise_layers: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Tuned:
+class Tuned(NamedTuple):
     """What was fastest on a kind of device (`backends.describe_device`): `fg-export tune` measured it."""
 
     device: str
@@ -75,8 +69,7 @@ class Tuned:
     images_per_second: float
 
 
-@dataclass(frozen=True)
-class Recommended:
+class Recommended(NamedTuple):
     """Settings that the bundle's maker chose; they hold where the user gives none.
 
     A generator whose noise says where ridges run gives every finger the same minutiae unless it is drawn for
@@ -99,8 +92,7 @@ class Recommended:
         return next((each for each in self.tuned if each.device == device), None)
 
 
-@dataclass(frozen=True)
-class RidgeNoise:
+class RidgeNoise(NamedTuple):
     """How a generator takes fingers.
 
     Attributes:
@@ -112,8 +104,7 @@ class RidgeNoise:
     looks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Graphs:
+class Graphs(NamedTuple):
     """Paths of the ONNX graphs in the bundle. `decoder`: a second synthesis graph, for reconstruction.
     `fields`: the encoder of a generator with ridge noise, raster of a template → orientation, period and
     contact.
@@ -126,8 +117,7 @@ class Graphs:
     fields: str | None = None
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(NamedTuple):
     """A TensorRT engine of a graph, for `gpu_architectures` and a `batch` of smallest, best, largest size.
 
     `ops`: what our custom nodes are in it, plugins or standard operators ("native"); an engine with plugins
@@ -143,19 +133,17 @@ class Engine:
     batch: tuple[int, int, int]
     ops: Literal["plugin", "native"] = "native"
     plugins_embedded: bool = False
-    report: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class FileRecord:
+class FileRecord(NamedTuple):
     """SHA-256 (lower-case hex) and size of a file of the bundle."""
 
     sha256: str
     bytes: int
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """`bundle.json`. `files` (path → record) has every file but `bundle.json`; `write_bundle` fills it.
 
     `precisions`: graphs in a further precision, such as `{"fp16": {"synthesis": "synthesis.fp16.onnx"}}`,
@@ -171,23 +159,21 @@ class Manifest:
     tools: Mapping[str, str]
     provenance: Mapping[str, Any]
     parity: Mapping[str, Mapping[str, Any]]
-    recommended: Recommended = field(default_factory=Recommended)
+    recommended: Recommended = Recommended()
     latents: str = "latents.npz"
-    precisions: Mapping[str, Mapping[GraphName, str]] = field(default_factory=dict)
+    precisions: Mapping[str, Mapping[GraphName, str]] = {}
     engines: tuple[Engine, ...] = ()
     ridge_noise: RidgeNoise | None = None
-    files: Mapping[str, FileRecord] = field(default_factory=dict)
+    files: Mapping[str, FileRecord] = {}
 
     def graph_files(self) -> set[str]:
         """Paths in the bundle of all ONNX graphs, of all precisions."""
-        plain = {path for path in vars(self.graphs).values() if path is not None}
+        plain = {path for path in self.graphs if path is not None}
         return plain.union(*(files.values() for files in self.precisions.values()))
 
     def to_json(self) -> dict[str, Any]:
         """The content of `bundle.json`: plain values, for `json.dumps`."""
-        content: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION} | dataclasses.asdict(
-            self
-        )
+        content = {"format": FORMAT, "format_version": FORMAT_VERSION, **_plain(self)}
         if self.ridge_noise is None:  # then the file is one that older versions read
             del content["ridge_noise"]
         if self.graphs.fields is None:
@@ -215,6 +201,15 @@ class Manifest:
         manifest = Manifest(**fields)
         _check_consistency(manifest, source)
         return manifest
+
+
+def _plain(value: Any) -> Any:
+    """A value in which records are dictionaries."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return _plain(value._asdict()) if hasattr(value, "_asdict") else [_plain(each) for each in value]
+    return value
 
 
 def _recommended(tuned: Sequence[Mapping[str, Any]] = (), **fields: Any) -> Recommended:
@@ -271,7 +266,7 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
         raise BadInput(f"{source}: graphs.fields: goes with ridge_noise, and without an encoder")
     if graphs.decoder is not None and graphs.encoder is None:
         raise BadInput(f"{source}: graphs.decoder: a decoder needs an encoder")
-    named = {key: value for key, value in dataclasses.asdict(graphs).items() if value is not None}
+    named = {key: value for key, value in graphs._asdict().items() if value is not None}
     named |= {"latents": manifest.latents} | {f"engines.{i}": e.file for i, e in enumerate(manifest.engines)}
     for precision, files in manifest.precisions.items():
         named |= {f"precisions.{precision}.{graph}": file for graph, file in files.items()}

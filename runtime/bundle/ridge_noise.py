@@ -7,8 +7,7 @@ noise puts a pyramid of a ridge map there. So the noise says where ridges run, a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 NoiseSource = Literal["ridges", "contact", "white"]
 Item = TypeVar("Item")
@@ -21,8 +20,7 @@ MOST_PPI = 300.0  # of a layer that needs to: above, ridges are smooth, and maps
 SMALLEST_CONTACT = 8  # pixels per side of the smallest layer that shows the outline of the contact
 
 
-@dataclass(frozen=True)
-class NoiseLayer:
+class NoiseLayer(NamedTuple):
     """What the noise input of one layer is.
 
     Attributes:

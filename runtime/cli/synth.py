@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
@@ -164,8 +163,8 @@ class _Synth:
     ) -> None:
         self._model = model
         self._steps = Synthesis(model, request)
-        settled = dataclasses.replace(
-            request, truncation=self._steps.truncation, noise=self._steps.noise, seeds=self._missing()
+        settled = request._replace(
+            truncation=self._steps.truncation, noise=self._steps.noise, seeds=self._missing()
         )
         self._pairs = settled.pairs()
         self._planned = PlannedSeeds(request.seeds)  # type: ignore[arg-type]
@@ -197,7 +196,7 @@ class _Synth:
             _show(images, count)
         report = run.report
         if self._writing.as_json:
-            tried = [vars(trial) for trial in trials]
+            tried = [trial._asdict() for trial in trials]
             where = str(self._writing.out) if self._writing.out else None
             click.echo(json.dumps({**report.to_json(), "batches_tried": tried, "out": where}, indent=2))
             return

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backends import CALLS_IN_FLIGHT, Interruption
 from ..errors import FingerGenError
@@ -18,8 +17,7 @@ LARGEST_BATCH = 256
 GAIN = 1.05  # a larger batch that is faster by less is not worth its memory and latency
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """What a batch size achieved in a short test of the backend."""
 
     batch: int

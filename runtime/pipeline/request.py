@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..arguments import check_choice, check_finite, check_iterable, check_whole
 from ..bundle.manifest import NOISE_MODES, NoiseMode
@@ -20,8 +19,7 @@ LARGEST_SIDE = 8192
 """The largest side, in pixels, of images that are made."""
 
 
-@dataclass(frozen=True)
-class SynthesisRequest:
+class SynthesisRequest(NamedTuple):
     """Images of seeds.
 
     Attributes:

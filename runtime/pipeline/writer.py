@@ -72,8 +72,7 @@ def write_images(impressions: Iterable[PlannedImage], workers: int) -> Generator
     yield from Pipeline(impressions, [Stage("write", write, workers, room=4 * workers)])
 
 
-@dataclass(frozen=True)
-class Folder:
+class Folder(NamedTuple):
     """Where the images of one command go, all of one resolution and with some provenance in common.
 
     Images that exist are an error, or replaced, or kept if their provenance is what they would get now.

@@ -1,6 +1,5 @@
 """`fg-export tune`: the fastest of what gives right images, and that `auto` takes it."""
 
-import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -66,17 +65,17 @@ def test_the_fastest_right_one_is_written_and_auto_takes_it(bundle: Path, backen
         assert [trial["backend"] for trial in refused] == ["wrong"]
         assert refused[0]["refused"].startswith("wrong: error 0.02, above 0.002")
         (tuned,) = read_bundle(bundle).manifest.recommended.tuned
-        assert dataclasses.asdict(tuned) == found["tuned"]
+        assert tuned._asdict() == found["tuned"]
     after = {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != "bundle.json"}
     assert after == before
 
-    slow = dataclasses.replace(tuned, backend="slow", batch=3)
+    slow = tuned._replace(backend="slow", batch=3)
     tuning._write(read_bundle(bundle), slow)
     with load(bundle) as model:
         assert (model.backend.name, model.backend.batch) == ("slow", 3)
     with load(bundle, precision="fp32") as model:
         assert model.backend.name == "slow"
-    tuning._write(read_bundle(bundle), dataclasses.replace(slow, backend="of-a-later-version"))
+    tuning._write(read_bundle(bundle), slow._replace(backend="of-a-later-version"))
     with load(bundle) as model:
         assert model.backend.name == "onnxruntime"
     tuning._write(read_bundle(bundle), slow)

@@ -16,7 +16,7 @@ ONE = [Profile(0, 1, 8, 64)]
 
 
 def sizes(images: int, profiles: list[Profile], limit: int = 1000) -> list[tuple[int, int, int]]:
-    return [(chunk.count, chunk.size, chunk.profile) for chunk in plan(images, profiles, limit)]
+    return [(chunk.images, chunk.size, chunk.profile) for chunk in plan(images, profiles, limit)]
 
 
 @st.composite
@@ -52,13 +52,13 @@ class TestPlan:
     @given(st.integers(0, 300), profile_lists(), st.integers(1, 50))
     def test_always(self, images: int, profiles: list[Profile], limit: int):
         chunks = plan(images, profiles, limit)
-        covered = [i for chunk in chunks for i in range(chunk.start, chunk.start + chunk.count)]
+        covered = [i for chunk in chunks for i in range(chunk.start, chunk.start + chunk.images)]
         assert covered == list(range(images))
         for chunk in chunks:
             profile = profiles[chunk.profile]
             assert profile.smallest <= chunk.size <= profile.largest
-            assert 1 <= chunk.count <= min(limit, chunk.size)
-            assert chunk.size == chunk.count or chunk.size == profile.smallest
+            assert 1 <= chunk.images <= min(limit, chunk.size)
+            assert chunk.size == chunk.images or chunk.size == profile.smallest
 
 
 class TestBatchLimit:

@@ -37,7 +37,7 @@ HERE = Here({"tensorrt-rtx": "1.7.1"}, "sm_89", BUILT)
 
 def engine(graph: str = "synthesis", **changes) -> Engine:
     plain = Engine(f"{graph}.onnx", graph, "tensorrt-rtx", "1.7.1", ("sm_86", "sm_89"), "fp16", (1, 8, 64))
-    return dataclasses.replace(plain, **changes)
+    return plain._replace(**changes)
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +319,7 @@ class TestProblem:
 
 class TestChoice:
     def choose(self, bundle: Bundle, *engines: Engine, precision=None, here: Here = HERE):
-        manifest = dataclasses.replace(bundle.manifest, engines=engines)
+        manifest = bundle.manifest._replace(engines=engines)
         return {graph: each.file for graph, each in choose_engines(manifest, here, precision).items()}
 
     def test_fastest_precision_of_one_flavor(self, bundle: Bundle):
@@ -363,7 +363,7 @@ class TestUnavailable:
         assert unavailable("tensorrt", bundle) == "the bundle has no TensorRT engine: fg-export --engine fp16"
 
     def test_in_order(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
-        manifest = dataclasses.replace(bundle.manifest, engines=tuple(map(engine, GRAPHS)))
+        manifest = bundle.manifest._replace(engines=tuple(map(engine, GRAPHS)))
         engined = dataclasses.replace(bundle, manifest=manifest)
         monkeypatch.setattr(nvidia, "gpus", lambda: "no NVIDIA driver: install it")
         assert unavailable("tensorrt", engined) == "no NVIDIA driver: install it"

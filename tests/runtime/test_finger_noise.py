@@ -39,8 +39,8 @@ def ridges(plain: Path) -> Path:
     """The same networks; of images of 32 pixels at 250 ppi, which show 64 pixels at 500 ppi."""
     bundle = read_bundle(plain)
     noise = RidgeNoise(ridge_noise_layers(32, 250.0), ("moisture", "ink"))
-    manifest = dataclasses.replace(
-        bundle.manifest, name="ridges", ridge_noise=noise, recommended=Recommended(noise="ridges")
+    manifest = bundle.manifest._replace(
+        name="ridges", ridge_noise=noise, recommended=Recommended(noise="ridges")
     )
     contents = {name: (plain / name).read_bytes() for name in bundle.manifest.files}
     named = np.eye(2, 32, dtype=np.float32)

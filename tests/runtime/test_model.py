@@ -1,6 +1,5 @@
 """The runtime's Python face, on a small bundle that our own export wrote."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -289,7 +288,7 @@ class TestRecommended:
     @pytest.fixture
     def varied(self, bundle: Path, tmp_path: Path):
         written = open_bundle(bundle)
-        manifest = replace(written.manifest, recommended=Recommended(0.5, "random", edit_from=3))
+        manifest = written.manifest._replace(recommended=Recommended(0.5, "random", edit_from=3))
         contents = {name: (bundle / name).read_bytes() for name in written.manifest.files}
         write_bundle(tmp_path / "varied", manifest, contents)
         with load(tmp_path / "varied", workers=1) as loaded:

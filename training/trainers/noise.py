@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Protocol
 
 import torch
@@ -192,7 +191,7 @@ class RidgeNoise:
         return {
             "look": self.look,
             "looks": list(self.names),
-            "noise_layers": [asdict(layer) for layer in self.layers],
+            "noise_layers": [layer._asdict() for layer in self.layers],
         }
 
     def _l1_weight(self, images_seen: int) -> float:

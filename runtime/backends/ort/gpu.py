@@ -96,8 +96,8 @@ class OnnxRuntimeBatches(Backend):
 
         def attempt(limit: int) -> None:
             for chunk in plan(images, [Profile(0, 1, BATCH, LARGEST_BATCH)], limit):
-                into = result[chunk.start : chunk.start + chunk.count]
-                self._run_into(graph, part(inputs, chunk.start, chunk.count), into)
+                into = result[chunk.start : chunk.start + chunk.images]
+                self._run_into(graph, part(inputs, chunk.start, chunk.images), into)
 
         self._limit.fit(images, attempt)
         if pixels:

@@ -129,7 +129,7 @@ class Slot:
         """
         executor, cuda = self._executor, self._cuda
         shapes = {}
-        for name, values in part(inputs, chunk.start, chunk.count).items():
+        for name, values in part(inputs, chunk.start, chunk.images).items():
             shared = len(values) == 1 and name != self._engine.inputs[0]
             shapes[name] = (1 if shared else chunk.size, *values.shape[1:])
             self.buffers[name].reserve(FLOAT.itemsize * math.prod(shapes[name]))
@@ -146,7 +146,7 @@ class Slot:
         self._computed.record(executor.compute)
         executor.download.wait_for_event(self._computed)
         output = self.buffers[next(name for name, kind in self._outputs.items() if kind == result.dtype)]
-        images = output.host((chunk.count, *result.shape[1:]), result.dtype)
+        images = output.host((chunk.images, *result.shape[1:]), result.dtype)
         cuda.memcpy_dtoh_async(images, output.address, executor.download)
         self._downloaded.record(executor.download)
         self._pending = chunk, images
@@ -157,7 +157,7 @@ class Slot:
             return
         self._downloaded.synchronize()
         chunk, images = self._pending
-        result[chunk.start : chunk.start + chunk.count] = images
+        result[chunk.start : chunk.start + chunk.images] = images
         self._pending = None
 
     def _bind(self, profile: int, shapes: dict[str, tuple[int, ...]]) -> None:

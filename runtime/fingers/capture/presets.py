@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from ...errors import BadInput
 
 Range = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Preset:
+class Preset(NamedTuple):
     """Distributions of what varies between impressions.
 
     Attributes:
