@@ -45,6 +45,7 @@ def make_finger(
     window: tuple[int, int] = FULL_PRINT,
     kind: PatternClass | None = None,
     position: FingerPosition | None = None,
+    threads: int = 1,
 ) -> Finger:
     """The finger of a seed.
 
@@ -55,6 +56,7 @@ def make_finger(
         window: (width, height) in pixels of the impressions to be taken, each SMALLEST to LARGEST.
         kind: Its pattern class; None draws one at its natural frequency.
         position: Which of the ten fingers it is: the class is drawn at the frequency that it has there.
+        threads: CPU threads that grow its ridges, 1 or more.
 
     Returns:
         The finger, always the same for the same arguments.
@@ -62,7 +64,7 @@ def make_finger(
     Raises:
         BadInput: If the seed or the window is out of range.
     """
-    return Finger(**vars(make_master(seed, window, kind, position)))
+    return Finger(**vars(make_master(seed, window, kind, position, threads)))
 
 
 def make_fingers(

@@ -63,7 +63,11 @@ class Master:
 
 
 def make_master(
-    seed: int, window: tuple[int, int], kind: PatternClass | None, position: FingerPosition | None
+    seed: int,
+    window: tuple[int, int],
+    kind: PatternClass | None,
+    position: FingerPosition | None,
+    threads: int = 1,
 ) -> Master:
     """The master of a seed's finger; see `make_finger`."""
     check_type("window", window, tuple, "(width, height) in pixels")
@@ -77,7 +81,7 @@ def make_master(
     pattern = sample_pattern(check_seed(seed), kind, position)
     skin = stream(seed, Purpose.SKIN)
     x0, y0 = corner = _corner(pattern, skin, size)
-    ridges = _grow(seed, pattern, corner, size)
+    ridges = _grow(seed, pattern, corner, size, threads)
     thin = thinned(ridges > 0.0)
     # Before the pores: those take as many numbers as the window has ridge.
     creases = _creases(skin) - np.array([x0, y0, 0, 0, 0], np.float32)
@@ -111,7 +115,7 @@ def _corner(pattern: Pattern, rng: Generator, size: tuple[int, int]) -> tuple[fl
 
 
 def _grow(
-    seed: int, pattern: Pattern, corner: tuple[float, float], size: tuple[int, int]
+    seed: int, pattern: Pattern, corner: tuple[float, float], size: tuple[int, int], threads: int
 ) -> NDArray[np.float32]:
     """Ridges (H, W), 1 on a ridge and -1 in a valley."""
     columns, rows = ((side + 2 * _EDGE) // 2 for side in size)
@@ -124,6 +128,7 @@ def _grow(
         noise[top : top + rows, left : left + columns],
         orientation(pattern, x, y),
         ridge_period(pattern, x, y) / 2,
+        threads,
     )
     return ridges[_EDGE:-_EDGE, _EDGE:-_EDGE]
 

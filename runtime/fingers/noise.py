@@ -62,6 +62,7 @@ class FingerNoise:
         effects: Effects | None = None,
         kind: PatternClass | None = None,
         position: FingerPosition | None = None,
+        threads: int = 1,
     ) -> Impression:
         """An impression of a seed's finger, with its template; arguments as of `make_finger` and
         `take_impression`.
@@ -69,7 +70,8 @@ class FingerNoise:
         Raises:
             BadInput: If an argument is out of range.
         """
-        return take_impression(_finger(seed, self.side, kind, position), number, preset, effects)
+        finger = _kept(seed, self.side, kind, position).get(threads)
+        return take_impression(finger, number, preset, effects)
 
     def of_impressions(self, impressions: Sequence[Impression]) -> list[Floats]:
         """Noise inputs of N impressions: float32 (N, 1, H, W) per layer."""
@@ -157,25 +159,22 @@ class FingerNoise:
 
     def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
         """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
+        threads = self.workers or usable_cores()
         if len(seeds) == 1:
-            return self._of_seed(seeds[0])
-        # A finger is grown on one thread, so that its bits never change; several are grown side by side.
-        with ThreadPoolExecutor(max(1, min(len(seeds), self.workers or usable_cores()))) as pool:
+            return self._of_seed(seeds[0], threads)
+        # Several are grown side by side, each on one thread.
+        with ThreadPoolExecutor(max(1, min(len(seeds), threads))) as pool:
             return [np.concatenate(layer) for layer in zip(*pool.map(self._of_seed, seeds), strict=True)]
 
-    def _of_seed(self, seed: int) -> list[Floats]:
+    def _of_seed(self, seed: int, threads: int = 1) -> list[Floats]:
         with self._growing:
-            impression = self.impression(seed)
+            impression = self.impression(seed, threads=threads)
         return self.of_impressions([impression])
 
     @cached_property
     def _growing(self) -> Semaphore:
         """Held while a finger is grown: callers on several threads are not to grow `workers` each."""
         return Semaphore(self.workers or usable_cores())
-
-
-def _finger(seed: int, side: int, kind: PatternClass | None, position: FingerPosition | None) -> Finger:
-    return _kept(seed, side, kind, position).get()
 
 
 class _Kept:
@@ -188,10 +187,10 @@ class _Kept:
         self._finger: Finger | None = None
         self._lock = Lock()
 
-    def get(self) -> Finger:
+    def get(self, threads: int) -> Finger:
         with self._lock:
             if self._finger is None:
-                self._finger = self._grow()
+                self._finger = self._grow(threads=threads)
             return self._finger
 
 

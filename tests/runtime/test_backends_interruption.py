@@ -128,6 +128,23 @@ def test_a_forked_process_loads_its_own_model(bundle: Path) -> None:
     assert "load the model in the process that uses it" in line and shape == "(1, 64, 64)"
 
 
+FORKED_GROWTH = """
+import os, sys
+from fingergen.runtime.fingers import make_finger
+
+make_finger(1, (256, 256), threads=2)
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+print(make_finger(2, (256, 256), threads=2).ridges.shape)
+"""
+
+
+def test_a_forked_process_grows_fingers() -> None:
+    command = [sys.executable, "-c", FORKED_GROWTH]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BLOCK)
+    assert (done.returncode, done.stdout) == (0, "(384, 384)\n"), done.stderr
+
+
 def test_a_model_is_not_pickled() -> None:
     import pickle
 

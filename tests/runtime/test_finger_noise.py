@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -207,7 +208,7 @@ def test_callers_on_several_threads_grow_as_many_fingers_as_one(ridges: Path, mo
         noise = FingerNoise(model.bundle.manifest, workers=2)
     growing, most, lock = 0, 0, threading.Lock()
 
-    def slow(*arguments):
+    def slow(threads):
         nonlocal growing, most
         with lock:
             growing += 1
@@ -218,7 +219,7 @@ def test_callers_on_several_threads_grow_as_many_fingers_as_one(ridges: Path, mo
         return finger
 
     finger = noise.impression(1).finger
-    monkeypatch.setattr(noise_module, "_finger", slow)
+    monkeypatch.setattr(noise_module, "_kept", lambda *arguments: SimpleNamespace(get=slow))
     with ThreadPoolExecutor(3) as callers:
         list(callers.map(noise.of_seeds, [range(4)] * 3))
     assert most == 2
@@ -229,7 +230,7 @@ def test_threads_that_ask_for_one_finger_grow_it_once(ridges: Path, monkeypatch)
         noise = FingerNoise(model.bundle.manifest)
     grown, finger = [], noise.impression(1).finger
 
-    def slow(seed, *arguments):
+    def slow(seed, *arguments, threads):
         grown.append(seed)
         time.sleep(0.02)
         return finger

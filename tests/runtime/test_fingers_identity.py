@@ -98,6 +98,10 @@ def test_a_class_can_be_asked_for(kind: PatternClass):
     assert same == (kind is natural.kind)
 
 
+def test_ridges_do_not_depend_on_threads():
+    np.testing.assert_array_equal(make_finger(5, TINY).ridges, make_finger(5, TINY, threads=3).ridges)
+
+
 @pytest.mark.parametrize("kind, side", [(PatternClass.LEFT_LOOP, -1.0), (PatternClass.RIGHT_LOOP, 1.0)])
 def test_loops_open_to_their_side(kind: PatternClass, side: float):
     seeds = [seed for seed in range(200) if sample_pattern(seed).kind is kind][:20]

@@ -46,7 +46,6 @@ class Sessions:
         self._configure = configure
         self._sessions: dict[GraphName, onnxruntime.InferenceSession] = {}
         self._loading = threading.Lock()
-        _all_sessions.add(self)
 
     def __getitem__(self, graph: GraphName) -> onnxruntime.InferenceSession:
         with self._loading:
@@ -61,12 +60,6 @@ class Sessions:
     def makes_pixels(self, graph: GraphName) -> bool:
         """Whether a graph has the output `PIXELS`."""
         return PIXELS in self._bundle.outputs[self._files[graph]]
-
-    def keep_for_ever(self) -> None:
-        """Never free the sessions: for a forked process, where freeing one waits for threads that stayed
-        behind, even when the process ends."""
-        for session in self._sessions.values():
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 
     def close(self) -> None:
         """Free all sessions and the memory of the device that they hold."""
@@ -102,7 +95,7 @@ class Sessions:
         self._configure(options)
         content = self._bundle.read(self._files[graph])
         try:
-            session = onnxruntime.InferenceSession(content, options, providers=providers)
+            session = open_session(content, options, providers)
         except Exception as error:  # ONNX Runtime's errors have no common base class
             raise BadInput(f"{path}: ONNX Runtime cannot load this graph: {error}") from None
         first = providers[0] if isinstance(providers[0], str) else providers[0][0]
@@ -117,12 +110,25 @@ class Sessions:
         return session
 
 
-_all_sessions: weakref.WeakSet[Sessions] = weakref.WeakSet()
+def open_session(
+    content: bytes, options: onnxruntime.SessionOptions, providers: Providers
+) -> onnxruntime.InferenceSession:
+    """A session of a graph, given as its file's content."""
+    from .library import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, options, providers=providers)
+    _all_sessions.add(session)
+    return session
+
+
+_all_sessions: weakref.WeakSet[onnxruntime.InferenceSession] = weakref.WeakSet()
 
 
 def _keep_sessions() -> None:
-    for sessions in list(_all_sessions):
-        sessions.keep_for_ever()
+    """Never free the sessions: for a forked process, where freeing one waits for threads that stayed behind,
+    even when the process ends."""
+    for session in list(_all_sessions):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 
 
 if hasattr(os, "register_at_fork"):

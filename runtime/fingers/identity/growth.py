@@ -28,13 +28,14 @@ RADIUS = 6  # of the kernels, in samples of the growth grid (250 ppi)
 ROUNDS = 30  # fewer leave more and less stable minutiae: 15 cost MINDTCT 2 points of recall
 
 
-def grow(noise: Floats, orientation: Floats, period: Floats) -> NDArray[np.float32]:
+def grow(noise: Floats, orientation: Floats, period: Floats, threads: int = 1) -> NDArray[np.float32]:
     """Ridges grown from noise, at twice its resolution. May be called from many threads.
 
     Args:
         noise: float32 (H, W) on the growth grid of 250 ppi, standard normal; H and W above RADIUS.
         orientation: float32 (H, W), radians counter-clockwise, modulo π.
         period: float32 (H, W), samples of the growth grid, about 3.5 to 6.
+        threads: That share the work, the caller's among them; the bits do not depend on them.
 
     Returns:
         float32 (2H, 2W) in [-1, 1] at 500 ppi, -1 in a valley and 1 on a ridge. Within 12 pixels of the
@@ -46,18 +47,19 @@ def grow(noise: Floats, orientation: Floats, period: Floats) -> NDArray[np.float
         name: np.ascontiguousarray(field, np.float32)[None, None]
         for name, field in zip(names, fields, strict=True)
     }
-    (ridges,) = _session().run(None, inputs)
+    (ridges,) = _session(threads).run(None, inputs)
     return ridges[0, 0]
 
 
 @cache
-def _session() -> onnxruntime.InferenceSession:
-    """On one thread: several fingers are grown side by side instead, by the callers' threads."""
+def _session(threads: int) -> onnxruntime.InferenceSession:
     from ...backends.ort.library import onnxruntime
+    from ...backends.ort.sessions import CPU_PROVIDER, open_session, use_threads
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.inter_op_num_threads = 1
     options.log_severity_level = 4  # an error is raised, and shown, once
+    use_threads(options, threads)
     if library := cpp_ops.status("onnxruntime").path:
         options.register_custom_ops_library(str(library))
-    return onnxruntime.InferenceSession(GRAPH.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return open_session(GRAPH.read_bytes(), options, [CPU_PROVIDER])
