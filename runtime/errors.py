@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 import traceback
@@ -93,6 +95,7 @@ def command_line_errors(command: Command) -> Command:
     ) -> Any:
         if not standalone_mode:
             return run(args, prog_name, complete_var, standalone_mode=False, **extra)
+        atexit.register(gc.freeze)  # its memory goes with the process, without a last look for garbage
         program = prog_name or os.path.basename(sys.argv[0])
         warnings.showwarning = _show_warning
         try:

@@ -59,6 +59,13 @@ def test_what_is_not_needed_is_not_imported(program: str, not_needed: tuple[str,
     assert result.stderr.split() == []
 
 
+def test_a_program_ends_without_looking_for_garbage():
+    report = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0))"  # runs last
+    code = f"{report}\nfrom fingergen.runtime.cli import main; main(['info', '--help'])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "True"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "most"), [(IMPORT, 1.5), (FIRST_IMAGE, 3.5)], ids=["import", "first image"]
