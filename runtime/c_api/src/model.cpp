@@ -13,6 +13,7 @@ namespace {
 
 const std::string kImage = "image", kPixels = "pixels", kLatent = "w";
 const std::string kFirst = "easy";  // preset of the impression that a seed stands for
+constexpr int kGrowthThreads = 4;  // a print's rows are cut into as many parts
 
 void check_finite(const std::vector<float> &values, const char *graph) {
   for (float value : values) {
@@ -38,9 +39,9 @@ Model::Model(const std::string &bundle, const std::string &onnxruntime, const st
   synthesis_ = open("synthesis", custom_ops, threads);
   decoder_ = open("decoder", custom_ops, threads);
   fields_ = open("fields", custom_ops, threads);
-  if (bundle_.ridge_noise) {  // on one thread, so that a finger's bits never change
+  if (bundle_.ridge_noise) {
     const std::string graph(reinterpret_cast<const char *>(kGrowthGraph), sizeof(kGrowthGraph));
-    growth_ = std::make_unique<Session>(runtime_, graph, custom_ops, 1, "ridge growth");
+    growth_ = std::make_unique<Session>(runtime_, graph, custom_ops, std::min(threads, kGrowthThreads), "ridge growth");
   }
 }
 

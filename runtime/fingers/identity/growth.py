@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GRAPH = Path(__file__).with_name("growth.onnx")
 RADIUS = 6  # of the kernels, in samples of the growth grid (250 ppi)
+MOST_THREADS = 4  # a print's rows are cut into as many parts
 ROUNDS = 30  # fewer leave more and less stable minutiae: 15 cost MINDTCT 2 points of recall
 
 
@@ -47,7 +48,7 @@ def grow(noise: Floats, orientation: Floats, period: Floats, threads: int = 1) -
         name: np.ascontiguousarray(field, np.float32)[None, None]
         for name, field in zip(names, fields, strict=True)
     }
-    (ridges,) = _session(threads).run(None, inputs)
+    (ridges,) = _session(min(threads, MOST_THREADS)).run(None, inputs)
     return ridges[0, 0]
 
 

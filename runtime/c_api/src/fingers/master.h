@@ -32,7 +32,7 @@ struct Master {
 
 constexpr int kSmallestWindow = 64, kLargestWindow = 576;
 
-// `growth`: a session of the growth graph, on one thread. `window` is within its bounds.
+// `growth`: a session of the growth graph. `window` is within its bounds.
 Master make_master(uint64_t seed, int window, const Session &growth);
 
 }  // namespace fingergen
