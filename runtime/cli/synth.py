@@ -14,7 +14,6 @@ import click
 from ..fingers import SensorArea
 from ..images import Pixels
 from ..model import Model, NoiseMode
-from ..pipeline.batch_size import best_batch, try_batches
 from ..pipeline.request import Pair, SynthesisRequest
 from ..pipeline.steps import SynthesisInputs
 from ..pipeline.synthesis import Synthesis
@@ -188,6 +187,8 @@ class _Synth:
 
     def measure(self, batch: int | None, count: int | None) -> None:
         """Make the images, `count` of them or as many as fit into the time, and print the report."""
+        from ..pipeline.batch_size import best_batch, try_batches  # here: most runs measure nothing
+
         self._output.begin_seeds(self._planned)
         trials = [] if batch else try_batches(self._steps)
         usual = DEFAULT_SECONDS if count is None else float("inf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from .impression import Impression
 from .master import FULL_PRINT, Master, make_master
 
 
-@dataclass(frozen=True, eq=False)
 class Finger(Master):
     """A finger: its ridge map, its truth and its impressions. `Master` explains the fields."""
 
