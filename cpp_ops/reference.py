@@ -80,6 +80,24 @@ def upfirdn2d(
     return filtered.astype(x.dtype)
 
 
+def modulation(
+    w: NDArray[np.floating], index: int, weight: NDArray[np.floating], bias: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """What scales the input channels of a StyleGAN2 layer (arXiv:1912.04958): an affine map of its w.
+
+    Args:
+        w: (N, L, D) float, of all layers.
+        index: Which of the L is the layer's.
+        weight: (D, I).
+        bias: (I,).
+
+    Returns:
+        (N, I) in the dtype of w.
+    """
+    exact: NDArray[np.floating] = w[:, index].astype(np.float64) @ weight.astype(np.float64) + bias
+    return exact.astype(w.dtype)
+
+
 def styled_conv(
     x: NDArray[np.floating],
     style: NDArray[np.floating],

@@ -1,4 +1,5 @@
 // Vectors, and the run-time choice of the instruction set for them. The code is the compiler's (GCC or Clang).
+// FINGERGEN_PORTABLE leaves the wide ones out.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ typedef Floats FloatsInMemory __attribute__((aligned(alignof(float)), may_alias)
 
 }  // namespace fingergen
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(FINGERGEN_PORTABLE)
 
 namespace fingergen {
 namespace detail {

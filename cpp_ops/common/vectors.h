@@ -1,5 +1,5 @@
 // Vectors whose arithmetic is the same, bit for bit, whatever the instruction set: the compiler's (GCC or Clang), with the
-// sum of a product rounded once where that is asked for and nowhere else. FINGERGEN_PORTABLE leaves the wide ones out.
+// sum of a product rounded once where that is asked for and nowhere else. FINGERGEN_PORTABLE as in simd.h.
 #pragma once
 
 #include <cstdint>

@@ -1,20 +1,14 @@
 // ONNX Runtime custom ops of domain "fingergen", version 1: RegisterCustomOps is what
 // SessionOptions.register_custom_ops_library looks for. The library links nothing of ONNX Runtime.
-#define ORT_API_MANUAL_INIT
-#include <onnxruntime_cxx_api.h>
-#undef ORT_API_MANUAL_INIT
-
 #include <algorithm>
-#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "fused_leaky_relu/fused_leaky_relu.h"
+#include "onnxruntime/node.h"
+#include "onnxruntime/whole_layers.h"
 #include "ridge_growth/ridge_growth.h"
-#include "styled_conv/styled_conv.h"
-#include "to_levels/to_levels.h"
-#include "to_rgb/to_rgb.h"
 #include "upfirdn2d/upfirdn2d.h"
 
 namespace fingergen {
@@ -35,95 +29,6 @@ struct Cuda {
 template <typename T>
 constexpr ONNXTensorElementDataType kElementType =
     std::is_same_v<T, float> ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
-
-[[noreturn]] void fail(const std::string& op, const std::string& message) {
-  throw Ort::Exception("fingergen." + op + ": " + message, ORT_INVALID_ARGUMENT);
-}
-
-std::string text(const std::vector<int64_t>& shape) {
-  std::string result = "[";
-  for (size_t i = 0; i < shape.size(); ++i) result += (i ? ", " : "") + std::to_string(shape[i]);
-  return result + "]";
-}
-
-// Attributes of a node. ONNX Runtime checks neither their types nor their names for custom ops.
-class Attributes {
- public:
-  Attributes(const char* op, const OrtKernelInfo* info) : op_(op), info_(info) {}
-
-  float get(const char* name, float otherwise) const {
-    float value = otherwise;
-    const Ort::Status status(Ort::GetApi().KernelInfoGetAttribute_float(info_, name, &value));
-    if (status.IsOK()) return value;
-    expect_absent(name, "a float");
-    return otherwise;
-  }
-
-  int64_t get(const char* name, int64_t otherwise) const {
-    int64_t value = otherwise;
-    const Ort::Status status(Ort::GetApi().KernelInfoGetAttribute_int64(info_, name, &value));
-    if (status.IsOK()) return value;
-    expect_absent(name, "an integer");
-    return otherwise;
-  }
-
-  std::vector<int64_t> get(const char* name, std::vector<int64_t> otherwise) const {
-    size_t size = 0;
-    std::vector<int64_t> value;
-    const Ort::Status sized(Ort::GetApi().KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size));
-    if (sized.IsOK()) {
-      value.resize(size);
-      Ort::ThrowOnError(Ort::GetApi().KernelInfoGetAttributeArray_int64(info_, name, value.data(), &size));
-      return value;
-    }
-    expect_absent(name, "a list of integers");
-    return otherwise;
-  }
-
- private:
-  // A failed read means that the attribute is absent or of another type; only the first is fine.
-  void expect_absent(const char* name, const char* wanted) const {
-    const OrtApi& api = Ort::GetApi();
-    float real;
-    int64_t integer;
-    size_t size = 0;
-    const bool present = Ort::Status(api.KernelInfoGetAttribute_float(info_, name, &real)).IsOK() ||
-                         Ort::Status(api.KernelInfoGetAttribute_int64(info_, name, &integer)).IsOK() ||
-                         Ort::Status(api.KernelInfoGetAttribute_string(info_, name, nullptr, &size)).IsOK() ||
-                         Ort::Status(api.KernelInfoGetAttributeArray_float(info_, name, nullptr, &size)).IsOK() ||
-                         Ort::Status(api.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size)).IsOK();
-    if (present) fail(op_, std::string("attribute ") + name + " must be " + wanted);
-  }
-
-  const char* op_;
-  const OrtKernelInfo* info_;
-};
-
-ParallelFor on_threads_of(Ort::KernelContext& context) {
-  return [&context](int64_t count, const std::function<void(int64_t)>& chunk) {
-    using Chunk = const std::function<void(int64_t)>;
-    if (count == 1) return chunk(0);
-    context.ParallelFor([](void* data, size_t i) { (*static_cast<Chunk*>(data))(static_cast<int64_t>(i)); },
-                        static_cast<size_t>(count), 0, const_cast<void*>(static_cast<const void*>(&chunk)));
-  };
-}
-
-template <typename T>
-const T* data(const Ort::ConstValue& value) {
-  return static_cast<const T*>(value.GetTensorRawData());
-}
-
-using Shape = std::vector<int64_t>;
-
-Shape shape(Ort::KernelContext& context, size_t i) {
-  return context.GetInput(i).GetTensorTypeAndShapeInfo().GetShape();
-}
-
-int64_t product(const Shape& shape, size_t from) {
-  int64_t result = 1;
-  for (size_t i = from; i < shape.size(); ++i) result *= shape[i];
-  return result;
-}
 
 template <typename Device, typename T>
 class FusedLeakyReLUKernel {
@@ -253,119 +158,6 @@ class RidgeGrowthKernel {
  private:
   RidgeGrowth op_;
 };
-
-// For the CPU, in float32: elsewhere the function of standard ops is as fast.
-template <bool Up>
-class StyledConvKernel {
- public:
-  static constexpr const char* kName = Up ? "StyledUpConv" : "StyledConv";
-  static constexpr size_t kInputs = Up ? 7 : 6;
-  static constexpr size_t kOptional = 1;  // older graphs have multiplied the noise by its strength
-  static constexpr bool kInPlace = false;
-
-  explicit StyledConvKernel(const OrtKernelInfo* info) {
-    const Attributes attributes(kName, info);
-    op_.up = Up;
-    op_.negative_slope = attributes.get("negative_slope", op_.negative_slope);
-    op_.scale = attributes.get("scale", op_.scale);
-    op_.epsilon = attributes.get("epsilon", op_.epsilon);
-    int constant = 0;
-    const OrtValue* weight = nullptr;
-    Ort::ThrowOnError(Ort::GetApi().KernelInfoGetConstantInput_tensor(info, kWeight, &constant, &weight));
-    if (constant) weights_ = transformed(Ort::ConstValue(weight));
-  }
-
-  void compute(Ort::KernelContext& context) const {
-    const Shape x = shape(context, 0), style = shape(context, 1), weight = shape(context, kWeight),
-                noise = shape(context, 3), bias = shape(context, 4);
-    const bool ranks = x.size() == 4 && weight.size() == 4 && noise.size() == 4;
-    const bool has_strength = context.GetInputCount() == kInputs && context.GetInput(kInputs - 1);
-    const int64_t n = ranks ? x[0] : 0, height = ranks ? op_.out(x[2]) : 0, width = ranks ? op_.out(x[3]) : 0;
-    if (!ranks || style != Shape{n, x[1]} || weight[1] != x[1] || weight[2] != 3 || weight[3] != 3 ||
-        (noise[0] != 1 && noise[0] != n) || Shape(noise.begin() + 1, noise.end()) != Shape{1, height, width} ||
-        bias != Shape{weight[0]} || (Up && shape(context, kTaps) != Shape{4}) ||
-        (has_strength && shape(context, kInputs - 1) != Shape{1})) {
-      fail(kName, "wants x [N, I, H, W], style [N, I], weight [O, I, 3, 3], noise [1 or N, 1, H', W'], bias [O]" +
-                      std::string(Up ? ", taps [4]" : "") + ", strength [1], got " + text(x) + ", " +
-                      text(style) + ", " + text(weight) + ", " + text(noise) + ", " + text(bias) +
-                      (Up ? ", " + text(shape(context, kTaps)) : "") +
-                      (has_strength ? ", " + text(shape(context, kInputs - 1)) : ""));
-    }
-    float* y = static_cast<float*>(context.GetOutput(0, {n, weight[0], height, width}).GetTensorMutableRawData());
-    if (product(x, 0) == 0 || weight[0] == 0) return;
-    const auto array = [&context](size_t i) { return data<float>(context.GetInput(i)); };
-    styled_conv_cpu(op_, weights_ ? *weights_ : *transformed(context.GetInput(kWeight)),
-                    {n, x[2], x[3], noise[0], array(0), array(1), array(3), array(4), Up ? array(kTaps) : nullptr, y,
-                     has_strength ? *array(kInputs - 1) : 1.0f},
-                    on_threads_of(context));
-  }
-
- private:
-  static constexpr size_t kWeight = 2, kTaps = 5;
-
-  std::shared_ptr<const StyledConvWeights> transformed(const Ort::ConstValue& weight) const {
-    const Shape found = weight.GetTensorTypeAndShapeInfo().GetShape();
-    if (found.size() != 4 || product(found, 2) != 9) fail(kName, "wants weight [O, I, 3, 3], got " + text(found));
-    return StyledConvWeights::of(op_, data<float>(weight), found[0], found[1]);
-  }
-
-  StyledConv op_;
-  std::shared_ptr<const StyledConvWeights> weights_;
-};
-
-// For the CPU, as above.
-template <typename Device, typename T>
-class ToRGBKernel {
- public:
-  static constexpr const char* kName = "ToRGB";
-  static constexpr size_t kInputs = 7;
-  static constexpr size_t kOptional = 0;
-  static constexpr bool kInPlace = false;
-
-  explicit ToRGBKernel(const OrtKernelInfo*) {}
-
-  void compute(Ort::KernelContext& context) const {
-    const Shape x = shape(context, 0), weight = shape(context, 2), image = shape(context, 4);
-    const bool ranks = x.size() == 4 && weight.size() == 2 && image.size() == 4;
-    const int64_t n = ranks ? x[0] : 0, side = ranks ? image[2] : 0, channels = ranks ? weight[0] : 0;
-    if (!ranks || x != Shape{n, weight[1], 2 * side, 2 * side} || shape(context, 1) != Shape{n, weight[1]} ||
-        shape(context, 3) != Shape{channels} || image != Shape{n, channels, side, side} ||
-        shape(context, 5) != Shape{4} || shape(context, 6) != Shape{2 * side}) {
-      fail(kName, "wants x [N, I, 2S, 2S], style [N, I], weight [C, I], bias [C], image [N, C, S, S], taps [4], border "
-                  "[2S], got " + text(x) + ", " + text(shape(context, 1)) + ", " + text(weight) + ", " +
-                      text(shape(context, 3)) + ", " + text(image) + ", " + text(shape(context, 5)) + ", " +
-                      text(shape(context, 6)));
-    }
-    float* y = static_cast<float*>(context.GetOutput(0, {n, channels, x[2], x[3]}).GetTensorMutableRawData());
-    if (product(image, 0) == 0) return;
-    const auto array = [&context](size_t i) { return data<float>(context.GetInput(i)); };
-    to_rgb_cpu({n, channels, weight[1], side, array(0), array(1), array(2), array(3), array(4), array(5), array(6), y},
-               on_threads_of(context));
-  }
-};
-
-// For the CPU, as above.
-template <typename Device, typename T>
-class ToLevelsKernel {
- public:
-  static constexpr const char* kName = "ToLevels";
-  static constexpr size_t kInputs = 1;
-  static constexpr size_t kOptional = 0;
-  static constexpr bool kInPlace = false;
-
-  explicit ToLevelsKernel(const OrtKernelInfo*) {}
-
-  void compute(Ort::KernelContext& context) const {
-    const Shape x = shape(context, 0);
-    uint8_t* y = static_cast<uint8_t*>(context.GetOutput(0, x).GetTensorMutableRawData());
-    to_levels_cpu(data<float>(context.GetInput(0)), y, product(x, 0), on_threads_of(context));
-  }
-};
-
-template <typename Device, typename T>
-using PlainStyledConvKernel = StyledConvKernel<false>;
-template <typename Device, typename T>
-using StyledUpConvKernel = StyledConvKernel<true>;
 
 Ort::Status status_of_current_exception() {
   try {

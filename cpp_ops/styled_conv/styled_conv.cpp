@@ -38,7 +38,7 @@ constexpr int64_t kManySections = 16;     // enough for any band
 constexpr int64_t kUpSections = 8;        // most where up: of each, the row above may have to be done again
 constexpr int64_t kUpRows = 2;            // of tiles, least in such a section
 constexpr int64_t kShared = 64'000'000;   // products of a band whose steps are worth sharing in spite of sections
-constexpr int64_t kAlone = 2'000'000;     // products of an image that no other thread is worth waking for
+constexpr int64_t kAlone = 1'000'000;     // products of an image that no other thread is worth waking for
 constexpr int64_t kChannels = 4;          // that a thread takes at a time in steps 1 and 3
 constexpr int64_t kPanels = 16;           // the same in step 2
 constexpr int64_t kTapPanels = 2;         // the same where it transforms their weights first
@@ -73,7 +73,7 @@ struct Weights : StyledConvWeights {
   int64_t outputs, inputs, panels;
   Memory memory;
   float* taps;               // as Band::taps_of_weights
-  std::vector<float> power;  // [outputs][inputs], of the taps: what demodulation is made from
+  std::vector<float> power;  // [inputs][outputs], of the taps: what demodulation is made from
 
   Weights(const float* weight, int64_t outputs, int64_t inputs)
       : outputs(outputs), inputs(inputs), panels((outputs + kPanel - 1) / kPanel), power(outputs * inputs) {
@@ -84,7 +84,7 @@ struct Weights : StyledConvWeights {
         float* const place = taps + o / kPanel * 9 * stride + i * kPanel + o % kPanel;
         double sum = 0;
         for (int64_t k = 0; k < 9; ++k) sum += static_cast<double>(weight[k]) * weight[k];
-        power[o * inputs + i] = static_cast<float>(sum);
+        power[i * outputs + o] = static_cast<float>(sum);
         for (int64_t k = 0; k < 9; ++k) place[k * stride] = weight[k];
       }
     }
@@ -198,18 +198,19 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   const bool alone = products * band.rows * band.across < kAlone;
   static std::atomic<uint64_t> images{0};
   std::vector<float> demodulation(weights.outputs);
+  std::vector<double> norms(weights.outputs);
   for (int64_t n = 0; n < arrays.n; ++n) {
     band.x = arrays.x + n * weights.inputs * band.height * band.width;
     band.style = arrays.style + n * weights.inputs;
     band.noise = arrays.noise + (arrays.noise_n == 1 ? 0 : n) * band.out_height * band.out_width;
     band.y = arrays.y + n * weights.outputs * band.out_height * band.out_width;
-    for (int64_t o = 0; o < weights.outputs; ++o) {
-      double sum = op.epsilon;
-      for (int64_t i = 0; i < weights.inputs; ++i) {
-        sum += static_cast<double>(weights.power[o * weights.inputs + i]) * band.style[i] * band.style[i];
-      }
-      demodulation[o] = static_cast<float>(1 / std::sqrt(sum));
+    std::fill(norms.begin(), norms.end(), op.epsilon);
+    for (int64_t i = 0; i < weights.inputs; ++i) {  // outside, so that no sum waits for the one before it
+      const float* const power = weights.power.data() + i * weights.outputs;
+      const double style = band.style[i];
+      for (int64_t o = 0; o < weights.outputs; ++o) norms[o] += power[o] * style * style;
     }
+    for (int64_t o = 0; o < weights.outputs; ++o) demodulation[o] = static_cast<float>(1 / std::sqrt(norms[o]));
     band.demodulation = demodulation.data();
     band.image = ++images;
     if (cut) {

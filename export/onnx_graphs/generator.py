@@ -15,7 +15,7 @@ from fingergen.training.networks.generator import StyledConv, ToRGB, border_scal
 from fingergen.training.networks.layers import ModulatedConv
 
 from .builder import Graph
-from .modulation import Below, Modulated, styled_conv, to_levels, to_rgb
+from .modulation import Below, Modulated, Style, styled_conv, to_levels, to_rgb
 from .ops import Ops
 from .weights import array, linear, modulated
 
@@ -89,12 +89,5 @@ class _Writer:
 
     def modulated(self, conv: ModulatedConv, style: int) -> Modulated:
         kernel = array(conv.blur.kernel) if conv.up else None
-        return Modulated(modulated(conv), self.scale_in(conv, style), kernel, conv.demodulate)
-
-    def scale_in(self, conv: ModulatedConv, style: int) -> str:
-        """The style's scale of every input channel, (batch, I)."""
-        graph = self.graph
         weight, bias = linear(conv.modulation)
-        w = graph.add("Gather", self.w, graph.constant("style_index", style), name="style", axis=1)
-        parameters = graph.constant("modulation", weight.T), graph.constant("modulation_bias", bias)
-        return graph.add("Gemm", w, *parameters, name="scale_in")
+        return Modulated(modulated(conv), Style(self.w, style, weight.T, bias), kernel, conv.demodulate)

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from fingergen.runtime.errors import BadInput
 
 from .builder import ELEMENTS, Graph
-from .modulation import Below, Modulated, styled_conv, to_levels, to_rgb
+from .modulation import Below, Modulated, Style, styled_conv, to_levels, to_rgb
 from .ops import (
     DOMAIN,
     EPSILON,
@@ -116,9 +116,13 @@ class _Rewriter(Graph):
         weight, bias, *rest = (
             numpy_helper.to_array(self._weights[name]).astype(np.float64) for name in constants
         )
+        scale_in: Style | str = style
+        if "style_index" in attributes:  # older graphs have computed the style
+            *rest, modulation, modulation_bias = rest
+            scale_in = Style(style, attributes["style_index"], modulation, modulation_bias)
         if node.op_type == TO_RGB.name:
             filter_taps, border = rest
-            conv = Modulated(weight[:, :, None, None], style, demodulate=False)
+            conv = Modulated(weight[:, :, None, None], scale_in, demodulate=False)
             below = Below(other, np.outer(filter_taps, filter_taps), border)
             to_rgb(self, self._ops, conv, x, bias, below, whole=False)
             return
@@ -127,7 +131,7 @@ class _Rewriter(Graph):
             filter_taps, *rest = rest
             kernel = np.outer(filter_taps, filter_taps)
         strength = rest[0] if rest else None
-        conv = Modulated(weight, style, kernel)
+        conv = Modulated(weight, scale_in, kernel)
         styled_conv(self, self._ops, conv, x, other, strength, bias, whole=False)
 
     def _no_form(self, node: onnx.NodeProto) -> BadInput:

@@ -16,18 +16,39 @@ IMAGE_PAD = (2, 1, 2, 1)  # of an image that is upsampled
 
 
 @dataclass(frozen=True)
+class Style:
+    """What scales a convolution's input channels: an affine map of one of an image's ws.
+
+    Attributes:
+        w: the value of all of them, (batch, num_ws, style_dim) float32.
+        index: which.
+        modulation: [style_dim, I].
+        bias: [I].
+    """
+
+    w: str
+    index: int
+    modulation: Float64
+    bias: Float64
+
+    def parameters(self, graph: Graph) -> tuple[str, str]:
+        """The map's constants."""
+        return graph.constant("modulation", self.modulation), graph.constant("modulation_bias", self.bias)
+
+
+@dataclass(frozen=True)
 class Modulated:
     """A modulated convolution.
 
     Attributes:
         weight: [O, I, k, k].
-        style: the value that scales the input channels, (batch, I) float32.
+        style: what scales the input channels; in older graphs a value of its own, (batch, I) float32.
         kernel: (4, 4) of the filter behind a transposed convolution of stride 2; None: a convolution.
         demodulate: whether output channels are divided by the norms of their scaled weights.
     """
 
     weight: Float64
-    style: str
+    style: Style | str
     kernel: Float64 | None = None
     demodulate: bool = True
 
@@ -35,6 +56,14 @@ class Modulated:
     def taps(self) -> Float64 | None:
         """Of the filter; None where there are none."""
         return None if self.kernel is None else taps(self.kernel)
+
+    def scale_in(self, graph: Graph) -> str:
+        """The style as a value, (batch, I) float32."""
+        if isinstance(self.style, str):
+            return self.style
+        index = graph.constant("style_index", self.style.index)
+        w = graph.add("Gather", self.style.w, index, name="style", axis=1)
+        return graph.add("Gemm", w, *self.style.parameters(graph), name="scale_in")
 
 
 @dataclass(frozen=True)
@@ -80,14 +109,16 @@ def styled_conv(
 ) -> str:
     """√2 · leaky_relu(modulated convolution of x + strength · noise + bias); one node if `whole` and there is
     one. No strength, as in older graphs: 1."""
-    if whole and (conv.kernel is None or conv.taps is not None):
-        function = STYLED_CONV if conv.kernel is None else STYLED_UP_CONV
-        inputs = [x, conv.style, graph.constant("weight", conv.weight), noise, graph.constant("bias", bias)]
+    style = conv.style
+    plain = conv.kernel is None
+    if whole and isinstance(style, Style) and strength is not None and (plain or conv.taps is not None):
+        function = STYLED_CONV if plain else STYLED_UP_CONV
+        inputs = [x, style.w, graph.constant("weight", conv.weight), noise, graph.constant("bias", bias)]
         if conv.taps is not None:
             inputs.append(graph.constant("taps", conv.taps))
-        if strength is not None:
-            inputs.append(graph.constant("noise_strength", strength))
-        return graph.call(function, *inputs, negative_slope=NEGATIVE_SLOPE, scale=SCALE, epsilon=EPSILON)
+        inputs.append(graph.constant("noise_strength", strength))
+        factors = {"negative_slope": NEGATIVE_SLOPE, "scale": SCALE, "epsilon": EPSILON}
+        return graph.call(function, *inputs, *style.parameters(graph), **factors, style_index=style.index)
     if strength is not None:
         noise = graph.add("Mul", noise, graph.constant("noise_strength", strength), name="noise")
     x, scale_out = modulated_conv(graph, ops, conv, x)
@@ -100,11 +131,17 @@ def to_rgb(
     graph: Graph, ops: Ops, conv: Modulated, x: str, bias: Float64, below: Below | None, whole: bool
 ) -> str:
     """1x1 modulated convolution of x + bias + the upsampled image; one node if `whole` and there is one."""
-    channels = len(bias)
-    if whole and below is not None and (filter_taps := taps(below.kernel)) is not None:
+    channels, style = len(bias), conv.style
+    if (
+        whole
+        and isinstance(style, Style)
+        and below is not None
+        and (filter_taps := taps(below.kernel)) is not None
+    ):
         weight = graph.constant("weight", conv.weight.reshape(channels, -1))
         image = below.image, graph.constant("taps", filter_taps), graph.constant("border", below.border)
-        return graph.call(TO_RGB, x, conv.style, weight, graph.constant("bias", bias), *image)
+        inputs = x, style.w, weight, graph.constant("bias", bias), *image, *style.parameters(graph)
+        return graph.call(TO_RGB, *inputs, style_index=style.index)
     x, scale_out = modulated_conv(graph, ops, conv, x)
     x = graph.add("Mul", graph.float32(x), per_channel(graph, scale_out), name="rescaled")
     x = graph.add("Add", x, graph.constant("bias", bias[:, None, None]), name="biased")
@@ -135,7 +172,7 @@ def modulated_conv(graph: Graph, ops: Ops, conv: Modulated, x: str) -> tuple[str
     convolution's output is at most √(I k²) times as large as its input, and as a rule no larger.
     """
     weight, norms = unit_rows(conv.weight)  # [O, I, k, k], [O]
-    scale_in = conv.style  # (batch, I)
+    scale_in = conv.scale_in(graph)  # (batch, I)
     peak = graph.add("Abs", scale_in, name="scale_in_magnitude")
     peak = graph.add("ReduceMax", peak, graph.constant("channel_axis", [1]), name="peak", keepdims=1)
     peak = graph.add("Add", peak, graph.constant("epsilon", EPSILON), name="peak_shifted")  # never zero

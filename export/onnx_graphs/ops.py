@@ -239,11 +239,18 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
 """)
 
 
-_LAYER_OF = """
+# From the ws of an image, (batch, num_ws, style_dim), to what scales a layer's input channels.
+_STYLE = """
+    style_index_value = Constant <value_int: int = @style_index> ()
+    w_of_layer = Gather <axis = 1> (w, style_index_value)
+    style = Gemm (w_of_layer, modulation, modulation_bias)
+"""
+_LAYER_OF = f"""
+    {_STYLE}
     pixels = Constant <value_ints = [2, 3]> ()
     style_4d = Unsqueeze (style, pixels)
     scaled = Mul (x, style_4d)
-    {convolved}
+    {{convolved}}
     weight_squared = Mul (weight, weight)
     power_rows = ReduceSum <keepdims = 0> (weight_squared, pixels)
     power = Transpose (power_rows)
@@ -282,7 +289,8 @@ _UP_CONVOLVED = f"""
     convolved = Squeeze (filtered, i_1)
 """
 _LAYER_ATTRIBUTES = (
-    f"negative_slope: float = {NEGATIVE_SLOPE}, scale: float = {SCALE:.8f}, epsilon: float = {EPSILON}"
+    f"negative_slope: float = {NEGATIVE_SLOPE}, scale: float = {SCALE:.8f}, epsilon: float = {EPSILON}, "
+    "style_index: int = 0"
 )
 
 
@@ -294,15 +302,17 @@ def _layer(name: str, inputs: str, convolved: str) -> onnx.FunctionProto:
 
 
 # A whole layer of the synthesis network: cpp_ops/styled_conv/styled_conv.h defines both.
-STYLED_CONV = _layer("StyledConv", "x, style, weight, noise, bias, strength", _CONVOLVED)
-STYLED_UP_CONV = _layer("StyledUpConv", "x, style, weight, noise, bias, taps, strength", _UP_CONVOLVED)
+_STYLED_INPUTS = "strength, modulation, modulation_bias"
+STYLED_CONV = _layer("StyledConv", f"x, w, weight, noise, bias, {_STYLED_INPUTS}", _CONVOLVED)
+STYLED_UP_CONV = _layer("StyledUpConv", f"x, w, weight, noise, bias, taps, {_STYLED_INPUTS}", _UP_CONVOLVED)
 
 # A level's part of the image, on top of the level below: cpp_ops/to_rgb/to_rgb.h defines it. Zeros are
 # inserted and filtered by one transposed convolution of all planes.
 TO_RGB = onnx.parser.parse_function(f"""
 <domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
-ToRGB (x, style, weight, bias, image, taps, border) => (y)
+ToRGB <style_index: int = 0> (x, w, weight, bias, image, taps, border, modulation, modulation_bias) => (y)
 {{
+    {_STYLE}
     pixels = Constant <value_ints = [2, 3]> ()
     style_4d = Unsqueeze (style, pixels)
     scaled = Mul (x, style_4d)

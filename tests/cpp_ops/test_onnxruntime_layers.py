@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fingergen import cpp_ops
-from fingergen.cpp_ops.reference import styled_conv, to_rgb
+from fingergen.cpp_ops.reference import modulation, styled_conv, to_rgb
 from fingergen.runtime.backends.ort.library import onnxruntime as ort
 from fingergen.runtime.images import to_levels
 
@@ -58,6 +58,27 @@ def run_layer(model: onnx.ModelProto, inputs: dict[str, NDArray], threads: int =
     return opened.run(None, {node.name: inputs[node.name] for node in opened.get_inputs()})[0]
 
 
+def with_w(inputs: dict[str, NDArray]) -> dict[str, NDArray]:
+    """The same layer where it makes its style of w, as graphs have it."""
+    rng = np.random.default_rng(1)
+    n, channels = inputs["style"].shape
+    w, weight, bias = (rng.standard_normal(shape) for shape in ((n, 3, 6), (6, channels), (channels,)))
+    given = {("w" if name == "style" else name): value for name, value in inputs.items()}
+    return {
+        name: value.astype(np.float32)
+        for name, value in (given | {"w": w, "modulation": weight, "modulation_bias": bias}).items()
+    }
+
+
+def with_style(inputs: dict[str, NDArray], index: int) -> dict[str, NDArray]:
+    """Of a layer `with_w`: what the references take."""
+    w, weight, bias = (inputs[name] for name in ("w", "modulation", "modulation_bias"))
+    given = {
+        name: value for name, value in inputs.items() if name not in ("w", "modulation", "modulation_bias")
+    }
+    return given | {"style": modulation(w, index, weight, bias)}
+
+
 @pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("constant", [["weight", "bias"], []])
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 9), (16, 16), (21, 70), (64, 132)])
@@ -75,6 +96,37 @@ def test_a_whole_layer_of_an_older_graph_whose_noise_has_its_strength(up: bool) 
     del inputs["strength"]
     result = run_layer(layer_model(inputs, ["weight"]), inputs)
     np.testing.assert_allclose(result, styled_conv(**inputs), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("index", [0, 2])
+@pytest.mark.parametrize("up", [False, True])
+def test_a_whole_layer_makes_its_style_of_w(up: bool, index: int) -> None:
+    inputs = with_w(layer_inputs(2, 5, 7, (8, 8), up, noise_n=2))
+    result = run_layer(layer_model(inputs, ["weight"], style_index=index), inputs)
+    expected = styled_conv(**with_style(inputs, index))
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    check_same_bits(with_w(layer_inputs(3, 20, 13, (32, 32), up, noise_n=3)), of_images=("x", "w", "noise"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "index"),
+    [
+        ({"w": (1, 5)}, 0),
+        ({"w": (1, 3, 5)}, 0),
+        ({"modulation": (6, 4)}, 0),
+        ({"modulation_bias": (4,)}, 0),
+        ({}, 3),
+        ({}, -1),
+    ],
+)
+@pytest.mark.parametrize("op", ["StyledConv", "ToRGB"])
+def test_a_whole_layer_refuses_a_w_that_does_not_fit(
+    op: str, wrong: dict[str, tuple[int, ...]], index: int
+) -> None:
+    given = to_rgb_inputs(1, 5, 3, 4) if op == "ToRGB" else layer_inputs(1, 5, 2, (4, 4), False, noise_n=1)
+    inputs = with_w(given) | {name: np.zeros(shape, np.float32) for name, shape in wrong.items()}
+    with pytest.raises(Exception, match=f"{op}: wants x .* and style_index {index}"):
+        run_layer(layer_model(inputs, [], style_index=index), inputs)
 
 
 def test_attributes_of_a_whole_layer() -> None:
@@ -156,6 +208,13 @@ def test_to_rgb(side: int, inputs: int, channels: int) -> None:
     result = run_layer(layer_model(arrays, ["weight", "bias", "taps", "border"]), arrays)
     expected = to_rgb(**arrays)
     assert result.shape == expected.shape and result.dtype == expected.dtype
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_to_rgb_makes_its_style_of_w() -> None:
+    arrays = with_w(to_rgb_inputs(2, 9, 3, 5))
+    result = run_layer(layer_model(arrays, ["weight"], style_index=2), arrays)
+    expected = to_rgb(**with_style(arrays, 2))
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 

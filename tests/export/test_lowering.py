@@ -55,6 +55,35 @@ def test_whole_layers():
         close(session(model).run(["image"], inputs)[0], expected, 1e-5)
 
 
+def older(model):
+    """`model` as it was before whole layers made their styles of w."""
+    nodes = []
+    for node in model.graph.node:
+        index = [each for each in node.attribute if each.name == "style_index"]
+        if index:
+            x, w, *others, modulation, bias = node.input
+            number = helper.make_node("Constant", [], [f"{node.name}/index"], value_int=index[0].i)
+            chosen = helper.make_node("Gather", [w, number.output[0]], [f"{node.name}/w"], axis=1)
+            style = helper.make_node("Gemm", [chosen.output[0], modulation, bias], [f"{node.name}/style"])
+            nodes += [number, chosen, style]
+            node.input[:] = [x, style.output[0], *others]
+            node.attribute.remove(index[0])
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def test_whole_layers_of_older_graphs():
+    generator = small_generator(3, image_padding="replicate")
+    custom, native = (synthesis_model(generator, OPS[form]) for form in ("custom", "native"))
+    inputs = feeds(torch.randn(2, generator.num_ws, generator.style_dim), generator.random_noise(2))
+    (expected,) = session(native).run(["image"], inputs)
+    rewritten = standard_form(older(custom))
+    assert not set(WHOLE_LAYERS) & set(operators(rewritten))
+    close(session(rewritten).run(["image"], inputs)[0], expected, 1e-5)
+
+
 def test_mapping():
     generator = small_generator()
     model = standard_form(mapping_model(generator, OPS["custom"]))

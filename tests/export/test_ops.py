@@ -21,6 +21,8 @@ from fingergen.export.onnx_graphs.ops import (
 )
 from fingergen.runtime.backends.ort.library import onnxruntime as ort
 
+from ..cpp_ops.test_onnxruntime_layers import with_style, with_w
+
 TOLERANCE = {np.float32: 1e-5, np.float16: 1e-2}
 TYPES = {np.float32: TensorProto.FLOAT, np.float16: TensorProto.FLOAT16}
 
@@ -94,10 +96,11 @@ def test_whole_layer_function_equals_the_reference(up, noise_batch):
     if up:
         values["taps"] = np.array([0.1, 0.9, 0.6, 0.3])
     values["strength"] = np.array([0.7])
-    inputs = {name: value.astype(np.float32) for name, value in values.items()}
+    given = with_w({name: value.astype(np.float32) for name, value in values.items()})
     function = STYLED_UP_CONV if up else STYLED_CONV
-    run = one_node(function, {name: value.ndim for name, value in inputs.items()}, np.float32)
-    (out,) = run.run(None, inputs)
+    ranks = {name: value.ndim for name, value in given.items()}
+    (out,) = one_node(function, ranks, np.float32, style_index=1).run(None, given)
+    inputs = with_style(given, 1)
     np.testing.assert_allclose(out, reference.styled_conv(**inputs), rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="do not fit"):
         reference.styled_conv(**inputs | {"style": inputs["style"][:, :2]})
@@ -113,9 +116,10 @@ def test_to_rgb_function_equals_the_reference():
         "taps": np.array([0.1, 0.9, 0.6, 0.3]),
         "border": normal(6, 6),
     }
-    inputs = {name: value.astype(np.float32) for name, value in values.items()}
-    run = one_node(TO_RGB, {name: value.ndim for name, value in inputs.items()}, np.float32)
-    (out,) = run.run(None, inputs)
+    given = with_w({name: value.astype(np.float32) for name, value in values.items()})
+    ranks = {name: value.ndim for name, value in given.items()}
+    (out,) = one_node(TO_RGB, ranks, np.float32, style_index=1).run(None, given)
+    inputs = with_style(given, 1)
     np.testing.assert_allclose(out, reference.to_rgb(**inputs), rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="do not fit"):
         reference.to_rgb(**inputs | {"border": inputs["border"][:5]})

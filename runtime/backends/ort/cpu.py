@@ -96,13 +96,14 @@ class OnnxRuntimeCpu(Backend):
         interruption = Interruption.current()
         runs = [self._pool.submit(self._run, sessions, graph, each, pixels, interruption) for each in parts]
         try:
-            return np.concatenate([run.result() for run in runs])
+            results = [run.result() for run in runs]
         except BaseException as error:
             for run in runs:
                 run.cancel()
             if not isinstance(error, Exception):
                 interruption.set()
             raise
+        return results[0] if len(results) == 1 else np.concatenate(results)  # which copies
 
     def _run(
         self,
