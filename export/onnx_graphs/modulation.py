@@ -32,7 +32,7 @@ class Style:
     bias: Float64
 
     def parameters(self, graph: Graph) -> tuple[str, str]:
-        """The map's constants."""
+        """Add the map's matrix and bias to the graph; returns their names."""
         return graph.constant("modulation", self.modulation), graph.constant("modulation_bias", self.bias)
 
 
