@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from threading import Lock, Semaphore
 
@@ -28,24 +27,26 @@ from .impression import Impression
 FINGERS = 32  # masters that are kept, of about a megabyte each: impressions of a finger share its growth
 
 
-@dataclass(frozen=True)
 class FingerNoise:
-    """Draws fingers for a bundle with ridge noise. May be used from many threads.
+    """Draws fingers for a bundle with ridge noise. May be used from many threads."""
 
-    Attributes:
-        manifest: Of the bundle.
-        workers: Fingers that are grown at a time, whoever asks for them; None: one per core.
-    """
+    def __init__(self, manifest: Manifest, workers: int | None = None) -> None:
+        """Check that the network's images can show impressions of fingers.
 
-    manifest: Manifest
-    workers: int | None = None
+        Args:
+            manifest: Of the bundle.
+            workers: Fingers that are grown at a time, whoever asks for them, and threads that grow a single
+                one; None: one per core.
 
-    def __post_init__(self) -> None:
-        """Raises BadInput if the network's images cannot show impressions of fingers."""
-        image, resolution = self.manifest.image, self.manifest.architecture.resolution
+        Raises:
+            BadInput: They cannot: their resolution is none that fingers have.
+        """
+        self.manifest = manifest
+        self.workers = workers
+        image, resolution = manifest.image, manifest.architecture.resolution
         if self.side % resolution:
             raise BadInput(
-                f"bundle {self.manifest.name}: image.ppi: {image.ppi:g}; must be {PPI}, which fingers have,"
+                f"bundle {manifest.name}: image.ppi: {image.ppi:g}; must be {PPI}, which fingers have,"
                 f" or {PPI} divided by a whole number"
             )
 

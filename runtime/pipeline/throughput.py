@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -210,11 +209,11 @@ def make_images(steps: Steps[Item, Inputs], items: Iterable[Item], workers: int 
     return [made[number] for number in range(len(made))]
 
 
-@dataclass(frozen=True)
 class _Numbered(Generic[Item, Inputs]):
     """Steps of items with their numbers."""
 
-    steps: Steps[Item, Inputs]
+    def __init__(self, steps: Steps[Item, Inputs]) -> None:
+        self.steps = steps
 
     @property
     def backend(self) -> Backend:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -165,8 +164,7 @@ class Folder(NamedTuple):
             remove_partial(self.path, names)
 
 
-@dataclass(frozen=True, eq=False)
-class PlannedImage:
+class PlannedImage(NamedTuple):
     """An image that was planned, and its place."""
 
     folder: Folder
@@ -193,13 +191,13 @@ class PlannedImage:
                 save_image(*content)
 
 
-@dataclass(frozen=True)
 class FilesOfSeeds(Container[str]):
     """Names of the files of planned images, in one format."""
 
-    planned: PlannedSeeds
-    image_format: str
+    def __init__(self, planned: PlannedSeeds, image_format: str) -> None:
+        self._planned = planned
+        self._suffix = FORMATS[image_format]
 
     def __contains__(self, name: object) -> bool:
         path = Path(str(name).removesuffix(".json"))  # BMP has its text beside it
-        return path.suffix == FORMATS[self.image_format] and self.planned.named(path.stem) is not None
+        return path.suffix == self._suffix and self._planned.named(path.stem) is not None
