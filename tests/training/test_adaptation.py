@@ -14,7 +14,6 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
-from fingergen.training.data.ridge_maps import maps_to_floats
 from fingergen.training.data.scans import ScanDataset, Scans
 from fingergen.training.losses.energy import energy_score
 from fingergen.training.trainers.adaptation import AdaptationConfig, AdaptationTrainer
@@ -39,9 +38,9 @@ class BrightScans:
         ridges = torch.cat([stripes(np.random.default_rng(number), 1) for number in numbers])
         brightness = torch.from_numpy(140 + 4.0 * numbers)[:, None, None, None]
         images = (brightness - 20 * ridges).round().to(torch.uint8)
-        maps = torch.cat([127.5 + 127.5 * ridges, torch.full_like(ridges, 255)], dim=1)
+        maps = torch.cat([ridges, torch.ones_like(ridges)], dim=1)
         shown = torch.ones(images.shape, dtype=torch.bool)
-        return Scans(torch.from_numpy(numbers), images, maps.round().to(torch.uint8), shown)
+        return Scans(torch.from_numpy(numbers), images, maps, shown)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +109,7 @@ def test_the_look_of_scans_is_learned_and_the_fingers_stay(start: Path):
 
     def brightness() -> tuple[float, float]:
         """Of images of seeds; and how their pixels follow the ridge map."""
-        ridges, contact = maps_to_floats(scans.maps)
+        ridges, contact = scans.maps.split(1, dim=1)
         generator = trainer.adapted()
         white = generator.random_noise(len(ridges), torch.Generator().manual_seed(0))
         noise = noise_images(trainer.layers, ridges, contact, of_white(trainer.layers, white))
@@ -132,7 +131,7 @@ def test_the_look_of_scans_is_learned_and_the_fingers_stay(start: Path):
         w = trainer._map(trainer.g_ema, trainer.looks)
         drawn = trainer.generator.random_noise(24, torch.Generator().manual_seed(0))
         white = of_white(trainer.layers, drawn)
-        images = trainer.g_ema.synthesize(w, noise_images(trainer.layers, *maps_to_floats(scans.maps), white))
+        images = trainer.g_ema.synthesize(w, noise_images(trainer.layers, *scans.maps.split(1, dim=1), white))
     assert np.corrcoef(images.mean(dim=(1, 2, 3)), np.arange(24))[0, 1] > 0.7
 
 

@@ -17,9 +17,11 @@ from fingergen.runtime.fingers.capture.look import EFFECTS, EXTREME
 from fingergen.training.augmentation.augment import augment, draw_transforms
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
-from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages, maps_to_floats
+from fingergen.training.data import ridge_maps
+from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
 from fingergen.training.losses.grain import grain_loss
 from fingergen.training.losses.ridges import ridge_loss, rim_loss
+from fingergen.training.losses.tones import tone_loss
 from fingergen.training.networks.generator import NoiseInjection
 from fingergen.training.trainers.generator import GeneratorTrainer
 from fingergen.training.trainers.noise import RidgeNoise
@@ -58,9 +60,9 @@ class Stripes:
         ridges = stripes(rng, count)
         look = torch.from_numpy(rng.standard_normal((count, self.look), np.float32))
         images = 127.5 - 50 * ridges + 35 * look[:, :1, None, None].clamp(-2, 2)
-        maps = torch.cat([127.5 + 127.5 * ridges, torch.full_like(ridges, 255)], dim=1)
+        maps = torch.cat([ridges, torch.ones_like(ridges)], dim=1)
         field = torch.from_numpy(rng.standard_normal((count, 1, 8, 8), np.float32))
-        return RidgeImages(images.round().to(torch.uint8), maps.round().to(torch.uint8), look, (field,))
+        return RidgeImages(images.round().to(torch.uint8), maps, look, (field,))
 
     def held_out(self, count: int) -> RidgeImages:
         return self.batch(np.random.default_rng(99), count)
@@ -104,7 +106,7 @@ def test_ridge_loss_counts_inside_the_contact_only():
 def test_condition_says_noise_look_and_what_the_discriminator_sees():
     noise = RidgeNoise(TINY, 2, 250.0, known=(2,))
     images, condition = noise.split(Stripes().held_out(4))
-    ridges = condition[0][:, :1].float() / 127.5 - 1
+    ridges = condition[0][:, :1]
     white = [torch.randn(4, 1, size, size) for size in (4, 8, 8, 16, 16)]
     made = noise.noise(white, condition)
     assert made[0] is white[0] and made[4] is white[4]
@@ -143,18 +145,33 @@ def test_grain_loss_compares_how_strong_detail_is_not_where_it_lies():
     assert grain_loss(first + 0.2, first) < 1e-4  # paper is none of its business
 
 
-def test_grain_weight_counts_in_the_loss():
-    config = replace(TINY, l1_images=0, grain_weight=2.0)
+def test_tone_loss_compares_the_grays_of_squares_not_where_they_lie():
+    torch.manual_seed(0)
+    reals = torch.rand(2, 1, 64, 64) * 1.6 - 0.8
+    shuffled = reals.clone()
+    shuffled[..., :16, :16] = reals[..., :16, :16].flatten(2)[..., torch.randperm(256)].view(2, 1, 16, 16)
+    assert tone_loss(shuffled, reals) == 0
+    assert tone_loss(reals + 0.1, reals).item() == pytest.approx(0.1, abs=1e-5)
+    wider = 1.25 * reals  # as right on average, but its valleys are brighter and its ridges darker
+    assert tone_loss(wider, reals).item() == pytest.approx(0.25 * 0.4, rel=0.05)
+    assert tone_loss(reals.roll(16, 3), reals) > 0  # other squares
+    small = torch.rand(1, 1, 8, 8)
+    assert tone_loss(small, small.flip(2)) == 0
+
+
+@pytest.mark.parametrize("name", ["grain", "tone"])
+def test_weights_count_in_the_loss(name: str):
+    config = replace(TINY, l1_images=0, **{f"{name}_weight": 2.0})
     noise, plain = (
-        RidgeNoise(one, 2, 250.0, known=(2,)) for one in (config, replace(config, grain_weight=0.0))
+        RidgeNoise(one, 2, 250.0, known=(2,)) for one in (config, replace(config, **{f"{name}_weight": 0.0}))
     )
     images, condition = noise.split(Stripes().held_out(4))
     reals = images.float() / 127.5 - 1
     fakes = reals + 0.1 * torch.randn_like(reals)
     total, figures = noise.loss(fakes, reals, condition, 0)
     without, _ = plain.loss(fakes, reals, condition, 0)
-    torch.testing.assert_close(total, without + 2.0 * figures["loss/grain"])
-    assert figures["loss/grain"] > 0
+    torch.testing.assert_close(total, without + 2.0 * figures[f"loss/{name}"])
+    assert figures[f"loss/{name}"] > 0
 
 
 def test_l1_weight_falls_in_a_straight_line():
@@ -188,7 +205,7 @@ def test_ridges_and_look_are_learned():
 
     def figures() -> tuple[float, float]:
         images = trainer.looks(condition)[0]
-        ridges, contact = maps_to_floats(condition[0])
+        ridges, contact = condition[0].split(1, dim=1)
         brightness = np.corrcoef(images.mean(dim=(1, 2, 3)).numpy(), reals.mean(dim=(1, 2, 3)).numpy())[0, 1]
         return ridge_loss(images, -ridges, ridges, contact, 250.0).item(), brightness
 
@@ -235,14 +252,13 @@ def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
     rng = np.random.default_rng(0)
     one, two = dataset.batch(rng, 3), dataset.batch(rng, 3)
     assert one.images.shape == (3, 1, 64, 64) and one.images.dtype == torch.uint8
-    assert one.maps.shape == (3, 2, 64, 64) and one.maps.dtype == torch.uint8
+    assert one.maps.shape == (3, 2, 64, 64) and one.maps.dtype == torch.float32
     assert one.look.shape == (3, LOOK)
     assert [field.shape[-1] for field in one.fields] == list(FIELDS.values())  # 64 and 32 are taken
     assert not torch.equal(one.maps, two.maps)
-    ridges, contact = one.maps.float().split(1, dim=1)
+    ridges, contact = one.maps.split(1, dim=1)
     images = one.images.float() / 127.5 - 1
     # Fading, dryness and blotches hide some of the ridges.
-    ridges, contact = ridges / 127.5 - 1, contact / 255
     assert ridge_loss(images, -ridges, ridges, contact, 250.0) < 0.5
     assert ridge_loss(images.roll(1, 0), -ridges, ridges, contact, 250.0) > 0.8
     held_out = dataset.held_out(2)
@@ -275,6 +291,20 @@ def test_half_of_the_impressions_look_as_in_a_preset(tmp_path: Path):
     plain = films < -EXTREME + 0.01  # no preset has a film, and no other look is that extreme
     assert 8 <= plain.sum() <= 24
     assert len(films[~plain].unique()) == (~plain).sum()
+
+
+def test_some_looks_are_edited_in_one_trait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    dataset, named = ProceduralRidges(tmp_path, 1, 128, 128), slice(len(EFFECTS))
+
+    def drawn(edited: float) -> RidgeImages:
+        monkeypatch.setattr(ridge_maps, "EDITED", edited)
+        return dataset.batch(np.random.default_rng(0), 32)
+
+    plain, edited = drawn(0.0), drawn(1.0)
+    assert plain.look[:, named].abs().max() < 4.5
+    far = (edited.look[:, named].abs() > 3.5).sum(dim=1)
+    assert far.sum() >= 4 and far.max() == 1
+    assert all((edited.images[i] != plain.images[i]).any() for i in range(32) if far[i])
 
 
 def test_texture_lies_where_the_image_shows_it(tmp_path: Path):

@@ -29,6 +29,10 @@ FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_ce
 SAMPLED = (*PRESETS, *[None] * len(PRESETS))
 """Half of the impressions look as in a preset, some of whose traits, such as no stains at all, are rare among
 all looks; the others have any look."""
+EDITED = 0.25
+"""Part of the impressions in which one trait is changed as an edit would: so edits look as by the sensor."""
+FARTHEST = 5.0
+"""Deviations of a trait by which it is changed at most: of an edit of degree 10."""
 PIXEL_NOISE = ("texture", "grain")  # white noise of an impression, pixel by pixel
 
 
@@ -37,8 +41,8 @@ class RidgeImages(NamedTuple):
 
     Attributes:
         images: uint8 (N, C, R, R), ridges dark on white.
-        maps: uint8 (N, 2, M, M), M the `map_size` of the noise: the ridge map times contact, 0 in a valley,
-            255 on a ridge, 127.5 without contact; the mask of contact, 0 to 255.
+        maps: float32 (N, 2, M, M), M the `map_size` of the noise: the ridge map times contact, -1 in a
+            valley, 1 on a ridge, 0 without contact; the mask of contact, 0 to 1.
         look: float32 (N, K), standard normal: the numbers that the look was made from; K = 0 where unknown.
         fields: float32 (N, 1, S, S) each, standard normal: known white noise of a data set's `known` layers.
     """
@@ -47,12 +51,6 @@ class RidgeImages(NamedTuple):
     maps: Tensor
     look: Tensor
     fields: tuple[Tensor, ...] = ()
-
-
-def maps_to_floats(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Ridge maps in [-1, 1] and masks of contact in [0, 1], float32 (N, 1, M, M), of `RidgeImages.maps`."""
-    ridges, contact = maps.float().split(1, dim=1)
-    return ridges / 127.5 - 1, contact / 255
 
 
 class RidgeImageDataset(Protocol):
@@ -128,6 +126,7 @@ class ProceduralRidges:
     ) -> RidgeImages:
         looks = rng.standard_normal((len(fingers), self.look), np.float32)
         presets = rng.integers(len(SAMPLED), size=len(fingers))
+        edited = rng.random(len(fingers)) < EDITED
         fields = {
             name: rng.standard_normal((len(fingers), 1, size, size), np.float32)
             for name, size in FIELDS.items()
@@ -138,20 +137,21 @@ class ProceduralRidges:
             capture = take_impression(finger, number, preset or "medium").capture
             if preset:
                 looks[i, : len(self.names)] = look_of(traits_of(capture), self.names)
-            else:
+            if edited[i]:
+                looks[i, rng.integers(len(self.names))] += rng.uniform(-FARTHEST, FARTHEST)
+            if edited[i] or not preset:
                 capture = with_look(capture, looks[i])
             cells = {name: values[i, 0] for name, values in fields.items()}
             taken.append(Impression(finger, replace(capture, **cells)))
         images = np.stack([self._reduce(one.pixels) for one in taken])[:, None]
-        seen = (one.maps(self._map_step) for one in taken)
         known = [
             torch.from_numpy(fields[name] if name in fields else _pixel_noise(taken, name, layer_size(layer)))
             for name, layer in self._places.items()
         ]
-        maps = [(127.5 + 127.5 * ridges, 255.0 * contact) for ridges, contact in seen]
+        maps = np.stack([one.maps(self._map_step) for one in taken])
         return RidgeImages(
             torch.from_numpy(images),
-            torch.from_numpy(np.round(maps).astype(np.uint8)),
+            torch.from_numpy(maps),
             torch.from_numpy(looks),
             tuple(known),
         )
@@ -207,7 +207,7 @@ class ScannedRidges:
         return RidgeImages(images, maps, torch.empty((len(samples), 0)))
 
     def _decoded(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 (N, 1, R, R), uint8 (N, 2, M, M), and bool (N, 1, R, R): where an image shows its scan."""
+        """uint8 (N, 1, R, R), float32 (N, 2, M, M), and bool (N, 1, R, R): where an image shows its scan."""
         with ThreadPoolExecutor() as pool:
             parts = zip(*pool.map(self._read_one, samples), strict=True)
             images, maps, shown = (torch.from_numpy(np.stack(part)) for part in parts)
@@ -220,10 +220,11 @@ class ScannedRidges:
             raise BadInput(f"{sample.ridges}: no ridge map of {sample.image}; fg-train prepare --ridge-maps")
         square = pad_to_square(ridges, (127, 0, 255))
         planes = square.resize((self._map_size, self._map_size), Image.Resampling.BOX)
+        ridge_map, contact = np.asarray(planes, np.float32).transpose(2, 0, 1)[:2] / 255
         beyond = square.getchannel("B").resize((self._resolution, self._resolution), Image.Resampling.BOX)
         return (
             to_square(image, self._resolution, 1),
-            np.asarray(planes).transpose(2, 0, 1)[:2],
+            np.stack([2 * ridge_map - 1, contact]),
             np.asarray(beyond)[None] < 128,
         )
 

@@ -22,7 +22,7 @@ class Scans(NamedTuple):
     Attributes:
         numbers: int64 (N,), which scans they are, counted among those to train on.
         images: uint8 (N, 1, R, R), ridges dark.
-        maps: uint8 (N, 2, M, M), ridge map times contact and mask of contact, as `RidgeImages` has them.
+        maps: float32 (N, 2, M, M), ridge map times contact and mask of contact, as `RidgeImages` has them.
         shown: bool (N, 1, R, R), False where an image lies beyond the scan that it was cut from.
     """
 

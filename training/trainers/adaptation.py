@@ -27,7 +27,6 @@ from fingergen.runtime.errors import BadInput
 from .. import distributed
 from ..checkpoints import GeneratorCheckpoint, load_generator, save_generator
 from ..data.datasets import to_floats
-from ..data.ridge_maps import maps_to_floats
 from ..data.scans import ScanDataset, Scans
 from ..losses.energy import energy_score
 from ..losses.ridges import ridge_loss
@@ -114,7 +113,7 @@ class AdaptationTrainer:
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * (LAST_RATE + (1 - LAST_RATE) * (1 + cos(pi * done)) / 2)
         reals = to_floats(batch.images, self.device)
-        ridges, contact = maps_to_floats(batch.maps.to(self.device))
+        ridges, contact = batch.maps.to(self.device).split(1, dim=1)
         # Two images of each scan, of one look and different noise.
         w = self._map(self.generator, self.looks[batch.numbers.to(self.device)])
         white = of_white(self.layers, self.generator.random_noise(2 * len(w)))
@@ -159,7 +158,7 @@ class AdaptationTrainer:
         are apart."""
         generator, scans = self.adapted(), self.dataset.spare(ROW)
         reals = to_floats(scans.images, self.device)
-        ridges, contact = maps_to_floats(scans.maps.to(self.device))
+        ridges, contact = scans.maps.to(self.device).split(1, dim=1)
         rows = [reals]
         for row in range(LOOKS):
             numbers = range(row * ROW, (row + 1) * ROW)

@@ -63,6 +63,11 @@ class GeneratorConfig:
         "with --noise ridges: weight of the loss on detail of another strength than the paired impression's, "
         "while --l1-weight is above 0",
     )
+    tone_weight: float = setting(
+        0.0,
+        "with --noise ridges: weight of the loss on grays of small squares that differ from the paired "
+        "impression's, while --l1-weight is above 0",
+    )
     paired_images: int = setting(
         0,
         "with --noise ridges: images at the start with --ridge-weight and --l1-weight alone, without a "

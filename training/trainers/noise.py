@@ -18,9 +18,10 @@ from fingergen.runtime.bundle.ridge_noise import (
 )
 from fingergen.runtime.errors import BadOption
 
-from ..data.ridge_maps import RidgeImages, maps_to_floats
+from ..data.ridge_maps import RidgeImages
 from ..losses.grain import grain_loss
 from ..losses.ridges import ridge_loss, rim_loss
+from ..losses.tones import tone_loss
 from ..networks import Generator
 from ..networks.generator import NoiseInjection
 from ..networks.layers import EqualLinear
@@ -30,7 +31,7 @@ Tensors = Sequence[Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to report
 
 MAPS = 2  # images that the discriminator sees beside an image: ridge map and mask of contact
-RIM_WEIGHT = 200.0  # of the loss on fading ridges, by that of the L1 distance
+RIM_WEIGHT = 50.0  # of the loss on fading ridges, by that of the L1 distance
 FIRST_STRENGTH = 0.3  # of noise inputs before training; StyleGAN2's 0 would let the ridges wait
 
 
@@ -162,18 +163,17 @@ class RidgeNoise:
         drawn = list(white)
         for number, field in zip(self.known, condition[2:], strict=True):
             drawn[number] = field
-        ridges, contact = maps_to_floats(condition[0])
+        ridges, contact = condition[0].split(1, dim=1)
         return noise_images(self.layers, ridges, contact, of_white(self.layers, drawn))
 
     def beside(self, images: Tensor, condition: Tensors) -> Tensor:
         look = condition[1][:, :, None, None].expand(-1, -1, *images.shape[2:])
-        maps = torch.cat(maps_to_floats(condition[0]), dim=1)
-        maps = F.interpolate(maps, scale_factor=self._reduction, mode="bilinear")
+        maps = F.interpolate(condition[0], scale_factor=self._reduction, mode="bilinear")
         ridges, contact = maps.split(1, dim=1)
         return torch.cat([images, ridges, 2 * contact - 1, look], dim=1)
 
     def loss(self, images: Tensor, reals: Tensor, condition: Tensors, images_seen: int) -> Loss | None:
-        ridges, contact = maps_to_floats(condition[0])
+        ridges, contact = condition[0].split(1, dim=1)
         seen, real = (F.avg_pool2d(each, self._reduction) for each in (images, reals))
         off = ridge_loss(seen, real, ridges, contact, self.ppi / self._reduction)
         figures = {"loss/ridges": off}
@@ -185,6 +185,9 @@ class RidgeNoise:
             if self.config.grain_weight:
                 figures["loss/grain"] = grain_loss(images, reals)
                 total = total + self.config.grain_weight * figures["loss/grain"]
+            if self.config.tone_weight:
+                figures["loss/tone"] = tone_loss(images, reals)
+                total = total + self.config.tone_weight * figures["loss/tone"]
         return total, figures
 
     def describe(self) -> dict[str, Any]:
