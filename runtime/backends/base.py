@@ -131,6 +131,19 @@ class Backend(ABC):
         """
         return False
 
+    def shows_all(self, graph: GraphName) -> bool:
+        """Whether a value that is not finite, in any input of a graph, reaches the output and is found there.
+
+        Inputs of such a graph, which are as large as its images, are looked through only where that happened.
+
+        Args:
+            graph: One that the bundle has.
+
+        Returns:
+            True where it is certain.
+        """
+        return False
+
     @abstractmethod
     def release(self) -> None:
         """Free what the backend holds, once calls that are under way have ended; called once."""
@@ -171,6 +184,16 @@ class Backend(ABC):
                 " model in the process that uses it (for a DataLoader: in worker_init_fn)"
             )
         self._check_inputs(graph, inputs)
+        if not self.shows_all(graph):
+            self._check_inputs_finite(graph, inputs)
+        try:
+            return self._checked(graph, inputs, pixels)
+        except FingerGenError:
+            self._check_inputs_finite(graph, inputs)  # which says more
+            raise
+
+    def _checked(self, graph: GraphName, inputs: Inputs, pixels: bool) -> NDArray[Any]:
+        """As `compute`, with the output checked."""
         output = self.compute(graph, inputs, pixels)
         shape = (batch_size(inputs), *output_shape(self._bundle.manifest, graph))
         kind = np.dtype(np.uint8 if pixels else np.float32)
@@ -276,6 +299,9 @@ class Backend(ABC):
                 )
             if not images:
                 raise BadInput(f"{graph} graph: {name}: shape {values.shape}; must have 1 image or more")
+
+    def _check_inputs_finite(self, graph: GraphName, inputs: Inputs) -> None:
+        for name, values in inputs.items():
             if not np.isfinite(values).all():
                 raise BadInput(f"{graph} graph: {name}: has values that are not finite")
 

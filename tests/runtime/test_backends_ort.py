@@ -1,5 +1,6 @@
 """ONNX Runtime backends: what a GPU's do with arrays is run here on the CPU's execution provider."""
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -211,6 +212,24 @@ class TestThreadsInsideAnImage:
                 for i in range(4):
                     assert np.array_equal(backend.run(graph, part(given, i, 1)), expected[i : i + 1])
                 assert np.array_equal(backend.run(graph, part(given, 1, 2)), expected[1:3])
+
+    @pytest.mark.parametrize("graph", ["synthesis", "decoder"])
+    @pytest.mark.parametrize("custom", [True, False])
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_one_value_that_is_not_finite(
+        self, bundle: Bundle, inputs, graph: str, custom: bool, value: float, monkeypatch
+    ):
+        """In any input, which is looked through only if the image shows that."""
+        if not custom:
+            monkeypatch.setattr(cpu_module, "ops_library", lambda: None)
+        given, _ = inputs[graph]
+        with OnnxRuntimeCpu(bundle, Options(2)) as backend:
+            assert backend.shows_all(graph)
+            for name, pixels in itertools.product(given, (False, True)):
+                bad = given | {name: given[name].copy()}
+                bad[name][1].flat[-1] = value
+                with pytest.raises(BadInput, match=f"{graph} graph: {name}: has values that are not finite"):
+                    backend.run(graph, bad, pixels)
 
     def test_calls_that_overlap_do_not_share_the_threads(self, bundle: Bundle, inputs, monkeypatch):
         given, expected = inputs["mapping"]
