@@ -11,7 +11,7 @@
 
 namespace fingergen {
 
-enum class Source { ridges, contact, white };
+enum class Source { ridges, contact, white, averaged };
 
 struct NoiseLayer {
   Source source;
