@@ -166,6 +166,7 @@ def _shown(made: Print) -> dict[str, Any]:
         "height": height,
         "ppi": made.ppi,
         "caption": made.caption,
+        "truncation": made.truncation,
         **_points(made.template),
     }
 

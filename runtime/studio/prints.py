@@ -38,6 +38,7 @@ class Print:
         template: Its minutiae in its pixels, where they are known.
         caption: What it is, for people.
         provenance: For its file.
+        truncation: Of its look.
         taken: The impression, of a finger that was grown.
     """
 
@@ -46,6 +47,7 @@ class Print:
     template: Template | None
     caption: str
     provenance: Mapping[str, str]
+    truncation: float
     taken: Impression | None = None
 
 
@@ -87,7 +89,6 @@ class Studio:
             "traits": list(self.model.bundle.traits or map(str, self._directions)),
             "named": bool(self.model.bundle.traits),
             "most_degree": MOST_DEGREE,
-            "truncation": manifest.recommended.truncation,
             "presets": list(PRESETS) if self.has_ridges else [],
             "reconstructs": manifest.encoder is not None or manifest.graphs.fields is not None,
             "backend": self.model.backend.name,
@@ -153,7 +154,7 @@ class Studio:
             truncation=truncation,
             noise=noise,
         )
-        return Print(pixels, model.ppi(), template, caption, provenance, taken)
+        return Print(pixels, model.ppi(), template, caption, provenance, truncation, taken)
 
     def _reconstruction(self, request: PrintRequest) -> Print:
         model, source = self.model, request.source
@@ -164,17 +165,19 @@ class Studio:
             raise BadInput(f"{source.name}: its minutiae lie outside of what the bundle's images show")
         encoded = model.encoded(template, [request.seed])
         styles = self._edited(model.styles(encoded.w), request.traits)
-        if request.truncation is not None:
-            styles = model.truncate(styles, request.truncation)
+        truncation = model.truncation(request.truncation, drawn=False)
+        styles = model.truncate(styles, truncation)
         pixels = model.render(Encoded(styles, encoded.noise), seeds=[request.seed])[0]
         provenance = model.provenance(
             "studio",
             template=source.name,
             seed=request.seed,
             **_described(request.traits),
-            truncation=request.truncation,
+            truncation=truncation,
         )
-        return Print(pixels, model.ppi(), template, f"reconstruction of {source.name}", provenance)
+        return Print(
+            pixels, model.ppi(), template, f"reconstruction of {source.name}", provenance, truncation
+        )
 
     @property
     def _directions(self) -> range:

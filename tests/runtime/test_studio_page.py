@@ -72,6 +72,19 @@ def test_seeds_and_the_look(page):
     shows(page, "seed 8, impression 0")
 
 
+def test_the_truncation_that_is_shown_is_the_print_s(page):
+    slider = page.locator("#truncation")
+    playwright.expect(slider).to_have_value("0.85")
+    page.select_option("#preset", "medium")
+    playwright.expect(slider).to_have_value("1")
+    given = image(page)
+    slider.fill("0.85")
+    playwright.expect(page.locator("#view image")).not_to_have_attribute("href", given)
+    page.click("#reset")
+    playwright.expect(slider).to_have_value("1")
+    playwright.expect(page.locator("#view image")).to_have_attribute("href", given)
+
+
 def test_a_mated_pair(page):
     page.select_option("#preset", "medium")
     page.click("#tab-pair")

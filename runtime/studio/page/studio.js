@@ -9,6 +9,7 @@ let template = null;   // {name, data} of the user's file
 let about = null;
 let running = null;    // the request whose answer is awaited
 let timer = null;
+let truncated = false; // by the user; otherwise the slider shows what the print has
 
 // --- what is asked for
 
@@ -20,7 +21,7 @@ function traits() {
 function asked(number) {
   const request = { seed: $("seed").value.trim(), number, traits: traits() };
   if ($("preset").value) request.preset = $("preset").value;
-  if (+$("truncation").value !== about.truncation) request.truncation = +$("truncation").value;
+  if (truncated) request.truncation = +$("truncation").value;
   if (template) {
     request.template = { ...template, format: $("format").value };
     for (const key of ["width", "height", "ppi"]) request.template[key] = +$(key).value || null;
@@ -89,6 +90,12 @@ function counted(print) {
   return print.minutiae ? `${print.minutiae.length} minutiae` : "minutiae not known";
 }
 
+function showTruncation(print) {
+  if (truncated) return;
+  $("truncation").value = print.truncation;
+  showValue($("truncation"));
+}
+
 function describe(print) {
   return `${print.caption}: ${print.width} × ${print.height} pixels, ${print.ppi} ppi, ${counted(print)}`;
 }
@@ -111,11 +118,13 @@ async function show() {
     if (pairShown() !== ("prints" in found)) return;
     if (pairShown()) {
       draw(found.prints, found.mates);
+      showTruncation(found.prints[0]);
       const shared = found.prints[0].minutiae ? `${found.mates.length} minutiae in both; ` : "";
       const score = found.score === null ? found.remark : `Bozorth3 score ${found.score}, ${found.remark}`;
       $("caption").textContent = `${found.prints.map((each) => each.caption).join(" — ")}: ${shared}${score}`;
     } else {
       draw([found], []);
+      showTruncation(found);
       $("caption").textContent = describe(found);
     }
     $("warnings").replaceChildren(...(found.warnings ?? []).map((line) => {
@@ -215,9 +224,11 @@ function options(select, formats) {
 }
 
 function resetLook() {
-  for (const each of $("traits").querySelectorAll("input")) each.value = 0;
-  $("truncation").value = about.truncation;
-  for (const each of document.querySelectorAll(".slider input")) showValue(each);
+  for (const each of $("traits").querySelectorAll("input")) {
+    each.value = 0;
+    showValue(each);
+  }
+  truncated = false;
   refresh();
 }
 
@@ -248,6 +259,7 @@ async function begin() {
   document.querySelectorAll(".slider input").forEach((each) => {
     each.addEventListener("input", () => showValue(each));
   });
+  $("truncation").addEventListener("input", () => { truncated = true; });
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   $("controls").addEventListener("input", (event) => event.target !== $("file") && refresh());
   $("numbers").addEventListener("input", refresh);
