@@ -111,7 +111,8 @@ def _rest_at_focus(pattern: Pattern) -> float:
 
 
 def _near(point: tuple[float, float], radius: float, x: Floats, y: Floats) -> Floats:
-    return np.exp(-((x - point[0]) ** 2 + (y - point[1]) ** 2) / (2 * radius**2))
+    # e^(a + b): of a grid, powers of as many numbers as a row and a column have.
+    return np.exp((x - point[0]) ** 2 / (-2 * radius**2)) * np.exp((y - point[1]) ** 2 / (-2 * radius**2))
 
 
 def _sigmoid(x: Floats) -> Floats:
@@ -119,12 +120,9 @@ def _sigmoid(x: Floats) -> Floats:
 
 
 def _waves(waves: tuple[Wave, ...], x: Floats, y: Floats) -> Floats:
-    total = np.zeros(np.broadcast_shapes(x.shape, y.shape), x.dtype)
-    term = np.empty_like(total)
-    for wave in waves:
-        # sin(a + b): of a row and a column, sines of as many numbers as these have, not of their whole grid.
-        a, b = wave.kx * x + wave.phase, wave.ky * y
-        for along_x, along_y in ((np.sin(a), np.cos(b)), (np.cos(a), np.sin(b))):
-            np.multiply(wave.amplitude * along_x, along_y, out=term)
-            total += term
-    return total
+    kx, ky, phase, amplitude = np.array(waves).T.reshape(4, -1, *[1] * x.ndim)
+    # sin(a + b): of a grid, sines of as many numbers as a row and a column have.
+    a, b = kx * x + phase, ky * y
+    along_x = np.concatenate([amplitude * np.sin(a), amplitude * np.cos(a)])
+    along_y = np.concatenate([np.cos(b), np.sin(b)])
+    return np.einsum("k...,k...->...", along_x, along_y)
