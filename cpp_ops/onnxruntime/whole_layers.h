@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/huge_pages.h"
 #include "modulation/modulation.h"
 #include "onnxruntime/node.h"
 #include "styled_conv/styled_conv.h"
@@ -101,6 +102,7 @@ class StyledConvKernel {
     }
     float* y = static_cast<float*>(context.GetOutput(0, {n, weight[0], height, width}).GetTensorMutableRawData());
     if (product(x, 0) == 0 || weight[0] == 0) return;
+    use_huge_pages(y, sizeof(float) * n * weight[0] * height * width);
     const auto array = [&context](size_t i) { return data<float>(context.GetInput(i)); };
     styled_conv_cpu(op_, weights_ ? *weights_ : *transformed(context.GetInput(kWeight)),
                     {n, x[2], x[3], noise[0], array(0), styles.get(n, x[1]), array(3), array(4),

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/huge_pages.h"
 #include "common/simd.h"
 #include "ridge_growth/plan.h"
 
@@ -80,6 +81,7 @@ void ridge_growth_cpu(const RidgeGrowth& op, const float* noise, const float* or
   const Steps steps = steps_for_this_processor();
   // Of one finger at a time, so that memory does not grow with the batch; not filled first, for it is all written.
   const std::unique_ptr<char[]> kernels(new char[plan.kernel_bytes()]);
+  use_huge_pages(kernels.get(), plan.kernel_bytes());
   std::vector<float> images[2];
   for (std::vector<float>& image : images) image.resize(plan.samples());
 

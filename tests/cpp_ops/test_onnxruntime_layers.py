@@ -1,6 +1,9 @@
 """Whole layers in the ONNX Runtime library against the NumPy references, through real sessions on the CPU."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -184,6 +187,31 @@ def test_a_session_can_leave_whole_layers_to_their_function() -> None:
     model = layer_model(layer_inputs(1, 3, 2, (4, 4), up=False, noise_n=1), []).SerializeToString()
     with pytest.raises(Exception, match="StyledConv"):  # there is no function in this model
         ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def test_large_outputs_ask_for_huge_pages() -> None:
+    code = f"from {__name__} import print_huge_pages; print_huge_pages()"  # no memory of other tests
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, result.stdout.split())
+    assert before == 0
+    assert (after > 0) == Path("/sys/kernel/mm/transparent_hugepage").is_dir()
+
+
+def print_huge_pages() -> None:
+    """How many parts of memory are to lie on huge pages, before and after a layer of 8 MB."""
+
+    def count() -> int:
+        smaps = Path("/proc/self/smaps").read_text()
+        return sum(line.startswith("VmFlags") and " hg" in line for line in smaps.splitlines())
+
+    arrays = layer_inputs(1, 8, 8, (256, 256), up=True, noise_n=1)
+    model = layer_model(arrays, ["weight", "taps"])
+    model.graph.node.append(helper.make_node("ReduceMax", ["y"], ["most"], keepdims=0))
+    model.graph.output[0].name = "most"  # NumPy has arrays of 4 MB and more on huge pages by itself
+    opened = open_session(model)
+    before = count()
+    opened.run(None, {node.name: arrays[node.name] for node in opened.get_inputs()})
+    print(before, count())
 
 
 def to_rgb_inputs(n: int, inputs: int, channels: int, side: int) -> dict[str, NDArray]:
