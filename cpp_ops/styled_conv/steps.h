@@ -75,25 +75,24 @@ struct Forms {
       Tiling::input(d, half + dx, kInputs);
     }
     const int64_t width = band.width_of_panel(), stride = band.points_stride();
-    const bool whole = valid == kLanes && column % width + kLanes <= width;
-    float* place = band.points + column / width * band.panel_stride() + i * width + column % width;
-    for (int64_t p = 0; p < kPoints; ++p, place += kPoints * stride) {
+    // What is not valid becomes columns of tiles that are evaluated later, or of none.
+    const bool whole = column % width + kLanes <= width;
+    int64_t places[kLanes];  // of the tiles in an input's columns; the first, where all follow it
+    for (int64_t k = 0; k < (whole ? 1 : valid); ++k) {
+      places[k] = (column + k) / width * band.panel_stride() + (column + k) % width;
+    }
+    float* const columns = band.points + i * width;
+    for (int64_t p = 0; p < kPoints; ++p) {
       V evaluated[kPoints];
       Tiling::input(half + p * kInputs, evaluated, 1);
       for (int64_t q = 0; q < kPoints; ++q) {
+        float* const place = columns + (p * kPoints + q) * stride;
         if (whole) {
-          M::store(place + q * stride, evaluated[q]);
+          M::store(place + places[0], evaluated[q]);
         } else {
-          store_each(band, band.points + (p * kPoints + q) * stride + i * width, column, valid, evaluated[q]);
+          for (int64_t k = 0; k < valid; ++k) place[places[k]] = evaluated[q][k];
         }
       }
-    }
-  }
-
-  static FINGERGEN_INLINE void store_each(const Band& band, float* input, int64_t column, int64_t valid, V values) {
-    const int64_t width = band.width_of_panel();
-    for (int64_t k = 0; k < valid; ++k) {
-      input[(column + k) / width * band.panel_stride() + (column + k) % width] = values[k];
     }
   }
 

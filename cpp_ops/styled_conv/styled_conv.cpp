@@ -35,7 +35,7 @@ using styled_conv::Steps;
 constexpr int64_t kColumns = 64;          // of a band, if its rows are no longer; half as many where up
 constexpr int64_t kSections = 4;          // fewest that threads take
 constexpr int64_t kManySections = 16;     // enough for any band
-constexpr int64_t kUpSections = 8;        // most where up: of each, the row above may have to be done again
+constexpr int64_t kUpSections = 8;        // fewest and most where up: of each, the row above may have to be done again
 constexpr int64_t kUpRows = 2;            // of tiles, least in such a section
 constexpr int64_t kShared = 64'000'000;   // products of a band whose steps are worth sharing in spite of sections
 constexpr int64_t kAlone = 1'000'000;     // products of an image that no other thread is worth waking for
@@ -194,7 +194,8 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   const int64_t section_rows = op.up ? std::max(kUpRows, (band.rows + kUpSections - 1) / kUpSections) : step;
   const int64_t sections = (band.rows + section_rows - 1) / section_rows;
   const int64_t products = points * band.inputs * band.outputs;  // of a tile
-  const bool cut = sections >= kManySections || (sections >= kSections && products * step * band.across < kShared);
+  const int64_t fewest = op.up ? kUpSections : kSections;
+  const bool cut = sections >= kManySections || (sections >= fewest && products * step * band.across < kShared);
   const bool alone = products * band.rows * band.across < kAlone;
   static std::atomic<uint64_t> images{0};
   std::vector<float> demodulation(weights.outputs);

@@ -8,7 +8,7 @@
 namespace fingergen {
 namespace {
 
-constexpr int64_t kChunk = 1 << 16;  // samples of x that a thread takes at a time, about
+constexpr int64_t kChunk = 1 << 14;  // samples of x that a thread takes at a time, about
 constexpr int64_t kRows = 4;         // that stay in a cache while the input channels add to them
 
 struct Rows {

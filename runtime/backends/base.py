@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
@@ -68,6 +69,7 @@ class Backend(ABC):
             bundle: Whose graphs it runs.
         """
         self._bundle = bundle
+        self._input_shapes = cache(partial(input_shapes, bundle.manifest))
         self._closed = False
         self._process = os.getpid()
 
@@ -285,7 +287,7 @@ class Backend(ABC):
         return "decoder" if self._bundle.manifest.graphs.decoder else "synthesis"
 
     def _check_inputs(self, graph: GraphName, inputs: Inputs) -> None:
-        expected = input_shapes(self._bundle.manifest, graph)
+        expected = self._input_shapes(graph)
         if set(inputs) != set(expected):
             raise BadInput(f"{graph} graph: inputs {sorted(inputs)}; must be {sorted(expected)}")
         images = batch_size(inputs)

@@ -4,6 +4,7 @@ import itertools
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +243,22 @@ class TestThreadsInsideAnImage:
                 assert np.array_equal(backend.run("mapping", part(given, 0, 1)), expected[:1])
             backend.run("mapping", part(given, 0, 1))
             assert used == [backend._threaded, backend._sessions, backend._threaded]
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_short_runs_are_made_on_the_thread_of_their_caller(
+        self, bundle: Bundle, inputs, workers: int, monkeypatch
+    ):
+        given, expected = inputs["mapping"]
+        with OnnxRuntimeCpu(bundle, Options(workers)) as backend:
+            threads = []
+            run = backend._run
+            monkeypatch.setattr(
+                backend, "_run", lambda *args: (threads.append(threading.current_thread()), run(*args))[1]
+            )
+            for seconds in (60.0, 60.0, 0.0):  # nothing is known of the first
+                monkeypatch.setattr(cpu_module, "SHORT", seconds)
+                assert np.array_equal(backend.run("mapping", part(given, 0, 1)), expected[:1])
+            assert [thread is threading.current_thread() for thread in threads] == [False, True, False]
 
 
 @pytest.mark.parametrize("images", [1, 2])

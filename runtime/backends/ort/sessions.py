@@ -80,6 +80,8 @@ class Sessions:
         providers = self._providers(graph)
         # Memory planned from the sizes of the first run would come on top of what that run took.
         options.enable_mem_pattern = providers[0] != CPU_PROVIDER
+        if providers[0] == CPU_PROVIDER:  # a level's part of the image while its feature maps are in a cache
+            options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
         # It merges equal constants, which takes a quarter of loading and makes no run faster.
         options.add_session_config_entry("optimization.disable_specified_optimizers", "ConstantSharing")
         if self._ops:
