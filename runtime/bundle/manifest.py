@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import BadInput
-from .ridge_noise import NoiseLayer, unfounded
+from .ridge_noise import NoiseLayer
 from .schema import FORMAT, FORMAT_VERSION, check_content
 
 MANIFEST = "bundle.json"
@@ -248,11 +248,6 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
         if (count := len(noise.layers)) != len(architecture.noise_shapes):
             raise BadInput(
                 f"{source}: ridge_noise.layers: {count}; this generator has {len(architecture.noise_shapes)}"
-            )
-        if bad := unfounded(noise.layers):
-            raise BadInput(
-                f"{source}: ridge_noise.layers: layer {bad[0]} takes averages of white noise,"
-                " and the next layer has none of twice its size"
             )
         if len(noise.looks) > architecture.style_dim:
             raise BadInput(f"{source}: ridge_noise.looks: {len(noise.looks)}; z has {architecture.style_dim}")

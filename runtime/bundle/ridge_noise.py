@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
-NoiseSource = Literal["ridges", "contact", "white", "averaged"]
+NoiseSource = Literal["ridges", "contact", "white"]
 Item = TypeVar("Item")
 
 GAIN = 1.5  # of ridge map and contact, whose values are smaller than those of standard normal noise
 FINE_PPI = 200.0  # below, averaging over pixels takes much of the ridges' contrast
 COARSE_GAIN = 1.6  # gives it back
-AVERAGED_GAIN = 2.0  # of means of four: gives them the deviation of the four again
 LEAST_PPI = 110.0  # of a layer that can show ridges, nine to ten pixels apart at 500 ppi
 MOST_PPI = 300.0  # of a layer that needs to: above, ridges are smooth, and maps of them expensive
 SMALLEST_CONTACT = 8  # pixels per side of the smallest layer that shows the outline of the contact
@@ -26,7 +25,7 @@ class NoiseLayer(NamedTuple):
 
     Attributes:
         source: `ridges`, the ridge map; `contact`, the mask of contact; `white`, independent standard normal
-            numbers; `averaged`, the white noise of the next layer, averaged over squares of 2x2 pixels.
+            numbers.
         gain: Factor of the values of `source`.
     """
 
@@ -36,8 +35,7 @@ class NoiseLayer(NamedTuple):
 
 def ridge_noise_layers(resolution: int, ppi: float) -> tuple[NoiseLayer, ...]:
     """What the layers of a network take: of the two of a resolution, the first takes structure, the second
-    white noise. Above MOST_PPI, both take white noise, and the layer before them averages of the first's: the
-    roughness of ridges must be known before ridges become black and white.
+    white noise. Above MOST_PPI, both take white noise.
 
     Args:
         resolution: Side in pixels of the network's images, a power of two, at least 8.
@@ -52,7 +50,6 @@ def ridge_noise_layers(resolution: int, ppi: float) -> tuple[NoiseLayer, ...]:
         layer_ppi = ppi * size / resolution
         if layer_ppi > MOST_PPI:
             structure = NoiseLayer("white")
-            layers[-1] = NoiseLayer("averaged", AVERAGED_GAIN)
         elif layer_ppi >= LEAST_PPI:
             structure = NoiseLayer("ridges", GAIN * (COARSE_GAIN if layer_ppi < FINE_PPI else 1.0))
         else:
@@ -68,20 +65,12 @@ def layer_size(number: int) -> int:
 
 def map_size(layers: Sequence[NoiseLayer]) -> int:
     """Pixels per side of the ridge maps that layers take, the finest of them."""
-    shown = (layer_size(i) for i, layer in enumerate(layers) if layer.source in ("ridges", "contact"))
-    return max(shown, default=4)
+    return max((layer_size(i) for i, layer in enumerate(layers) if layer.source != "white"), default=4)
 
 
 def of_white(layers: Sequence[NoiseLayer], each: Iterable[Item]) -> list[Item]:
     """Of what there is for each layer, that of layers whose source is white noise."""
     return [one for layer, one in zip(layers, each, strict=True) if layer.source == "white"]
-
-
-def unfounded(layers: Sequence[NoiseLayer]) -> list[int]:
-    """Numbers of layers that take averages, while the next one has no white noise of twice their size."""
-    sources = [layer.source for layer in layers]
-    averaged = [i for i, source in enumerate(sources) if source == "averaged"]
-    return [i for i in averaged if i % 2 or sources[i + 1 : i + 2] != ["white"]]
 
 
 def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white: Sequence[Any]) -> list[Any]:
@@ -100,19 +89,20 @@ def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white:
         One array (N, 1, H, W) per layer.
     """
     pyramids = {"ridges": [ridges], "contact": [contact]}
+    images = []
     drawn = iter(white)
-    images: list[Any] = [next(drawn) if layer.source == "white" else None for layer in layers]
     for number, layer in enumerate(layers):
-        if layer.source == "averaged":
-            images[number] = _halved(images[number + 1])
-        elif layer.source != "white":
+        if layer.source == "white":
+            image = next(drawn)
+        else:
             levels, size = pyramids[layer.source], layer_size(number)
             while levels[-1].shape[-1] > size:
                 levels.append(_halved(levels[-1]))
             image = next(level for level in levels if level.shape[-1] == size)
-            images[number] = 2.0 * image - 1.0 if layer.source == "contact" else image
-    pairs = zip(images, layers, strict=True)
-    return [image if layer.gain == 1.0 else image * layer.gain for image, layer in pairs]
+            if layer.source == "contact":
+                image = 2.0 * image - 1.0
+        images.append(image if layer.gain == 1.0 else image * layer.gain)
+    return images
 
 
 def _halved(images: Any) -> Any:

@@ -11,7 +11,7 @@
 
 namespace fingergen {
 
-enum class Source { ridges, contact, white, averaged };
+enum class Source { ridges, contact, white };
 
 struct NoiseLayer {
   Source source;
