@@ -19,7 +19,7 @@ using ridge_growth::Steps;
 
 constexpr int64_t kFused = 3;  // rounds that a row goes through while its kernel is in a cache
 constexpr int64_t kStrip = 2;  // rows by which a round goes ahead before the next follows
-constexpr int64_t kRows = 96;  // that a thread takes at a time, at least
+constexpr int64_t kRows = 72;  // that a thread takes at a time, at least: a quarter of a full print
 
 Steps steps_for_this_processor() {
 #if defined(__x86_64__) && !defined(FINGERGEN_PORTABLE)
