@@ -134,7 +134,7 @@ class FingerNoise:
         assert noise is not None
         shapes = of_white(noise.layers, self.manifest.architecture.noise_shapes)
         drawn = [impression_noise(seed, number, shapes) for seed, number in numbered]
-        white = [np.concatenate(each) for each in zip(*drawn, strict=True)]
+        white = [each[0] if len(each) == 1 else np.concatenate(each) for each in zip(*drawn, strict=True)]
         return noise_images(noise.layers, ridges[:, None], contact[:, None], white)
 
     def of_templates(
