@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
-NoiseSource = Literal["ridges", "relief", "contact", "white"]
+NoiseSource = Literal["ridges", "contact", "white"]
 Item = TypeVar("Item")
 
 GAIN = 1.5  # of ridge map and contact, whose values are smaller than those of standard normal noise
 FINE_PPI = 200.0  # below, averaging over pixels takes much of the ridges' contrast
 COARSE_GAIN = 1.6  # gives it back
-RELIEF_GAIN = 0.7  # brings the relief to the deviation of the ridge map times GAIN
-STEEPEST = 1.1  # above 1; the closer to it, the steeper is the relief in the middle of ridges
 LEAST_PPI = 110.0  # of a layer that can show ridges, nine to ten pixels apart at 500 ppi
 MOST_PPI = 300.0  # of a layer that needs to: above, ridges are smooth, and maps of them expensive
 SMALLEST_CONTACT = 8  # pixels per side of the smallest layer that shows the outline of the contact
@@ -26,8 +24,8 @@ class NoiseLayer(NamedTuple):
     """What the noise input of one layer is.
 
     Attributes:
-        source: `ridges`, the ridge map; `relief`, what saturates to it; `contact`, the mask of contact;
-            `white`, independent standard normal numbers.
+        source: `ridges`, the ridge map; `contact`, the mask of contact; `white`, independent standard normal
+            numbers.
         gain: Factor of the values of `source`.
     """
 
@@ -37,7 +35,7 @@ class NoiseLayer(NamedTuple):
 
 def ridge_noise_layers(resolution: int, ppi: float) -> tuple[NoiseLayer, ...]:
     """What the layers of a network take: of the two of a resolution, the first takes structure, the second
-    white noise. Above MOST_PPI, both take white noise, and the finest below it takes the relief.
+    white noise. Above MOST_PPI, both take white noise.
 
     Args:
         resolution: Side in pixels of the network's images, a power of two, at least 8.
@@ -52,10 +50,8 @@ def ridge_noise_layers(resolution: int, ppi: float) -> tuple[NoiseLayer, ...]:
         layer_ppi = ppi * size / resolution
         if layer_ppi > MOST_PPI:
             structure = NoiseLayer("white")
-        elif layer_ppi >= FINE_PPI:
-            structure = NoiseLayer("relief", RELIEF_GAIN) if ppi > MOST_PPI else NoiseLayer("ridges", GAIN)
         elif layer_ppi >= LEAST_PPI:
-            structure = NoiseLayer("ridges", GAIN * COARSE_GAIN)
+            structure = NoiseLayer("ridges", GAIN * (COARSE_GAIN if layer_ppi < FINE_PPI else 1.0))
         else:
             structure = NoiseLayer("contact", GAIN) if size >= SMALLEST_CONTACT else NoiseLayer("white")
         layers += [structure, NoiseLayer("white")]
@@ -75,21 +71,6 @@ def map_size(layers: Sequence[NoiseLayer]) -> int:
 def of_white(layers: Sequence[NoiseLayer], each: Iterable[Item]) -> list[Item]:
     """Of what there is for each layer, that of layers whose source is white noise."""
     return [one for layer, one in zip(layers, each, strict=True) if layer.source == "white"]
-
-
-def relief(ridges: Any) -> Any:
-    """What saturates to a ridge map, by operations that every machine rounds alike: r / sqrt(STEEPEST - r²).
-
-    A ridge map changes from valley to ridge within two pixels of 500 ppi, and at 250 ppi little says where.
-    The relief rises and falls over the whole of a ridge: interpolated, it says where between the pixels.
-
-    Args:
-        ridges: Ridge maps, -1 to 1.
-
-    Returns:
-        Values of the same shape, -3.2 to 3.2.
-    """
-    return ridges / (STEEPEST - ridges * ridges) ** 0.5
 
 
 def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white: Sequence[Any]) -> list[Any]:
@@ -114,14 +95,12 @@ def noise_images(layers: Sequence[NoiseLayer], ridges: Any, contact: Any, white:
         if layer.source == "white":
             image = next(drawn)
         else:
-            levels, size = pyramids["contact" if layer.source == "contact" else "ridges"], layer_size(number)
+            levels, size = pyramids[layer.source], layer_size(number)
             while levels[-1].shape[-1] > size:
                 levels.append(_halved(levels[-1]))
             image = next(level for level in levels if level.shape[-1] == size)
             if layer.source == "contact":
                 image = 2.0 * image - 1.0
-            elif layer.source == "relief":
-                image = relief(image)
         images.append(image if layer.gain == 1.0 else image * layer.gain)
     return images
 

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fingergen.runtime.bundle.ridge_noise import (
-    STEEPEST,
-    NoiseLayer,
-    noise_images,
-    of_white,
-    relief,
-    ridge_noise_layers,
-)
+from fingergen.runtime.bundle.ridge_noise import NoiseLayer, noise_images, of_white, ridge_noise_layers
 
 
 def sizes(resolution: int) -> list[int]:
@@ -40,8 +33,7 @@ def test_the_finest_layers_take_the_ridge_map(resolution: int, ppi: float, ridge
     taken = [(layer.source, size) for layer, size in zip(layers, sizes(resolution), strict=True)]
     assert taken[0] == ("white", 4)
     assert all(source == "white" for source, _ in taken[2::2])
-    assert [size for source, size in taken[1::2] if source in ("ridges", "relief")] == ridges
-    assert ("relief" in dict(taken)) == (ppi == 500.0)
+    assert [size for source, size in taken[1::2] if source == "ridges"] == ridges
     assert [size for source, size in taken[1::2] if source == "contact"] == [
         1 << exponent for exponent in range(3, resolution.bit_length()) if 1 << exponent < ridges[0]
     ]
@@ -63,21 +55,8 @@ def test_noise_images_are_averages_times_gain(finger: tuple[np.ndarray, np.ndarr
     np.testing.assert_array_equal(made[5], ridges)
 
 
-def test_the_relief_says_where_edges_lie_between_pixels():
-    """Saturated sines at 250 ppi, interpolated: what a network of 500 ppi can know of them."""
-    edges = np.arange(0, 512, 0.5) - 0.25
-    ridges = np.tanh(2.5 * np.sin(edges * 2 * np.pi / 9.3))
-    truth, half = np.interp(np.arange(512), edges, ridges), np.interp(np.arange(0.5, 512, 2), edges, ridges)
-    places = (np.arange(0.5, 512, 2), np.arange(2, 510))
-    of_map = np.interp(places[1], places[0], half)
-    of_relief = np.interp(places[1], places[0], relief(half))
-    of_relief *= (STEEPEST / (1 + of_relief**2)) ** 0.5
-    assert np.abs(of_relief - truth[2:510]).mean() < 0.5 * np.abs(of_map - truth[2:510]).mean()
-
-
-@pytest.mark.parametrize("ppi", [250.0, 500.0])
-def test_training_and_runtime_make_the_same_noise(finger: tuple[np.ndarray, np.ndarray], ppi: float):
-    layers = ridge_noise_layers(32, ppi)
+def test_training_and_runtime_make_the_same_noise(finger: tuple[np.ndarray, np.ndarray]):
+    layers = ridge_noise_layers(32, 250.0)
     drawn = of_white(layers, white(32, 2))
     expected = noise_images(layers, *finger, drawn)
     tensors = [torch.from_numpy(image) for image in drawn]

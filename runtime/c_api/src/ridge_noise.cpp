@@ -1,15 +1,12 @@
 #include "ridge_noise.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "errors.h"
 
 namespace fingergen {
 namespace {
-
-constexpr float STEEPEST = 1.1f;  // of ridge_noise.py
 
 // (side, side) averaged to (size, size), by halves and in the order of additions of ridge_noise.py.
 std::vector<float> reduced(std::vector<float> image, int side, int size) {
@@ -24,20 +21,15 @@ std::vector<float> reduced(std::vector<float> image, int side, int size) {
   return image;
 }
 
-Source source_of(const std::string &name) {
-  if (name == "ridges") return Source::ridges;
-  if (name == "relief") return Source::relief;
-  if (name == "contact") return Source::contact;
-  if (name == "white") return Source::white;
-  throw BadInput("field ridge_noise.layers: source '" + name + "' is not known");
-}
-
 }  // namespace
 
 RidgeNoise::RidgeNoise(const Json &manifest) {
   const Json &noise = manifest.at("ridge_noise");
   for (const Json &layer : noise.items("layers")) {
-    layers.push_back({source_of(layer.text("source")), static_cast<float>(layer.number("gain"))});
+    const std::string &source = layer.text("source");
+    if (source != "ridges" && source != "contact" && source != "white") throw BadInput("field ridge_noise.layers: source '" + source + "' is not known");
+    layers.push_back({source == "ridges" ? Source::ridges : source == "contact" ? Source::contact : Source::white,
+                      static_cast<float>(layer.number("gain"))});
     if (layers.back().source != Source::white) map_size = std::max(map_size, static_cast<int>(layer_size(layers.size() - 1)));
   }
   if (noise.find("looks") != nullptr) {
@@ -52,10 +44,7 @@ std::vector<std::vector<float>> RidgeNoise::images(const std::vector<float> &rid
     std::vector<float> &image = images[i];
     const int size = static_cast<int>(layer_size(i));
     if (layers[i].source == Source::white) image = stream.deviates(static_cast<size_t>(size) * size);
-    if (layers[i].source == Source::ridges || layers[i].source == Source::relief) image = reduced(ridges, map_size, size);
-    if (layers[i].source == Source::relief) {
-      for (float &value : image) value /= std::sqrt(STEEPEST - value * value);
-    }
+    if (layers[i].source == Source::ridges) image = reduced(ridges, map_size, size);
     if (layers[i].source == Source::contact) {
       image = reduced(contact, map_size, size);
       for (float &value : image) value = 2.0f * value - 1.0f;

@@ -11,7 +11,7 @@
 
 namespace fingergen {
 
-enum class Source { ridges, relief, contact, white };
+enum class Source { ridges, contact, white };
 
 struct NoiseLayer {
   Source source;
