@@ -183,7 +183,7 @@ fingergen_status fingergen_impression(const fingergen_model *model, uint64_t fin
     fingergen::Template found;
     // A look that a preset gives is narrowed only where that is asked for.
     const double psi = truncation == nullptr ? 1.0 : *truncation;
-    put(model->model.impression(finger, number, preset == nullptr ? "easy" : preset, psi, &found), pixels);
+    put(model->model.impression(finger, number, preset == nullptr ? "easy" : preset, psi, truth == nullptr ? nullptr : &found), pixels);
     if (truth != nullptr) *truth = Made::make(std::move(found));
   });
 }

@@ -288,7 +288,7 @@ Template Capture::truth(const Master &finger) const {
   found.width = found.height = window_;
   found.ppi = 500;
   const std::vector<float> unevenness = smooth(uneven_, cells_, window_ / kPatch);
-  for (const FingerMinutia &minutia : finger.minutiae) {
+  for (const FingerMinutia &minutia : finger.minutiae()) {
     const Place point{minutia.x, minutia.y}, at = placed(point);
     if (!shows(finger, point, at, unevenness) || line_depth(point.x, point.y, kCovered) >= std::exp(-1.0)) continue;
     // Carried along with the skin, so that rotation and distortion turn it as they turn the ridge.

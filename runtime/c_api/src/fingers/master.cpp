@@ -5,7 +5,6 @@
 #include <stdexcept>
 
 #include "../seeds.h"
-#include "thinning.h"
 
 namespace fingergen {
 namespace {
@@ -29,18 +28,18 @@ std::vector<float> grow(uint64_t seed, const Pattern &pattern, Place corner, int
   const int side = (size + 2 * kEdge) / 2, all = kField / 2;
   const int left = static_cast<int>((corner.x + kField / 2 - kEdge) / 2), top = static_cast<int>((corner.y + kField / 2 - kEdge) / 2);
   const std::vector<float> drawn = Stream(seed, Purpose::growth).normalf(static_cast<size_t>(all) * all);
-  std::vector<float> noise, orientation, period, grown;
-  for (int row = 0; row < side; ++row) {
-    const float *from = &drawn[static_cast<size_t>(top + row) * all + left];
+  std::vector<float> noise, grown;
+  std::vector<double> x, y;
+  for (int i = 0; i < side; ++i) {
+    const float *from = &drawn[static_cast<size_t>(top + i) * all + left];
     noise.insert(noise.end(), from, from + side);
     // A pixel of the growth grid covers two by two of the master's.
-    const double y = corner.y - kEdge + 0.5 + 2.0 * row;
-    for (int column = 0; column < side; ++column) {
-      const double x = corner.x - kEdge + 0.5 + 2.0 * column;
-      orientation.push_back(pattern.orientation(x, y));
-      period.push_back(pattern.ridge_period(x, y) / 2);
-    }
+    x.push_back(corner.x - kEdge + 0.5 + 2.0 * i);
+    y.push_back(corner.y - kEdge + 0.5 + 2.0 * i);
   }
+  const std::vector<float> orientation = pattern.orientation(x, y);
+  std::vector<float> period = pattern.ridge_period(x, y);
+  for (float &each : period) each /= 2;
   const std::vector<int64_t> shape = {1, 1, side, side};
   std::vector<uint8_t> none;
   growth.run({{"noise", shape, noise.data()}, {"orientation", shape, orientation.data()}, {"period", shape, period.data()}},
@@ -110,18 +109,21 @@ Master make_master(uint64_t seed, int window, const Session &growth) {
   const Pattern pattern(seed);
   Stream skin(seed, Purpose::skin);
   const Place corner = corner_of(pattern, skin, size);
-  Master master{seed, window, size, grow(seed, pattern, corner, size, growth), {}, {}, {}, {}, {-corner.x, -corner.y}};
-  const Bits thin = thinned(master.ridges, size);
-  master.minutiae = read_minutiae(thin, [&](int x, int y) { return pattern.orientation(x + corner.x, y + corner.y); });
+  Master master{pattern, seed, window, size, grow(seed, pattern, corner, size, growth), {}, {}, {}, {}, {-corner.x, -corner.y}};
+  master.thin = thinned(master.ridges, size);
   master.cores = moved(pattern.cores, corner);
   master.deltas = moved(pattern.deltas, corner);
   // Before the pores: those take as many numbers as the window has ridge.
   master.creases = draw_creases(skin, corner);
-  const std::vector<float> pores = draw_pores(skin, thin);
+  const std::vector<float> pores = draw_pores(skin, master.thin);
   for (size_t i = 0; i < pores.size(); ++i) {
     master.ridges[i] = std::nearbyint(kLevels * std::clamp(master.ridges[i] - pores[i], -1.0f, 1.0f)) / kLevels;
   }
   return master;
+}
+
+std::vector<FingerMinutia> Master::minutiae() const {
+  return read_minutiae(thin, [this](int x, int y) { return pattern.orientation({x - origin.x}, {y - origin.y})[0]; });
 }
 
 }  // namespace fingergen

@@ -6,25 +6,23 @@
 
 #include "../onnxruntime.h"
 #include "pattern.h"
+#include "thinning.h"
 
 namespace fingergen {
-
-struct FingerMinutia {
-  double x, y;   // pixels of the master
-  double angle;  // radians counter-clockwise as seen, as in ISO/IEC 19794-2
-  bool ending;
-};
 
 struct Line {  // a crease or cut, in pixels of the master; angle in radians
   float x, y, angle, length, width;
 };
 
 struct Master {
+  std::vector<FingerMinutia> minutiae() const;  // of the ridge map
+
+  Pattern pattern;
   uint64_t seed;
   int window;  // pixels a side of its impressions
   int size;    // pixels a side of the ridge map
   std::vector<float> ridges;  // (size, size), -1 in a valley … 1 on a ridge
-  std::vector<FingerMinutia> minutiae;
+  Bits thin;                  // the ridges, thinned to lines
   std::vector<Place> cores, deltas;
   std::vector<Line> creases;
   Place origin;  // the center of the finger pad

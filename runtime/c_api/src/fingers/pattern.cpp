@@ -24,17 +24,42 @@ std::vector<Wave> draw_waves(Stream &stream, size_t count, double shortest, doub
   return waves;
 }
 
-double sum_of(const std::vector<Wave> &waves, double x, double y) {
-  double total = 0;
-  for (const Wave &wave : waves) total += wave.amplitude * std::sin(wave.kx * x + wave.ky * y + wave.phase);
-  return total;
-}
+}  // namespace
+
+// Plane waves on a grid of which `x` are the columns. sin(a + b) takes the sines of its rows and columns alone.
+class WavesAlong {
+ public:
+  WavesAlong(const std::vector<Wave> &waves, const std::vector<double> &x) : waves_(waves) {
+    for (const Wave &wave : waves) {
+      for (double each : x) {
+        const double a = wave.kx * each + wave.phase;
+        sines_.push_back(wave.amplitude * std::sin(a));
+        cosines_.push_back(wave.amplitude * std::cos(a));
+      }
+    }
+  }
+
+  // Their sum on the row at `y` is added to `row`.
+  void add(double y, std::vector<double> &row) const {
+    const size_t columns = row.size();
+    for (size_t k = 0; k < waves_.size(); ++k) {
+      const double *sines = &sines_[k * columns], *cosines = &cosines_[k * columns];
+      const double sine = std::sin(waves_[k].ky * y), cosine = std::cos(waves_[k].ky * y);
+      for (size_t i = 0; i < columns; ++i) row[i] += sines[i] * cosine + cosines[i] * sine;
+    }
+  }
+
+ private:
+  const std::vector<Wave> &waves_;
+  std::vector<double> sines_, cosines_;  // (waves, columns)
+};
+
+namespace {
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-double near(Place place, double radius, double x, double y) {
-  return std::exp(-((x - place.x) * (x - place.x) + (y - place.y) * (y - place.y)) / (2 * radius * radius));
-}
+// How near two points are along an axis, 1 where they meet: along both, the product.
+double near(double a, double b, double radius) { return std::exp((a - b) * (a - b) / (-2 * radius * radius)); }
 
 // Half the direction from each zero, less half that from each pole.
 double half_turns(const std::vector<Place> &zeros, const std::vector<Place> &poles, double x, double y) {
@@ -95,7 +120,8 @@ Pattern::Pattern(uint64_t seed) {
   orientation_waves_ = draw_waves(stream, 8, 160, 500, 0.055);
   period_waves_ = draw_waves(stream, 6, 120, 400, 0.025);
   const Place middle = focus();
-  rest_at_focus_ = background(middle.x, middle.y) + half_turns({}, deltas, middle.x, middle.y);
+  const std::vector<double> column = {middle.x};
+  rest_at_focus_ = background(column, middle.y, {orientation_waves_, column})[0] + half_turns({}, deltas, middle.x, middle.y);
 }
 
 Place Pattern::focus() const {
@@ -106,35 +132,62 @@ Place Pattern::focus() const {
   return {sum.x / count, sum.y / count};
 }
 
-// The field without its singular points.
-double Pattern::background(double x, double y) const {
-  const double above = std::min(y, 0.0), sideways = x / std::sqrt(x * x + 130.0 * 130.0 + above * above);
+// The field without its singular points, on the row at `y`.
+std::vector<double> Pattern::background(const std::vector<double> &x, double y, const WavesAlong &waves) const {
+  const double above = std::min(y, 0.0);
   const double fingertip = sigmoid((90 - y) / 55);  // ridges near the joint lie flat
-  double angle = tilt_ - bend_ * sideways * fingertip;
-  if (kind_ == Kind::arch) {
-    const double across = x / arch_width_, rise = sigmoid((120 - y) / 60) * sigmoid((y + 200) / 70);
-    angle -= std::atan(arch_height_ * across * std::exp(0.5 - across * across / 2) * rise);
+  const double rise = sigmoid((120 - y) / 60) * sigmoid((y + 200) / 70);
+  std::vector<double> angles;
+  for (double each : x) {
+    const double sideways = each / std::sqrt(each * each + 130.0 * 130.0 + above * above);
+    double angle = tilt_ - bend_ * sideways * fingertip;
+    if (kind_ == Kind::arch) {
+      const double across = each / arch_width_;
+      angle -= std::atan(arch_height_ * across * std::exp(0.5 - across * across / 2) * rise);
+    }
+    angles.push_back(angle);
   }
-  return angle + sum_of(orientation_waves_, x, y);
+  waves.add(y, angles);
+  return angles;
 }
 
-float Pattern::orientation(double x, double y) const {
-  double angle = background(x, y) + half_turns(cores, deltas, x, y);
+std::vector<float> Pattern::orientation(const std::vector<double> &x, const std::vector<double> &y) const {
+  const WavesAlong waves(orientation_waves_, x);
   const Place middle = focus();
-  if (cores.size() == 1) {  // the legs of a loop run parallel
-    const double opening = 2 * rest_at_focus_, u = x - middle.x, v = middle.y - y;
-    const double turn = (std::cos(opening) * v - std::sin(opening) * u) / std::sqrt(std::max(u * u + v * v, 1e-12));
-    angle -= leg_ * turn * near(middle, leg_radius_, x, y);
-  } else if (cores.size() == 2) {  // the rings of a whorl close, or spiral
-    const double excess = rest_at_focus_ - kPi * std::floor(rest_at_focus_ / kPi) - kPi / 2;
-    angle += (spiral_ - excess) * near(middle, spiral_radius_, x, y);
+  const double opening = 2 * rest_at_focus_, across = std::cos(opening), along = std::sin(opening);
+  const double excess = rest_at_focus_ - kPi * std::floor(rest_at_focus_ / kPi) - kPi / 2;
+  const double radius = cores.size() == 1 ? leg_radius_ : spiral_radius_;
+  std::vector<double> near_x;
+  for (double each : x) near_x.push_back(near(each, middle.x, radius));
+  std::vector<float> orientations;
+  for (double each : y) {
+    const std::vector<double> angles = background(x, each, waves);
+    const double near_y = near(each, middle.y, radius);
+    for (size_t i = 0; i < x.size(); ++i) {
+      double angle = angles[i] + half_turns(cores, deltas, x[i], each);
+      if (cores.size() == 1) {  // the legs of a loop run parallel
+        const double u = x[i] - middle.x, v = middle.y - each;
+        const double turn = (across * v - along * u) / std::sqrt(std::max(u * u + v * v, 1e-12));
+        angle -= leg_ * turn * (near_x[i] * near_y);
+      } else if (cores.size() == 2) {  // the rings of a whorl close, or spiral
+        angle += (spiral_ - excess) * (near_x[i] * near_y);
+      }
+      orientations.push_back(static_cast<float>(rounded_to_step(angle)));
+    }
   }
-  return static_cast<float>(rounded_to_step(angle));
+  return orientations;
 }
 
-float Pattern::ridge_period(double x, double y) const {
-  const double below = sigmoid((y - 110) / 40), above = sigmoid((-90 - y) / 40);
-  return static_cast<float>(rounded_to_step(period_ * (1 + 0.10 * below - 0.05 * above + sum_of(period_waves_, x, y))));
+std::vector<float> Pattern::ridge_period(const std::vector<double> &x, const std::vector<double> &y) const {
+  const WavesAlong waves(period_waves_, x);
+  std::vector<float> periods;
+  for (double each : y) {
+    const double below = sigmoid((each - 110) / 40), above = sigmoid((-90 - each) / 40);
+    std::vector<double> factors(x.size(), 1 + 0.10 * below - 0.05 * above);
+    waves.add(each, factors);
+    for (double factor : factors) periods.push_back(static_cast<float>(rounded_to_step(period_ * factor)));
+  }
+  return periods;
 }
 
 }  // namespace fingergen

@@ -19,12 +19,15 @@ struct Wave {
   double kx, ky, phase, amplitude;
 };
 
+class WavesAlong;
+
 class Pattern {
  public:
   explicit Pattern(uint64_t seed);
 
-  float orientation(double x, double y) const;   // radians counter-clockwise as seen, modulo π; finger coordinates
-  float ridge_period(double x, double y) const;  // pixels at 500 ppi
+  // On the grid of these columns and rows, in finger coordinates, row by row.
+  std::vector<float> orientation(const std::vector<double> &x, const std::vector<double> &y) const;   // radians counter-clockwise as seen, modulo π
+  std::vector<float> ridge_period(const std::vector<double> &x, const std::vector<double> &y) const;  // pixels at 500 ppi
   Place focus() const;                           // the middle of the pattern
 
   std::vector<Place> cores, deltas;
@@ -32,7 +35,7 @@ class Pattern {
  private:
   enum class Kind { arch, tented_arch, left_loop, right_loop, whorl };
 
-  double background(double x, double y) const;
+  std::vector<double> background(const std::vector<double> &x, double y, const WavesAlong &waves) const;
 
   Kind kind_;
   double tilt_, bend_, arch_height_, arch_width_, leg_, leg_radius_, spiral_ = 0, spiral_radius_, period_;

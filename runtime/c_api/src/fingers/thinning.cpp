@@ -5,8 +5,6 @@
 #include <cstdlib>
 #include <set>
 
-#include "master.h"
-
 namespace fingergen {
 namespace {
 
@@ -50,14 +48,64 @@ int runs(unsigned around) {
   return count;
 }
 
-// Whether one of Zhang and Suen's passes takes a pixel with these neighbors away.
-bool removable(unsigned around, bool first) {
-  const bool north = around & 1, east = around >> 2 & 1, south = around >> 4 & 1, west = around >> 6 & 1;
-  int neighbors = 0;
-  for (int i = 0; i < 8; ++i) neighbors += around >> i & 1;
-  const bool kept = first ? east && south && (north || west) : north && west && (east || south);
-  return neighbors >= 2 && neighbors <= 6 && runs(around) == 1 && !kept;
-}
+// A bit per pixel, 64 in a word, so that logic takes whole words, within a border of absent ones.
+class Words {
+ public:
+  Words(const std::vector<float> &values, int size) : size_(size), stride_((size + 63) / 64 + 2), words_(static_cast<size_t>(size + 2) * stride_) {
+    for (int y = 0; y < size; ++y) {
+      uint64_t *row = &words_[place(y)];
+      for (int x = 0; x < size; ++x) row[x / 64] |= uint64_t{values[static_cast<size_t>(y) * size + x] > 0} << x % 64;
+    }
+  }
+
+  // One of Zhang and Suen's passes; whether it took a pixel away.
+  bool thin(bool first) {
+    const std::vector<uint64_t> before = words_;
+    for (int y = 0; y < size_; ++y) {
+      for (int i = 0; i < stride_ - 2; ++i) words_[place(y) + i] &= ~removable(&before[place(y) + i], first);
+    }
+    return words_ != before;
+  }
+
+  Bits bits() const {
+    Bits bits{size_, std::vector<uint8_t>(static_cast<size_t>(size_) * size_)};
+    for (int y = 0; y < size_; ++y) {
+      const uint64_t *row = &words_[place(y)];
+      for (int x = 0; x < size_; ++x) bits.pixels[static_cast<size_t>(y) * size_ + x] = row[x / 64] >> x % 64 & 1;
+    }
+    return bits;
+  }
+
+ private:
+  size_t place(int y) const { return static_cast<size_t>(y + 1) * stride_ + 1; }
+
+  // The pixels of a word that a pass takes away.
+  uint64_t removable(const uint64_t *word, bool first) const {
+    uint64_t ring[9];  // the neighbors of all pixels, each in the pixel's own place, and the first again
+    for (int i = 0; i < 8; ++i) {
+      const uint64_t *at = word + kRing[i][0] * stride_;
+      const int dx = kRing[i][1];
+      ring[i] = dx == 0 ? *at : dx < 0 ? *at << 1 | at[-1] >> 63 : *at >> 1 | at[1] << 63;
+    }
+    ring[8] = ring[0];
+    // Around the pixel: a step from absent to present, more than one, two present or two absent in a row.
+    uint64_t step = 0, more = 0, present = 0, covered = ~uint64_t{0};
+    for (int i = 0; i < 8; ++i) {
+      present |= ring[i] & ring[i + 1];
+      covered &= ring[i] | ring[i + 1];
+      const uint64_t begins = ring[i + 1] & ~ring[i];
+      more |= step & begins;
+      step |= begins;
+    }
+    const uint64_t north = ring[0], east = ring[2], south = ring[4], west = ring[6];
+    const uint64_t kept = first ? east & south & (north | west) : north & west & (east | south);
+    // Of one run, two to six are present if some two in a row are and some two are not.
+    return step & present & ~(more | covered | kept);
+  }
+
+  int size_, stride_;  // pixels a side; words a row
+  std::vector<uint64_t> words_;
+};
 
 using Pixels = std::set<int>;
 
@@ -144,35 +192,12 @@ std::vector<Spot> forks(const std::vector<Spot> &pixels) {
 }  // namespace
 
 Bits thinned(const std::vector<float> &ridges, int size) {
-  bool first_pass[256], second_pass[256];
-  for (unsigned around = 0; around < 256; ++around) {
-    first_pass[around] = removable(around, true);
-    second_pass[around] = removable(around, false);
-  }
-  Framed framed(size);
-  for (int y = 0; y < size; ++y) {
-    for (int x = 0; x < size; ++x) framed.pixels[framed.place(y, x)] = ridges[static_cast<size_t>(y) * size + x] > 0;
-  }
-  std::vector<int> leaving;
+  Words words(ridges, size);
   for (bool changed = true; changed;) {
-    changed = false;
-    for (const bool *removed : {first_pass, second_pass}) {
-      leaving.clear();
-      for (int y = 0; y < size; ++y) {
-        for (int at = framed.place(y, 0); at < framed.place(y, size); ++at) {
-          if (framed.pixels[at] && removed[framed.around(at)]) leaving.push_back(at);
-        }
-      }
-      for (int at : leaving) framed.pixels[at] = 0;
-      changed = changed || !leaving.empty();
-    }
+    changed = words.thin(true);
+    changed = words.thin(false) || changed;
   }
-  Bits thin{size, {}};
-  for (int y = 0; y < size; ++y) {
-    const auto row = framed.pixels.begin() + framed.place(y, 0);
-    thin.pixels.insert(thin.pixels.end(), row, row + size);
-  }
-  return thin;
+  return words.bits();
 }
 
 std::vector<FingerMinutia> read_minutiae(const Bits &thin, const std::function<double(int, int)> &orientation) {

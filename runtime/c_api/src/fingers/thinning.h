@@ -7,7 +7,11 @@
 
 namespace fingergen {
 
-struct FingerMinutia;
+struct FingerMinutia {
+  double x, y;   // pixels of the master
+  double angle;  // radians counter-clockwise as seen, as in ISO/IEC 19794-2
+  bool ending;
+};
 
 struct Bits {  // (size, size)
   bool at(int y, int x) const { return pixels[static_cast<size_t>(y) * size + x] != 0; }
