@@ -16,18 +16,18 @@ from .bundle import Bundle, open_bundle
 from .bundle.encoded import Encoded
 from .bundle.manifest import NoiseMode
 from .errors import BadInput
-from .fingers import Finger, FingerPosition, PatternClass, make_fingers
 from .images import Pixels
-from .minutiae import PPI, Template
-from .minutiae.raster import rasterize
+from .minutiae import PPI
 from .pipeline.networks import Networks
-from .pipeline.reconstruction import Map, ReconstructionInput, encoder_maps, list_templates, to_encoder_input
 from .pipeline.request import MOST_IN_A_BATCH, SynthesisRequest
 from .pipeline.steps import batches
 from .pipeline.synthesis import Synthesis
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what only some methods take is imported there, so that a first image comes soon
     from .datasets import MatedDataset
+    from .fingers import Finger, FingerPosition, PatternClass
+    from .minutiae import Template
+    from .pipeline.reconstruction import Map, ReconstructionInput
 
 
 def load(
@@ -121,7 +121,7 @@ class Model(Networks):
             raise BadInput("seeds: none given")
         if len(pairs) <= self.backend.batch:
             return np.stack([steps.finish(levels) for levels in steps.compute(steps.prepare(pairs))])
-        from .pipeline.throughput import make_images  # here, so that importing the runtime stays quick
+        from .pipeline.throughput import make_images
 
         return np.stack(make_images(steps, pairs, self.workers))
 
@@ -183,6 +183,8 @@ class Model(Networks):
         Raises:
             BadInput: The bundle has no encoder, or an argument is not what it takes.
         """
+        from .pipeline.reconstruction import list_templates, to_encoder_input
+
         if self.bundle.manifest.graphs.fields is not None:
             return self._with_ridges(list_templates(maps, self.bundle.manifest.image), seeds)
         return self.backend.encode(to_encoder_input(self.encoder_maps(maps)))
@@ -199,6 +201,8 @@ class Model(Networks):
         Raises:
             BadInput: The bundle has no encoder of maps, or `inputs` is neither templates nor maps.
         """
+        from .pipeline.reconstruction import encoder_maps
+
         self.check_encoder()
         encoder = self.bundle.manifest.encoder
         if encoder is None:
@@ -242,6 +246,8 @@ class Model(Networks):
 
     def _with_ridges(self, templates: Sequence[Template], seeds: Sequence[int] | None) -> Encoded:
         """Looks and noise of fingers that have the minutiae of templates."""
+        from .minutiae.raster import rasterize
+
         assert self.finger_noise is not None
         seeds = check_one_per_image("seeds", [0] * len(templates) if seeds is None else seeds, len(templates))
         fields = self.backend.read_fields(np.stack([rasterize(template) for template in templates]))
@@ -268,6 +274,8 @@ class Model(Networks):
         Raises:
             BadInput: If a seed is out of range, or the bundle's images show too small or large a view.
         """
+        from .fingers import make_fingers
+
         image = self.bundle.manifest.image
         side = round(image.output_size * PPI / image.output_ppi)
         return make_fingers(seeds, (side, side), kind, position)
@@ -289,7 +297,7 @@ class Model(Networks):
         Raises:
             BadInput: If a field is out of its range, or not to be had of this bundle.
         """
-        from .datasets import DatasetRequest, MatedDataset  # here, so that importing the runtime stays quick
+        from .datasets import DatasetRequest, MatedDataset
 
         request = DatasetRequest(fingers, impressions, renderer="model", **fields)
         return MatedDataset(request, self.loading, self, self.workers, batch)

@@ -11,13 +11,15 @@
 
 namespace fingergen {
 
-// Asks for huge pages wherever they fit into [data, data + bytes). The system may have none: nothing else changes.
+// Asks for huge pages wherever [data, data + bytes) has a part of one, if that is much: what lies beside it is mostly of
+// the same allocator, and soon written too. The system may have none: nothing else changes.
 inline void use_huge_pages(void* data, size_t bytes) {
 #ifdef MADV_HUGEPAGE
   constexpr uintptr_t kPage = uintptr_t{1} << 21;
+  if (bytes < kPage / 4) return;
   const uintptr_t from = reinterpret_cast<uintptr_t>(data), to = from + bytes;
-  const uintptr_t first = (from + kPage - 1) / kPage * kPage, end = to / kPage * kPage;
-  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+  const uintptr_t first = from / kPage * kPage, end = (to + kPage - 1) / kPage * kPage;
+  madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
 #else
   (void)data, (void)bytes;
 #endif

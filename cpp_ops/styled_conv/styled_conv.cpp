@@ -3,8 +3,8 @@
 //   1. of each input channel: scaled by its style, each tile evaluated at the points of winograd.h;
 //   2. of each point: a matrix product, outputs x inputs x columns;
 //   3. of each output channel: interpolated, (up) filtered, demodulated; noise, bias, activation.
-// Weights at the points are four times as many as taps. They are kept, but for large layers whose image is one band:
-// those compute them every time.
+// Weights at the points are four times as many as taps. They are made with the layer and kept; but large layers make them
+// when they are first needed, and those whose image is one band compute them every time.
 // Threads take sections of an image, or, where a band is much work, share its steps; the smallest images are one
 // thread's.
 #include "styled_conv/styled_conv.h"
@@ -42,7 +42,7 @@ constexpr int64_t kAlone = 1'000'000;     // products of an image that no other 
 constexpr int64_t kChannels = 4;          // that a thread takes at a time in steps 1 and 3
 constexpr int64_t kPanels = 16;           // the same in step 2
 constexpr int64_t kTapPanels = 2;         // the same where it transforms their weights first
-constexpr int64_t kSmall = 6'000'000;     // weights at the points that are kept although they serve one band
+constexpr int64_t kSmall = 6'000'000;     // weights at the points that are kept in any case
 constexpr int64_t kWeights = styled_conv::Plain::kWeights;
 static_assert(kWeights == styled_conv::Up::kWeights);
 
@@ -74,8 +74,9 @@ struct Weights : StyledConvWeights {
   Memory memory;
   float* taps;               // as Band::taps_of_weights
   std::vector<float> power;  // [inputs][outputs], of the taps: what demodulation is made from
+  bool small;                // at the points
 
-  Weights(const float* weight, int64_t outputs, int64_t inputs)
+  Weights(const StyledConv& op, const float* weight, int64_t outputs, int64_t inputs)
       : outputs(outputs), inputs(inputs), panels((outputs + kPanel - 1) / kPanel), power(outputs * inputs) {
     const int64_t stride = inputs * kPanel + kAligned;
     taps = memory.get(panels * 9 * stride);
@@ -88,11 +89,22 @@ struct Weights : StyledConvWeights {
         for (int64_t k = 0; k < 9; ++k) place[k * stride] = weight[k];
       }
     }
+    small = kWeights * kWeights * band().weights_stride(panels) <= kSmall;
+    if (small) at_points(steps_for_this_processor(op.up));
+  }
+
+  // What a band has of them.
+  Band band() const {
+    Band band{};
+    band.inputs = inputs, band.outputs = outputs;
+    band.taps_of_weights = taps;
+    return band;
   }
 
   // As Band::weights, made at the first call.
-  const float* at_points(const Band& band, const Steps& steps) const {
+  const float* at_points(const Steps& steps) const {
     std::call_once(transformed_, [&] {
+      const Band band = this->band();
       const int64_t stride = kWeights * band.weights_stride(panels);
       points_ = points_memory_.get(kWeights * stride);
       for (int64_t row = 0; row < kWeights; ++row) steps.transform(band, row, 0, panels, points_ + row * stride);
@@ -176,10 +188,8 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   const Steps steps = steps_for_this_processor(op.up);
   const int64_t points = op.up ? styled_conv::Up::kPoints * styled_conv::Up::kPoints
                               : styled_conv::Plain::kPoints * styled_conv::Plain::kPoints;
-  Band band{};
+  Band band = weights.band();
   band.op = op;
-  band.inputs = weights.inputs, band.outputs = weights.outputs;
-  band.taps_of_weights = weights.taps;
   band.height = arrays.height, band.width = arrays.width;
   band.out_height = op.out(arrays.height), band.out_width = op.out(arrays.width);
   band.rows = (band.height + 3) / 4, band.across = (band.width + 3) / 4;
@@ -188,9 +198,7 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   band.padded = (band.across + band.lanes - 1) / band.lanes * band.lanes;
   band.bias = arrays.bias, band.taps = arrays.taps, band.strength = arrays.strength;
   const int64_t step = rows_of_band(band);
-  if (step < band.rows || kWeights * kWeights * band.weights_stride(weights.panels) <= kSmall) {
-    band.weights = weights.at_points(band, steps);
-  }
+  if (step < band.rows || weights.small) band.weights = weights.at_points(steps);
   const int64_t section_rows = op.up ? std::max(kUpRows, (band.rows + kUpSections - 1) / kUpSections) : step;
   const int64_t sections = (band.rows + section_rows - 1) / section_rows;
   const int64_t products = points * band.inputs * band.outputs;  // of a tile
@@ -234,7 +242,7 @@ std::shared_ptr<const StyledConvWeights> StyledConvWeights::of(const StyledConv&
   for (auto each = known.begin(); each != known.end();) each = each->second.expired() ? known.erase(each) : ++each;
   auto& place = known[{op.up, outputs, inputs, hash(weight, outputs * inputs * 9)}];
   if (auto found = place.lock()) return found;
-  const auto weights = std::make_shared<Weights>(weight, outputs, inputs);
+  const auto weights = std::make_shared<Weights>(op, weight, outputs, inputs);
   place = weights;
   return weights;
 }

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from importlib import import_module
 
 from ..arguments import check_choice, check_whole
 from ..bundle import Bundle
 from ..errors import BadInput
+from . import nvidia
 from .base import PRECISIONS, Backend, Options, Precision
 from .cores import usable_cores
 from .device import describe_device
-from .openvino import OpenVino
-from .ort.cpu import OnnxRuntimeCpu
-from .ort.gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRt
-from .trt.backend import TensorRt
 
-REGISTRY: Mapping[str, type[Backend]] = {
-    backend.name: backend
-    for backend in (TensorRt, OnnxRuntimeCuda, OnnxRuntimeCpu, OnnxRuntimeTensorRt, OpenVino)
+REGISTRY = {
+    "tensorrt": (".trt.backend", "TensorRt"),
+    "onnxruntime-cuda": (".ort.gpu", "OnnxRuntimeCuda"),
+    "onnxruntime": (".ort.cpu", "OnnxRuntimeCpu"),
+    "onnxruntime-tensorrt": (".ort.gpu", "OnnxRuntimeTensorRt"),
+    "openvino": (".openvino", "OpenVino"),
 }
-"""Every backend by its name."""
+"""Every backend by its name: module, which is imported when it is first asked for, and class."""
 
 BACKENDS = tuple(REGISTRY)
 MOST_WORKERS = 1024
 
-AUTO = (TensorRt.name, OnnxRuntimeCuda.name, OnnxRuntimeCpu.name)
+ON_GPU = ("tensorrt", "onnxruntime-cuda")
+AUTO = (*ON_GPU, "onnxruntime")
 """What `auto` tries, the preferred one first. ONNX Runtime's TensorRT builds engines for minutes when it
 starts: on request only."""
 
@@ -44,7 +45,7 @@ def unavailable(name: str, bundle: Bundle, device: int = 0, precision: Precision
     Raises:
         BadInput: No backend has this name.
     """
-    return _backend(name).unavailable(bundle, Options(usable_cores(), device, precision))
+    return find_backend(name).unavailable(bundle, Options(usable_cores(), device, precision))
 
 
 def open_backend(
@@ -81,8 +82,12 @@ def open_backend(
     if name == "auto" and (tuned := _open_tuned(bundle, options)):
         return tuned
     reasons = {}
+    no_gpu = nvidia.problem(device) if name == "auto" else None
     for candidate in AUTO if name == "auto" else (name,):
-        backend = _backend(candidate)
+        if no_gpu and candidate in ON_GPU:
+            reasons[candidate] = no_gpu
+            continue
+        backend = find_backend(candidate)
         reason = backend.unavailable(bundle, options)
         if reason is None:
             return backend.open(bundle, options)
@@ -98,14 +103,28 @@ def _open_tuned(bundle: Bundle, options: Options) -> Backend | None:
     if tuned is None or tuned.backend not in REGISTRY or options.precision not in (None, tuned.precision):
         return None
     options = options._replace(precision=tuned.precision)
-    if REGISTRY[tuned.backend].unavailable(bundle, options):
+    kind = find_backend(tuned.backend)
+    if kind.unavailable(bundle, options):
         return None
-    backend = REGISTRY[tuned.backend].open(bundle, options)
+    backend = kind.open(bundle, options)
     backend.batch = tuned.batch
     return backend
 
 
-def _backend(name: str) -> type[Backend]:
+def find_backend(name: str) -> type[Backend]:
+    """A backend by its name.
+
+    Args:
+        name: One of `BACKENDS`.
+
+    Returns:
+        The class.
+
+    Raises:
+        BadInput: There is none of this name.
+    """
     if name not in REGISTRY:
         raise BadInput(f"backend {name!r}: choose auto, {' or '.join(BACKENDS)}")
-    return REGISTRY[name]
+    module, kind = REGISTRY[name]
+    found: type[Backend] = getattr(import_module(module, __package__), kind)
+    return found

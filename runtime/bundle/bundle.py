@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -344,18 +345,15 @@ def _check_graph(path: Path, content: bytes) -> Sequence[str]:
 def _read_latents(path: Path, content: bytes, manifest: Manifest) -> Latents:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > LATENTS_BYTES:
-            raise BadInput(f"{path}: unpacks to {unpacked} bytes; at most {LATENTS_BYTES} are read")
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            members = archive.infolist()
+            unpacked = sum(member.file_size for member in members)
+            if unpacked > LATENTS_BYTES:
+                raise BadInput(f"{path}: unpacks to {unpacked} bytes; at most {LATENTS_BYTES} are read")
+            arrays = {each.filename.removesuffix(".npy"): _to_array(archive.read(each)) for each in members}
     except BadInput:
         raise
     except Exception as error:  # of zipfile, zlib and NumPy's header parser, which have no common class
         raise BadInput(f"{path}: not an archive of plain arrays: {_first_line(error)}") from None
-    wrong = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-    if wrong:  # np.load gives the bytes of members that are no .npy files
-        raise BadInput(f"{path}: {wrong[0]}: not a plain array")
     architecture, style_dim = manifest.architecture, manifest.architecture.style_dim
     directions = arrays.get("sefa_singular_values", np.empty(0)).size
     looks = manifest.ridge_noise.looks if manifest.ridge_noise else ()
@@ -381,6 +379,16 @@ def _read_latents(path: Path, content: bytes, manifest: Manifest) -> Latents:
         decoder_noise=take_noise("decoder_noise") if manifest.graphs.decoder else None,
         look_directions=take("look_directions", (len(looks), style_dim)) if looks else None,
     )
+
+
+def _to_array(content: bytes) -> NDArray[Any]:
+    """The array of a .npy file as `np.savez` writes them, which takes `content` over without copying it."""
+    stream = io.BytesIO(content)
+    if (version := np.lib.format.read_magic(stream)) != (1, 0):
+        raise ValueError(f"an array of format {version}, not (1, 0)")
+    shape, columns_first, dtype = np.lib.format.read_array_header_1_0(stream)
+    values = np.frombuffer(content, dtype, offset=stream.tell())
+    return values.reshape(shape, order="F" if columns_first else "C")
 
 
 def _first_line(error: Exception) -> str:

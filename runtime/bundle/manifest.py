@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import BadInput
+from ..minutiae import PPI
 from .ridge_noise import NoiseLayer
 from .schema import FORMAT, FORMAT_VERSION, check_content
 
@@ -248,6 +249,11 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
         if (count := len(noise.layers)) != len(architecture.noise_shapes):
             raise BadInput(
                 f"{source}: ridge_noise.layers: {count}; this generator has {len(architecture.noise_shapes)}"
+            )
+        if round(architecture.resolution * PPI / image.ppi) % architecture.resolution:
+            raise BadInput(
+                f"{source}: image.ppi: {image.ppi:g}; with ridge_noise it must be {PPI}, which fingers have,"
+                f" or {PPI} divided by a whole number"
             )
         if len(noise.looks) > architecture.style_dim:
             raise BadInput(f"{source}: ridge_noise.looks: {len(noise.looks)}; z has {architecture.style_dim}")

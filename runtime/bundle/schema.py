@@ -146,6 +146,10 @@ def _first_error(content: Any, schema: Schema) -> str | None:
     return f"{where + ': ' if where else ''}{error.message[:300]}"
 
 
+def _is_surrogate(character: str) -> bool:
+    return "\ud800" <= character <= "\udfff"
+
+
 def _check_values(content: Any, source: str) -> None:
     """What no field may be: too deep, of too many items, a number that is none, text that is not Unicode."""
     remaining: list[tuple[Any, str, int]] = [(content, "", 0)]
@@ -163,7 +167,7 @@ def _check_values(content: Any, source: str) -> None:
                 remaining.append((key, where, depth + 1))
         elif isinstance(value, int | float) and not abs(value) <= LARGEST:
             reason = "too large a number"
-        elif isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
+        elif isinstance(value, str) and not value.isascii() and any(map(_is_surrogate, value)):
             reason = "holds half of a surrogate pair"
         if reason is not None:
             raise BadInput(f"{source}: {where}: {reason}")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import check_choice, check_iterable, check_type
-from ..minutiae import Template
-from .capture.area import SensorArea
 from .capture.parameters import sample_capture
 from .capture.presets import Effects, find_preset
 from .identity.patterns import FingerPosition, PatternClass
 from .impression import Impression
-from .master import FULL_PRINT, Master, make_master
+from .master import Master, make_master
+from .window import FULL_PRINT
+
+if TYPE_CHECKING:
+    from ..minutiae import Template
+    from .capture.area import SensorArea
 
 
 class Finger(Master):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..minutiae import Template
 from .capture.parameters import Capture
 from .capture.sensor import Touch, render, touch
 from .identity.fields import STEP
 from .master import Master
-from .truth import visible_minutiae, visible_truth
+
+if TYPE_CHECKING:
+    from ..minutiae import Template
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,8 @@ class Impression:
     @cached_property
     def template(self) -> Template:
         """What shows: minutiae, cores and deltas, moved with the skin."""
+        from .truth import visible_truth  # here, and below: an image takes no templates
+
         return visible_truth(self.capture, self.finger, self.minutiae)
 
     @cached_property
@@ -58,6 +62,8 @@ class Impression:
 
         Two impressions show the same minutia of a finger where these are equal.
         """
+        from .truth import visible_minutiae
+
         return visible_minutiae(self.capture, self.finger)
 
     def maps(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -17,12 +17,11 @@ from .identity.fields import orientation, ridge_period
 from .identity.growth import grow
 from .identity.minutiae import Minutiae, read_minutiae, thinned
 from .identity.patterns import FingerPosition, Pattern, PatternClass, sample_pattern
+from .window import LARGEST, SMALLEST
 
 if TYPE_CHECKING:  # NumPy imports it when it is first used
     from numpy.random import Generator
 
-FULL_PRINT, SMALL_SENSOR = (512, 512), (256, 256)  # windows, in pixels
-SMALLEST, LARGEST = 64, 576  # side of a window
 LEVELS = 127  # ridge maps are multiples of 1 / LEVELS, so that a byte per pixel keeps them exactly
 
 _EDGE = 16  # grown around a master and cut off: kernels and interpolation are wrong at the border

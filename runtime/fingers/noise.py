@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache, partial
 from threading import Lock, Semaphore
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,7 @@ from ..arguments import Floats
 from ..backends.cores import usable_cores
 from ..bundle.manifest import Manifest
 from ..bundle.ridge_noise import map_size, noise_images, of_white
-from ..errors import BadInput
-from ..minutiae import PPI, Template
+from ..minutiae import PPI
 from ..seeds import impression_noise
 from ..seeds import look as draw_look
 from .capture.look import EFFECTS, look_of, traits_of
@@ -24,6 +24,9 @@ from .finger import Finger, make_finger, take_impression
 from .identity.patterns import FingerPosition, PatternClass
 from .impression import Impression
 
+if TYPE_CHECKING:
+    from ..minutiae import Template
+
 FINGERS = 32  # masters that are kept, of about a megabyte each: impressions of a finger share its growth
 
 
@@ -31,24 +34,15 @@ class FingerNoise:
     """Draws fingers for a bundle with ridge noise. May be used from many threads."""
 
     def __init__(self, manifest: Manifest, workers: int | None = None) -> None:
-        """Check that the network's images can show impressions of fingers.
+        """Nothing is drawn yet.
 
         Args:
             manifest: Of the bundle.
             workers: Fingers that are grown at a time, whoever asks for them, and threads that grow a single
                 one; None: one per core.
-
-        Raises:
-            BadInput: They cannot: their resolution is none that fingers have.
         """
         self.manifest = manifest
         self.workers = workers
-        image, resolution = manifest.image, manifest.architecture.resolution
-        if self.side % resolution:
-            raise BadInput(
-                f"bundle {manifest.name}: image.ppi: {image.ppi:g}; must be {PPI}, which fingers have,"
-                f" or {PPI} divided by a whole number"
-            )
 
     @property
     def side(self) -> int:

@@ -1,9 +1,9 @@
 """Minutiae templates: read them, write them, draw them as the maps that the encoder reads."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .template import PPI, Minutia, MinutiaType, Point, Template
+from ..lazy import imported_when_asked
+from .resolution import PPI
 
 if TYPE_CHECKING:
     from .formats import FORMATS, WRITABLE
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         write_template,
     )
     from .maps import minutiae_map
+    from .template import Minutia, MinutiaType, Point, Template
 
 __all__ = [
     "FORMATS",
@@ -34,11 +35,19 @@ __all__ = [
     "write_template",
 ]
 
-_ELSEWHERE = {"FORMATS": "formats", "WRITABLE": "formats", "minutiae_map": "maps"}  # the others: in `io`
-
-
-def __getattr__(name: str) -> Any:
-    """Readers and writers are imported when they are first asked for: making fingerprints takes none."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_ELSEWHERE.get(name, 'io')}", __name__), name)
+__getattr__ = imported_when_asked(
+    __name__,
+    {
+        "formats": ("FORMATS", "WRITABLE"),
+        "io": (
+            "TemplateWarning",
+            "decode_template",
+            "encode_template",
+            "is_template_file",
+            "read_template",
+            "write_template",
+        ),
+        "maps": ("minutiae_map",),
+        "template": ("Minutia", "MinutiaType", "Point", "Template"),
+    },
+)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .template import MinutiaType, Template
+if TYPE_CHECKING:  # who takes the constants alone needs no templates
+    from .template import Template
 
 CELLS = 64
 """Cells a side of a raster."""
@@ -23,7 +25,7 @@ times the logarithm of the ridge period over `PERIOD`, and contact from 0 to 1."
 PERIOD = 9.0  # pixels at 500 ppi
 LOG_SCALE = 4.0
 
-_TYPES = {MinutiaType.ENDING: 0.5, MinutiaType.BIFURCATION: -0.5}
+_TYPES = {"ending": 0.5, "bifurcation": -0.5}
 
 
 def rasterize(template: Template) -> NDArray[np.float32]:
@@ -48,7 +50,7 @@ def rasterize(template: Template) -> NDArray[np.float32]:
         row, column, dx, dy = cell(minutia.x, minutia.y)
         t = math.radians(minutia.angle)
         direction = (math.cos(2 * t), math.sin(2 * t), math.cos(t), math.sin(t))
-        raster[:8, row, column] = (1.0, *direction, _TYPES.get(minutia.type, 0.0), dx, dy)
+        raster[:8, row, column] = (1.0, *direction, _TYPES.get(minutia.type.value, 0.0), dx, dy)
     for channel, points in ((8, template.cores), (9, template.deltas)):
         for point in points:
             row, column, _, _ = cell(point.x, point.y)

@@ -20,10 +20,7 @@ from typing import TypeVar
 
 from ..arguments import check_iterable, check_type
 from ..errors import BadInput
-
-PPI = 500  # of fingerprint databases, and what MINDTCT and NFIQ 2 are defined at
-LOWEST_PPI, HIGHEST_PPI = 1.0, 100_000.0
-"""Bounds of a template's resolution: beyond them no image is meant, and rescaling would overflow."""
+from .resolution import HIGHEST_PPI, LOWEST_PPI
 
 _Place = TypeVar("_Place", "Minutia", "Point")
 

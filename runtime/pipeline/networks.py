@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
@@ -17,11 +18,13 @@ from ..bundle import Bundle
 from ..bundle.encoded import Encoded, by_decoder, with_predicted
 from ..bundle.manifest import NoiseMode
 from ..errors import BadInput, FingerGenError
-from ..fingers.noise import FingerNoise
 from ..images import Pixels, resize, to_picture
 from ..seeds import noise as draw_noise
 from ..seeds import z as draw_z
 from .request import check_noise, check_size
+
+if TYPE_CHECKING:
+    from ..fingers.noise import FingerNoise
 
 
 class Networks:
@@ -31,8 +34,6 @@ class Networks:
         self.bundle = bundle
         self.workers = workers
         self._backend: Backend | None = backend
-        ridges = bundle.manifest.ridge_noise is not None
-        self.finger_noise = FingerNoise(bundle.manifest, workers) if ridges else None
 
     @property
     def backend(self) -> Backend:
@@ -44,6 +45,15 @@ class Networks:
         if self._backend is None:
             raise BadInput(f"{self.bundle.path}: the model is closed; load it again")
         return self._backend
+
+    @cached_property
+    def finger_noise(self) -> FingerNoise | None:
+        """Draws fingers for the noise of the synthesis network; None for a bundle without ridge noise."""
+        if self.bundle.manifest.ridge_noise is None:
+            return None
+        from ..fingers.noise import FingerNoise  # here, so that the networks load meanwhile
+
+        return FingerNoise(self.bundle.manifest, self.workers)
 
     def __reduce__(self) -> NoReturn:
         raise FingerGenError("a model cannot be pickled: load it in the process that uses it")

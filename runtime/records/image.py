@@ -12,7 +12,7 @@ from ..arguments import check_finite, check_type
 from ..errors import BadInput
 from ..images import Pixels
 from ..minutiae import Template
-from ..minutiae.template import HIGHEST_PPI, LOWEST_PPI
+from ..minutiae.resolution import HIGHEST_PPI, LOWEST_PPI
 
 MOST_PIXELS_A_SIDE = 0xFFFF  # of the records' fields
 SAME_RESOLUTION = 0.01  # x and y resolutions that differ by less are roundings of one

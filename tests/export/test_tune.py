@@ -44,10 +44,10 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def backends(monkeypatch: pytest.MonkeyPatch) -> None:
-    several = {each.name: each for each in (Wrong, Slow, OnnxRuntimeCpu)}
+    several = {"wrong": (__name__, Wrong.__name__), "slow": (__name__, Slow.__name__)}
     monkeypatch.setattr(registry, "REGISTRY", {**registry.REGISTRY, **several})
-    monkeypatch.setattr(registry, "BACKENDS", (*registry.BACKENDS, "wrong", "slow"))
-    monkeypatch.setattr(tuning, "BACKENDS", tuple(several))
+    monkeypatch.setattr(registry, "BACKENDS", (*registry.BACKENDS, *several))
+    monkeypatch.setattr(tuning, "BACKENDS", (*several, OnnxRuntimeCpu.name))
 
 
 def tune(*arguments: object) -> Result:

@@ -67,7 +67,7 @@ def generator_of_bundle(bundle: Bundle) -> GeneratorCheckpoint:
         for name, module in generator.named_modules():
             _restore(module, name, weights)
         for buffer, stored in zip(generator.stored_noise(), bundle.latents.noise, strict=True):
-            buffer.copy_(torch.from_numpy(stored))
+            buffer.copy_(torch.tensor(stored))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(
             f"{bundle.path}: its graphs are not those of the generator that {bundle.path.name}/bundle.json"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...arguments import check_finite, check_whole
 from ...errors import BadInput
 from ...images import Pixels, crop_or_pad, middle_corner
-from ...minutiae import PPI, Template
-from ..master import LARGEST, SMALLEST
+from ...minutiae import PPI
+from ..window import LARGEST, SMALLEST
+
+if TYPE_CHECKING:
+    from ...minutiae import Template
 
 SIDES, RESOLUTIONS = (16, 4096), (100.0, 2000.0)  # pixels; pixels per inch
 _SAME_PPI = 0.5

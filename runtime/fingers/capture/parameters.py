@@ -16,11 +16,12 @@ from ...arguments import AnyFloats as Floats
 from ...minutiae import PPI
 from ...seeds import Purpose, stream
 from ..master import Master
-from .area import SensorArea
 from .presets import Effects, Preset, Range
 
 if TYPE_CHECKING:  # NumPy imports it when it is first used
     from numpy.random import Generator
+
+    from .area import SensorArea
 
 _CELLS = (12, 45)  # cell size in pixels of the smooth noise fields: blotches, uneven pressure
 _FINE_CELLS = 8  # of stains

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from ...arguments import check_finite, check_whole
 from ...errors import BadInput
-from ..template import PPI, Minutia, Point, Template
+from ..resolution import PPI
+from ..template import Minutia, Point, Template
 
 MM_PER_INCH = 25.4
 DEFAULT_SIZE, DEFAULT_PPI = 512, float(PPI)  # of a SynFing impression
