@@ -6,7 +6,6 @@ import atexit
 import gc
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -127,6 +126,8 @@ def _fail(program: str, error: Exception) -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     if os.environ.get(TRACEBACK_VARIABLE):
+        import traceback
+
         traceback.print_exception(error)
     if isinstance(error, click.Abort):  # what click makes of Ctrl-C
         print(f"{program}: interrupted", file=sys.stderr)

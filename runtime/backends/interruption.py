@@ -10,8 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Generic, TypeVar
 
 from ..errors import FingerGenError
+
+Result = TypeVar("Result")
 
 _current: ContextVar[Interruption | None] = ContextVar("interruption", default=None)
 
@@ -59,6 +62,20 @@ class Interruption:
             end()
 
     @contextmanager
+    def set_by_ctrl_c(self) -> Iterator[None]:
+        """The block waits for calls that heed it; Ctrl-C ends them.
+
+        Yields:
+            Nothing.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self.set()
+            raise
+
+    @contextmanager
     def ending(self, end: Callable[[], None]) -> Iterator[None]:
         """The block is a library's call, which can be ended.
 
@@ -84,3 +101,39 @@ class Interruption:
         finally:
             with self._lock:
                 self._endings.discard(end)
+
+
+class Aside(threading.Thread, Generic[Result]):
+    """A call on a thread of its own: who waits for its result hears of Ctrl-C meanwhile."""
+
+    def __init__(self, call: Callable[[], Result]) -> None:
+        """The call begins.
+
+        Args:
+            call: What is called; its error stays unsaid until somebody asks for the result.
+        """
+        super().__init__()
+        self._call = call
+        self.start()
+
+    def run(self) -> None:
+        """Called on the thread."""
+        self._error: BaseException | None = None
+        try:
+            self._result = self._call()
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> Result:
+        """What the call returned.
+
+        Returns:
+            It, when the call has ended.
+
+        Raises:
+            BaseException: What the call raised.
+        """
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._result

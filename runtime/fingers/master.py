@@ -14,7 +14,7 @@ from ..arguments import check_type, check_whole
 from ..errors import BadInput
 from ..seeds import Purpose, check_seed, stream
 from .identity.fields import orientation, ridge_period
-from .identity.growth import grow
+from .identity.growth import grow, open_ahead
 from .identity.minutiae import Minutiae, read_minutiae, thinned
 from .identity.patterns import FingerPosition, Pattern, PatternClass, sample_pattern
 from .window import LARGEST, SMALLEST
@@ -76,6 +76,7 @@ def make_master(
         check_whole("window", side, 1)
     if not all(SMALLEST <= side <= LARGEST for side in window):
         raise BadInput(f"window of {window[0]} x {window[1]} pixels: give sides of {SMALLEST} to {LARGEST}")
+    open_ahead(threads)
     size = (_master_size(window[0]), _master_size(window[1]))
     pattern = sample_pattern(check_seed(seed), kind, position)
     skin = stream(seed, Purpose.SKIN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache, partial
 from threading import Lock, Semaphore
 from typing import TYPE_CHECKING
@@ -157,6 +156,8 @@ class FingerNoise:
         threads = self.workers or usable_cores()
         if len(seeds) == 1:
             return self._of_seed(seeds[0], threads)
+        from concurrent.futures import ThreadPoolExecutor  # here, so that a single finger comes soon
+
         # Several are grown side by side, each on one thread.
         with ThreadPoolExecutor(max(1, min(len(seeds), threads))) as pool:
             return [np.concatenate(layer) for layer in zip(*pool.map(self._of_seed, seeds), strict=True)]

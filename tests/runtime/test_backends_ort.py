@@ -265,7 +265,7 @@ class TestThreadsInsideAnImage:
 def test_graphs_load_ahead_in_the_sessions_that_will_run(bundle: Bundle, images: int):
     with OnnxRuntimeCpu(bundle, Options(2)) as backend:
         backend.preload(("mapping", "synthesis"), images)
-        backend._pool.shutdown()  # what was begun ends
+        backend._ahead.join()
         ahead, other = backend._sessions, backend._threaded
         if images == 1:
             ahead, other = other, ahead

@@ -9,8 +9,8 @@ A call of fewer images than there are threads would leave cores idle. It is one 
 the operators. ONNX Runtime does not promise that the bits of an image stay the same; on the machines seen so
 far they do, for every kind of graph, and the tests compare them.
 
-Python hears of Ctrl-C when a call returns. So runs are made on threads of the pool, but for one that will be
-short: waking another thread takes a hundredth of an image of 512 pixels.
+Python hears of Ctrl-C when a call returns. So runs are made on other threads, but for one that will be short:
+to wake another thread takes a hundredth of an image of 512 pixels.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from __future__ import annotations
 import importlib.util
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,11 @@ from ...bundle import Bundle
 from ...bundle.manifest import GraphName
 from ..base import Backend, Options
 from ..graphs import Inputs, batch_size, graph_files, lacks_precision, part
-from ..interruption import Interruption
+from ..interruption import Aside, Interruption
 from .sessions import CPU_PROVIDER, Sessions, describe_ops, ops_library, output_name, use_threads
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SHORT = 0.05
 """Seconds of a graph's last run, below which the next one may keep its caller from hearing Ctrl-C."""
@@ -72,7 +74,10 @@ class OnnxRuntimeCpu(Backend):
         self._threads_in_use = threading.Lock()
         self._few = max(1, workers - 1)  # images that are one run
         self._seconds: dict[GraphName, float] = {}  # of each graph's last such run
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="onnxruntime")
+        self._workers = workers
+        self._pool: ThreadPoolExecutor | None = None  # for calls of several images
+        self._opening = threading.Lock()
+        self._ahead: Aside[object] | None = None
         self.batch = 2 * workers
         self.description = (
             f"ONNX Runtime {onnxruntime.__version__}, CPU, {workers} thread{'s' if workers > 1 else ''},"
@@ -81,9 +86,9 @@ class OnnxRuntimeCpu(Backend):
 
     def preload(self, graphs: Sequence[GraphName], images: int) -> None:
         sessions = self._threaded if images <= self._few else self._sessions
-        for graph in graphs:
-            if not sessions.loaded(graph):
-                self._pool.submit(sessions.__getitem__, graph)
+        missing = [graph for graph in graphs if not sessions.loaded(graph)]
+        if missing and not (self._ahead and self._ahead.is_alive()):
+            self._ahead = Aside(lambda: [sessions[graph] for graph in missing])
 
     def makes_pixels(self, graph: GraphName) -> bool:
         return self._sessions.makes_pixels(graph)
@@ -93,34 +98,38 @@ class OnnxRuntimeCpu(Backend):
 
     def compute(self, graph: GraphName, inputs: Inputs, pixels: bool) -> NDArray[Any]:
         images = batch_size(inputs)
+        interruption = Interruption.current()
+
+        def run(sessions: Sessions, inputs: Inputs) -> NDArray[Any]:
+            return self._run(sessions, graph, inputs, pixels, interruption)
+
         # Other calls that are under way keep the cores busy: then one thread per image is faster.
         if images <= self._few and self._threads_in_use.acquire(blocking=False):
             began = time.perf_counter()
             try:
                 if self._seconds.get(graph, SHORT) < SHORT:
-                    return self._run(self._threaded, graph, inputs, pixels, Interruption.current())
-                return self._run_all(self._threaded, graph, [inputs], pixels)
+                    return run(self._threaded, inputs)
+                with interruption.set_by_ctrl_c():
+                    return Aside(partial(run, self._threaded, inputs)).result()
             finally:
                 self._seconds[graph] = time.perf_counter() - began
                 self._threads_in_use.release()
-        parts = (part(inputs, i, 1) for i in range(images))
-        return self._run_all(self._sessions, graph, parts, pixels)
-
-    def _run_all(
-        self, sessions: Sessions, graph: GraphName, parts: Iterable[Inputs], pixels: bool
-    ) -> NDArray[Any]:
-        """Run each part on a thread of the pool, so that the calling thread stays free to hear Ctrl-C."""
-        interruption = Interruption.current()
-        runs = [self._pool.submit(self._run, sessions, graph, each, pixels, interruption) for each in parts]
+        runs = [self._threads().submit(run, self._sessions, part(inputs, i, 1)) for i in range(images)]
         try:
-            results = [run.result() for run in runs]
-        except BaseException as error:
-            for run in runs:
-                run.cancel()
-            if not isinstance(error, Exception):
-                interruption.set()
-            raise
+            with interruption.set_by_ctrl_c():
+                results = [each.result() for each in runs]
+        finally:
+            for each in runs:
+                each.cancel()  # where one has failed
         return results[0] if len(results) == 1 else np.concatenate(results)  # which copies
+
+    def _threads(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor  # here, so that a single image comes soon
+
+        with self._opening:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="onnxruntime")
+            return self._pool
 
     def _run(
         self,
@@ -153,7 +162,10 @@ class OnnxRuntimeCpu(Backend):
         return levels[0]
 
     def release(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        if self._ahead:
+            self._ahead.join()
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
         with self._threads_in_use:  # not of the pool
             self._sessions.close()
             self._threaded.close()

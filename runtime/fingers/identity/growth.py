@@ -8,7 +8,7 @@ Source of the idea: Cappelli, Erol, Maio and Maltoni, "Synthetic fingerprint-ima
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fingergen import cpp_ops
 
 from ...arguments import AnyFloats as Floats
+from ...backends.interruption import Aside
 
 if TYPE_CHECKING:
     from ...backends.ort.library import onnxruntime
@@ -48,12 +49,25 @@ def grow(noise: Floats, orientation: Floats, period: Floats, threads: int = 1) -
         name: np.ascontiguousarray(field, np.float32)[None, None]
         for name, field in zip(names, fields, strict=True)
     }
-    (ridges,) = _session(min(threads, MOST_THREADS)).run(None, inputs)
+    (ridges,) = _session(min(threads, MOST_THREADS)).result().run(None, inputs)
     return ridges[0, 0]
 
 
+def open_ahead(threads: int) -> None:
+    """Begin to open what `grow` runs, so that what it grows from can be computed meanwhile.
+
+    Args:
+        threads: As of `grow`.
+    """
+    _session(min(threads, MOST_THREADS))
+
+
 @cache
-def _session(threads: int) -> onnxruntime.InferenceSession:
+def _session(threads: int) -> Aside[onnxruntime.InferenceSession]:
+    return Aside(partial(_open, threads))
+
+
+def _open(threads: int) -> onnxruntime.InferenceSession:
     from ...backends.ort.library import onnxruntime
     from ...backends.ort.sessions import CPU_PROVIDER, open_session, use_threads
 
