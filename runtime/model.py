@@ -52,10 +52,21 @@ def load(
     Raises:
         BadInput: The bundle is not whole, an argument is out of range, or no backend can run the bundle here.
     """
+    _keep_freed_memory()
     opened = open_bundle(bundle)
     model = Model(opened, open_backend(backend, opened, workers, device, precision), workers)
     model.loading = partial(load, bundle, backend, workers, device, precision)
     return model
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory, which it would give back to the kernel, for what comes next.
+
+    A first image takes one array after the other, and the kernel clears each page that it gives out. What is
+    freed below a size is kept; freeing a larger array raises that size, at most to 32 MiB. This one is never
+    written, so that it takes no memory. Without glibc nothing happens.
+    """
+    np.empty(2**25 - 2**13, np.uint8)
 
 
 class Model(Networks):

@@ -117,7 +117,7 @@ class Aside(threading.Thread, Generic[Result]):
         self.start()
 
     def run(self) -> None:
-        """Called on the thread."""
+        """Make the call, and keep what it returned or raised; the thread does so."""
         self._error: BaseException | None = None
         try:
             self._result = self._call()
