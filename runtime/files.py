@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import glob
 import os
 import re
 import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -171,6 +169,8 @@ def temporary_folder(name: str) -> Iterator[Path]:
     Yields:
         The folder, which is removed when the block ends.
     """
+    import tempfile  # here, so that importing the runtime stays quick
+
     place = Path(tempfile.gettempdir())
     remove_partial(place, {name})
     folder = place / f".{name}.{os.getpid()}.{threading.get_ident()}"  # see PARTIAL
@@ -188,6 +188,8 @@ def recover_folder(path: Path) -> None:
     Where they had taken the old folder away and not yet put the new one in its place, the old one gets its
     name back; this happens only on file systems that cannot exchange two names. What else they left goes.
     """
+    import glob  # here, so that importing the runtime stays quick
+
     for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.replaced")):
         if (found := PARTIAL.fullmatch(old.stem)) and not _is_alive(int(found[2]), int(found[3])):
             if os.path.lexists(path):
