@@ -123,7 +123,7 @@ def styled_conv(
         noise: (1, 1, H', W') or (N, 1, H', W').
         bias: (O,).
         taps: (4,), of the filter after upsampling; None: no upsampling.
-        strength: (1,) or a number, of the noise.
+        strength: Of the noise: a number, (1,), or (N, 1).
         negative_slope: Of the activation, below zero.
         scale: Factor of the activation.
         epsilon: Added under the root.
@@ -161,7 +161,10 @@ def styled_conv(
     power = np.einsum("ni,oi->no", style.astype(np.float64) ** 2, (exact**2).sum(axis=(2, 3)))
     demodulated = convolved / np.sqrt(power + epsilon)[:, :, None, None]
     return fused_leaky_relu(
-        demodulated + strength * noise.astype(np.float64), bias, negative_slope, scale
+        demodulated + np.reshape(strength, (-1, 1, 1, 1)) * noise.astype(np.float64),
+        bias,
+        negative_slope,
+        scale,
     ).astype(x.dtype)
 
 

@@ -17,14 +17,22 @@ from fingergen.training.networks import Encoder, Generator
 MAP_SIZE = 32
 
 
-def generator(seed: int, channels: int = 1) -> Generator:
+def generator(seed: int, channels: int = 1, styled_noise: bool = False) -> Generator:
     torch.manual_seed(seed)
     network = Generator(
-        resolution=32, channels=channels, style_dim=32, n_mlp=2, channel_base=256, channel_max=16
+        resolution=32,
+        channels=channels,
+        style_dim=32,
+        n_mlp=2,
+        channel_base=256,
+        channel_max=16,
+        styled_noise=styled_noise,
     )
     for name, parameter in network.named_parameters():
         if name.endswith("noise.weight"):
             parameter.data.fill_(0.2)
+        if name.endswith("noise.modulation"):
+            parameter.data.normal_()
     return network.eval().requires_grad_(False)
 
 
@@ -40,9 +48,10 @@ def write_tiny_bundle(
     own_decoder: bool = False,
     name: str = "tiny",
     form: Literal["custom", "native"] = "custom",
+    styled_noise: bool = False,
 ) -> Path:
     """Generator of seed 1, encoder of seed 2; a decoder of its own has seed 3."""
-    synthesis, ops = generator(1, channels), OPS[form]
+    synthesis, ops = generator(1, channels, styled_noise), OPS[form]
     models = {"mapping": mapping_model(synthesis, ops), "synthesis": synthesis_model(synthesis, ops)}
     if with_encoder:
         models["encoder"] = encoder_model(encoder(2), None, MAP_SIZE, synthesis.num_ws, ops)

@@ -1,4 +1,5 @@
-// Modulation: what a layer's w says of its input channels, in a StyleGAN2 network (Karras et al., arXiv:1912.04958).
+// Modulation: what a layer's w says of its input channels, in a StyleGAN2 network (Karras et al., arXiv:1912.04958), or
+// of the strength of its noise.
 //   style = w * weight + bias
 //
 // Every sum has one fixed order: so the same bits come out whatever the batch.

@@ -14,7 +14,7 @@
 
 namespace fingergen {
 
-// What scales the input channels of a layer: an affine map of one of an image's ws, whose parameters are the last two
+// What scales the input channels of a layer: an affine map of one of an image's ws, whose parameters are two of the
 // inputs; or, of older graphs, the second input itself.
 class Styles {
  public:
@@ -28,9 +28,13 @@ class Styles {
 
   bool fit(int64_t n, int64_t inputs) const {
     if (!affine_) return given_ == Shape{n, inputs};
-    return given_.size() == 3 && given_[0] == n && index_ >= 0 && index_ < given_[1] &&
-           shape(context_, modulation_) == Shape{given_[2], inputs} &&
+    return given_.size() == 3 && given_[0] == n && index_ >= 0 && index_ < given_[1] && maps(modulation_, inputs) &&
            shape(context_, modulation_ + 1) == Shape{inputs};
+  }
+
+  // Whether an input is a matrix from w to so many outputs.
+  bool maps(size_t weight, int64_t outputs) const {
+    return affine_ && given_.size() == 3 && shape(context_, weight) == Shape{given_[2], outputs};
   }
 
   std::string found() const { return text(given_); }
@@ -42,13 +46,18 @@ class Styles {
 
   // [n, inputs]; alive as long as this.
   const float* get(int64_t n, int64_t inputs) {
-    const float* given = data<float>(context_.GetInput(kGiven));
-    if (!affine_) return given;
-    made_.resize(n * inputs);
-    modulation_cpu({n, given_[1] * given_[2], given_[2], inputs, given + index_ * given_[2],
-                    data<float>(context_.GetInput(modulation_)), data<float>(context_.GetInput(modulation_ + 1)),
-                    made_.data()});
+    if (!affine_) return data<float>(context_.GetInput(kGiven));
+    made_ = mapped(n, inputs, modulation_, data<float>(context_.GetInput(modulation_ + 1)));
     return made_.data();
+  }
+
+  // w * weight + bias, [n, outputs]; `weight`: an input that `maps`.
+  std::vector<float> mapped(int64_t n, int64_t outputs, size_t weight, const float* bias) const {
+    std::vector<float> result(n * outputs);
+    const float* w = data<float>(context_.GetInput(kGiven)) + index_ * given_[2];
+    modulation_cpu({n, given_[1] * given_[2], given_[2], outputs, w, data<float>(context_.GetInput(weight)), bias,
+                    result.data()});
+    return result;
   }
 
  private:
@@ -66,8 +75,9 @@ template <bool Up>
 class StyledConvKernel {
  public:
   static constexpr const char* kName = Up ? "StyledUpConv" : "StyledConv";
-  static constexpr size_t kInputs = Up ? 9 : 8;
-  static constexpr size_t kOptional = 3;  // older graphs have computed the style, and before multiplied the noise
+  static constexpr size_t kInputs = Up ? 10 : 9;
+  // Older graphs have noise of one strength for every w; before, they computed the style and multiplied the noise.
+  static constexpr size_t kOptional = 4;
   static constexpr bool kInPlace = false;
 
   explicit StyledConvKernel(const OrtKernelInfo* info) {
@@ -88,30 +98,42 @@ class StyledConvKernel {
                 bias = shape(context, 4);
     Styles styles(context, kModulation, style_index_);
     const bool ranks = x.size() == 4 && weight.size() == 4 && noise.size() == 4;
-    const bool has_strength = has(context, kStrength);
+    const bool has_strength = has(context, kStrength), strength_depends = has(context, kNoiseModulation);
     const int64_t n = ranks ? x[0] : 0, height = ranks ? op_.out(x[2]) : 0, width = ranks ? op_.out(x[3]) : 0;
     if (!ranks || !styles.fit(n, x[1]) || weight[1] != x[1] || weight[2] != 3 || weight[3] != 3 ||
         (noise[0] != 1 && noise[0] != n) || Shape(noise.begin() + 1, noise.end()) != Shape{1, height, width} ||
         bias != Shape{weight[0]} || (Up && shape(context, kTaps) != Shape{4}) ||
-        (has_strength && shape(context, kStrength) != Shape{1})) {
+        (has_strength && shape(context, kStrength) != Shape{1}) ||
+        (strength_depends && !styles.maps(kNoiseModulation, 1))) {
       fail(kName, std::string("wants x [N, I, H, W], ") + Styles::kWanted + ", weight [O, I, 3, 3], noise [1 or N, 1, H', "
                       "W'], bias [O], " + (Up ? "taps [4], " : "") + "strength [1], " + Styles::kParametersWanted +
-                      ", got " + text(x) + ", " + styles.found() + ", " + text(weight) + ", " + text(noise) + ", " +
+                      ", noise_modulation [D, 1], got " + text(x) + ", " + styles.found() + ", " + text(weight) + ", " + text(noise) + ", " +
                       text(bias) + ", " + (Up ? text(shape(context, kTaps)) + ", " : "") +
-                      (has_strength ? text(shape(context, kStrength)) : "none") + ", " + styles.parameters_found());
+                      (has_strength ? text(shape(context, kStrength)) : "none") + ", " + styles.parameters_found() +
+                      ", " + (strength_depends ? text(shape(context, kNoiseModulation)) : "none"));
     }
     float* y = static_cast<float*>(context.GetOutput(0, {n, weight[0], height, width}).GetTensorMutableRawData());
     if (product(x, 0) == 0 || weight[0] == 0) return;
     use_huge_pages(y, sizeof(float) * n * weight[0] * height * width);
     const auto array = [&context](size_t i) { return data<float>(context.GetInput(i)); };
+    const std::vector<float> strength = strengths(context, styles, n);
     styled_conv_cpu(op_, weights_ ? *weights_ : *transformed(context.GetInput(kWeight)),
                     {n, x[2], x[3], noise[0], array(0), styles.get(n, x[1]), array(3), array(4),
-                     Up ? array(kTaps) : nullptr, y, has_strength ? *array(kStrength) : 1.0f},
+                     Up ? array(kTaps) : nullptr, strength.data(), y},
                     on_threads_of(context));
   }
 
  private:
-  static constexpr size_t kWeight = 2, kTaps = 5, kStrength = Up ? 6 : 5, kModulation = kStrength + 1;
+  static constexpr size_t kWeight = 2, kTaps = 5, kStrength = Up ? 6 : 5, kModulation = kStrength + 1,
+                          kNoiseModulation = kModulation + 2;
+
+  // Of the noise, [n].
+  static std::vector<float> strengths(Ort::KernelContext& context, const Styles& styles, int64_t n) {
+    if (!has(context, kStrength)) return std::vector<float>(n, 1.0f);
+    const float* const strength = data<float>(context.GetInput(kStrength));
+    if (!has(context, kNoiseModulation)) return std::vector<float>(n, *strength);
+    return styles.mapped(n, 1, kNoiseModulation, strength);
+  }
 
   std::shared_ptr<const StyledConvWeights> transformed(const Ort::ConstValue& weight) const {
     const Shape found = weight.GetTensorTypeAndShapeInfo().GetShape();

@@ -196,7 +196,7 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
   band.lanes = steps.lanes;
   band.vectors = band.rows * band.across <= band.lanes ? 1 : 2;
   band.padded = (band.across + band.lanes - 1) / band.lanes * band.lanes;
-  band.bias = arrays.bias, band.taps = arrays.taps, band.strength = arrays.strength;
+  band.bias = arrays.bias, band.taps = arrays.taps;
   const int64_t step = rows_of_band(band);
   if (step < band.rows || weights.small) band.weights = weights.at_points(steps);
   const int64_t section_rows = op.up ? std::max(kUpRows, (band.rows + kUpSections - 1) / kUpSections) : step;
@@ -212,6 +212,7 @@ void layer(const StyledConv& op, const Weights& weights, const StyledConvArrays&
     band.x = arrays.x + n * weights.inputs * band.height * band.width;
     band.style = arrays.style + n * weights.inputs;
     band.noise = arrays.noise + (arrays.noise_n == 1 ? 0 : n) * band.out_height * band.out_width;
+    band.strength = arrays.strength[n];
     band.y = arrays.y + n * weights.outputs * band.out_height * band.out_width;
     std::fill(norms.begin(), norms.end(), op.epsilon);
     for (int64_t i = 0; i < weights.inputs; ++i) {  // outside, so that no sum waits for the one before it

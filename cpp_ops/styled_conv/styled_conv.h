@@ -34,13 +34,12 @@ class StyledConvWeights {
 };
 
 // x [n, inputs, height, width]; style [n, inputs]; noise [noise_n, 1, out height, out width], noise_n 1 or n; bias
-// [outputs]; taps [4] of the FIR filter, whose kernel is taps x taps, where up; y [n, outputs, out height, out width].
-// All contiguous, y apart from the rest. strength: of the noise.
+// [outputs]; taps [4] of the FIR filter, whose kernel is taps x taps, where up; strength [n] of the noise; y [n, outputs,
+// out height, out width]. All contiguous, y apart from the rest.
 struct StyledConvArrays {
   int64_t n, height, width, noise_n;
-  const float *x, *style, *noise, *bias, *taps;
+  const float *x, *style, *noise, *bias, *taps, *strength;
   float* y;
-  float strength = 1;
 };
 
 void styled_conv_cpu(const StyledConv& op, const StyledConvWeights& weights, const StyledConvArrays& arrays,

@@ -15,9 +15,9 @@ from fingergen.training.networks.generator import StyledConv, ToRGB, border_scal
 from fingergen.training.networks.layers import ModulatedConv
 
 from .builder import Graph
-from .modulation import Below, Modulated, Style, styled_conv, to_levels, to_rgb
+from .modulation import Below, Modulated, Noise, Style, styled_conv, to_levels, to_rgb
 from .ops import Ops
-from .weights import array, linear, modulated
+from .weights import array, linear, modulated, noise_modulation
 
 WHOLE_LAYERS_FROM = 16
 """Pixels a side from which a whole layer's kernel is faster than its parts (AVX2, 96 to 512 channels)."""
@@ -73,9 +73,9 @@ class _Writer:
     def styled_conv(self, layer: StyledConv, x: str, style: int, noise: str, side: int) -> str:
         """`side`: pixels of x."""
         conv = self.modulated(layer.conv, style)
-        strength, bias = array(layer.noise.weight), array(layer.activate.bias)
         whole = self.whole_layers and side >= WHOLE_LAYERS_FROM
-        return styled_conv(self.graph, self.ops, conv, x, noise, strength, bias, whole)
+        added = Noise(noise, array(layer.noise.weight), noise_modulation(layer.noise))
+        return styled_conv(self.graph, self.ops, conv, x, added, array(layer.activate.bias), whole)
 
     def to_rgb(self, layer: ToRGB, x: str, style: int, side: int, image: str | None) -> str:
         """`side`: pixels of x."""

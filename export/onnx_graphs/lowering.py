@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from fingergen.runtime.errors import BadInput
 
 from .builder import ELEMENTS, Graph
-from .modulation import Below, Modulated, Style, styled_conv, to_levels, to_rgb
+from .modulation import Below, Modulated, Noise, Style, styled_conv, to_levels, to_rgb
 from .ops import (
     DOMAIN,
     EPSILON,
@@ -28,7 +28,8 @@ from .ops import (
 )
 
 NATIVE = OPS["native"]
-WHOLE_LAYERS = STYLED_CONV.name, STYLED_UP_CONV.name, TO_RGB.name, TO_LEVELS.name
+WHOLE_LAYERS = {function.name: function for function in (STYLED_CONV, STYLED_UP_CONV, TO_RGB, TO_LEVELS)}
+VARIABLES = "x", "w", "noise", "image"  # inputs of whole layers that are no constants
 
 
 def standard_form(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -108,31 +109,30 @@ class _Rewriter(Graph):
         if node.op_type == TO_LEVELS.name:
             to_levels(self, node.input[0], whole=False)
             return
-        x, style = node.input[:2]
-        other = node.input[4 if node.op_type == TO_RGB.name else 3]  # the image of the level below, or noise
-        constants = [name for name in node.input[2:] if name != other]
-        if not set(constants) <= set(self._weights) or not _ours(attributes):
+        names = WHOLE_LAYERS[node.op_type].input  # older graphs lack the last
+        values = dict(zip(names, node.input, strict=False))
+        constants = {name: value for name, value in values.items() if name not in VARIABLES}
+        if not set(constants.values()) <= set(self._weights) or not _ours(attributes):
             raise self._no_form(node)
-        weight, bias, *rest = (
-            numpy_helper.to_array(self._weights[name]).astype(np.float64) for name in constants
-        )
-        scale_in: Style | str = style
-        if "style_index" in attributes:  # older graphs have computed the style
-            *rest, modulation, modulation_bias = rest
-            scale_in = Style(style, attributes["style_index"], modulation, modulation_bias)
+        arrays = {
+            name: numpy_helper.to_array(self._weights[value]).astype(np.float64)
+            for name, value in constants.items()
+        }
+        weight, bias, taps = arrays["weight"], arrays["bias"], arrays.get("taps")
+        kernel = None if taps is None else np.outer(taps, taps)
+        style: Style | str = values["w"]  # of older graphs, the style itself
+        if "modulation" in arrays:
+            parameters = arrays["modulation"], arrays["modulation_bias"]
+            style = Style(values["w"], attributes["style_index"], *parameters)
         if node.op_type == TO_RGB.name:
-            filter_taps, border = rest
-            conv = Modulated(weight[:, :, None, None], scale_in, demodulate=False)
-            below = Below(other, np.outer(filter_taps, filter_taps), border)
-            to_rgb(self, self._ops, conv, x, bias, below, whole=False)
+            assert kernel is not None  # an input that older graphs have too
+            conv = Modulated(weight[:, :, None, None], style, demodulate=False)
+            below = Below(values["image"], kernel, arrays["border"])
+            to_rgb(self, self._ops, conv, values["x"], bias, below, whole=False)
             return
-        kernel = None
-        if node.op_type == STYLED_UP_CONV.name:
-            filter_taps, *rest = rest
-            kernel = np.outer(filter_taps, filter_taps)
-        strength = rest[0] if rest else None
-        conv = Modulated(weight, scale_in, kernel)
-        styled_conv(self, self._ops, conv, x, other, strength, bias, whole=False)
+        noise = Noise(values["noise"], arrays.get("strength"), arrays.get("noise_modulation"))
+        conv = Modulated(weight, style, kernel)
+        styled_conv(self, self._ops, conv, values["x"], noise, bias, whole=False)
 
     def _no_form(self, node: onnx.NodeProto) -> BadInput:
         return BadInput(f"{self.name}: {node.name}: has no standard form; export its checkpoint again")

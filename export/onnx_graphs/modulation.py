@@ -31,6 +31,11 @@ class Style:
     modulation: Float64
     bias: Float64
 
+    def of_layer(self, graph: Graph) -> str:
+        """The w, (batch, style_dim) float32."""
+        index = graph.constant("style_index", self.index)
+        return graph.add("Gather", self.w, index, name="style", axis=1)
+
     def parameters(self, graph: Graph) -> tuple[str, str]:
         """Add the map's matrix and bias to the graph; returns their names."""
         return graph.constant("modulation", self.modulation), graph.constant("modulation_bias", self.bias)
@@ -61,9 +66,33 @@ class Modulated:
         """The style as a value, (batch, I) float32."""
         if isinstance(self.style, str):
             return self.style
-        index = graph.constant("style_index", self.style.index)
-        w = graph.add("Gather", self.style.w, index, name="style", axis=1)
-        return graph.add("Gemm", w, *self.style.parameters(graph), name="scale_in")
+        return graph.add("Gemm", self.style.of_layer(graph), *self.style.parameters(graph), name="scale_in")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise that a layer adds to all its channels.
+
+    Attributes:
+        image: the value, (1 | batch, 1, H, W) float32.
+        strength: [1], its factor where w is 0; None, as in older graphs: the image has it.
+        modulation: [style_dim, 1], what an image's w adds to the factor; None, as in older graphs: nothing.
+    """
+
+    image: str
+    strength: Float64 | None
+    modulation: Float64 | None
+
+    def scaled(self, graph: Graph, style: Style | str) -> str:
+        """The image times its strength, (1 | batch, 1, H, W) float32; `style`: of the layer's convolution."""
+        if self.strength is None:
+            return self.image
+        strength = graph.constant("noise_strength", self.strength)
+        if isinstance(style, Style) and self.modulation is not None and self.modulation.any():
+            modulation = graph.constant("noise_modulation", self.modulation)
+            strength = graph.add("Gemm", style.of_layer(graph), modulation, strength, name="strength")
+            strength = per_channel(graph, strength)
+        return graph.add("Mul", self.image, strength, name="noise")
 
 
 @dataclass(frozen=True)
@@ -102,28 +131,29 @@ def styled_conv(
     ops: Ops,
     conv: Modulated,
     x: str,
-    noise: str,
-    strength: Float64 | None,
+    noise: Noise,
     bias: Float64,
     whole: bool,
 ) -> str:
-    """√2 · leaky_relu(modulated convolution of x + strength · noise + bias); one node if `whole` and there is
-    one. No strength, as in older graphs: 1."""
+    """√2 · leaky_relu(modulated convolution of x + noise + bias); one node if `whole` and there is one."""
     style = conv.style
     plain = conv.kernel is None
-    if whole and isinstance(style, Style) and strength is not None and (plain or conv.taps is not None):
+    if whole and isinstance(style, Style) and (plain or conv.taps is not None):
+        assert noise.strength is not None and noise.modulation is not None  # new graphs say both
         function = STYLED_CONV if plain else STYLED_UP_CONV
-        inputs = [x, style.w, graph.constant("weight", conv.weight), noise, graph.constant("bias", bias)]
+        weight = graph.constant("weight", conv.weight)
+        inputs = [x, style.w, weight, noise.image, graph.constant("bias", bias)]
         if conv.taps is not None:
             inputs.append(graph.constant("taps", conv.taps))
-        inputs.append(graph.constant("noise_strength", strength))
+        inputs.append(graph.constant("noise_strength", noise.strength))
+        inputs += style.parameters(graph)
+        inputs.append(graph.constant("noise_modulation", noise.modulation))
         factors = {"negative_slope": NEGATIVE_SLOPE, "scale": SCALE, "epsilon": EPSILON}
-        return graph.call(function, *inputs, *style.parameters(graph), **factors, style_index=style.index)
-    if strength is not None:
-        noise = graph.add("Mul", noise, graph.constant("noise_strength", strength), name="noise")
+        return graph.call(function, *inputs, **factors, style_index=style.index)
+    scaled = noise.scaled(graph, style)
     x, scale_out = modulated_conv(graph, ops, conv, x)
     x = graph.add("Mul", x, graph.activation(per_channel(graph, scale_out)), name="demodulated")
-    x = graph.add("Add", x, graph.activation(noise), name="noisy")
+    x = graph.add("Add", x, graph.activation(scaled), name="noisy")
     return ops.fused_leaky_relu(graph, x, bias)
 
 

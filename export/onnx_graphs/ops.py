@@ -261,7 +261,10 @@ _LAYER_OF = f"""
     norm = Sqrt (norm_shifted)
     norm_4d = Unsqueeze (norm, pixels)
     demodulated = Div (convolved, norm_4d)
-    scaled_noise = Mul (noise, strength)
+    strength_of_w = MatMul (w_of_layer, noise_modulation)
+    strengths = Add (strength_of_w, strength)
+    strengths_4d = Unsqueeze (strengths, pixels)
+    scaled_noise = Mul (noise, strengths_4d)
     noisy = Add (demodulated, scaled_noise)
     column = Constant <value_ints = [-1, 1, 1]> ()
     bias_column = Reshape (bias, column)
@@ -302,7 +305,7 @@ def _layer(name: str, inputs: str, convolved: str) -> onnx.FunctionProto:
 
 
 # A whole layer of the synthesis network: cpp_ops/styled_conv/styled_conv.h defines both.
-_STYLED_INPUTS = "strength, modulation, modulation_bias"
+_STYLED_INPUTS = "strength, modulation, modulation_bias, noise_modulation"
 STYLED_CONV = _layer("StyledConv", f"x, w, weight, noise, bias, {_STYLED_INPUTS}", _CONVOLVED)
 STYLED_UP_CONV = _layer("StyledUpConv", f"x, w, weight, noise, bias, taps, {_STYLED_INPUTS}", _UP_CONVOLVED)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:  # an engine is built of a bundle's graphs without PyTorch
     from torch import Tensor, nn
 
+    from fingergen.training.networks.generator import NoiseInjection
     from fingergen.training.networks.layers import EqualConv, EqualLinear, ModulatedConv
 
 Float64 = NDArray[np.float64]
@@ -36,6 +37,13 @@ def equalized(conv: EqualConv) -> Float64:
 def modulated(conv: ModulatedConv) -> Float64:
     """The shared weight [O, I, k, k] of a modulated convolution, its equalizing factor folded in."""
     return array(conv.weight)[0] * conv.scale
+
+
+def noise_modulation(layer: NoiseInjection) -> Float64:
+    """What w adds to the strength of a layer's noise: [style_dim, 1], zeros where it adds nothing."""
+    if layer.modulation is None:
+        return np.zeros((layer.style_dim, 1))
+    return array(layer.modulation).T * layer.scale * array(layer.weight)
 
 
 def unit_rows(weight: Float64) -> tuple[Float64, Float64]:

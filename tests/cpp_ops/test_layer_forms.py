@@ -57,14 +57,14 @@ def draw(seed: int, *shapes: Sequence[int]) -> list[NDArray]:
 )
 def test_styled_conv(layers: ctypes.CDLL, size: tuple[int, int], outputs: int, inputs: int, up: bool) -> None:
     out = [2 * side if up else side for side in size]
-    shapes = (2, inputs, *size), (2, inputs), (outputs, inputs, 3, 3), (1, 1, *out), (outputs,)
-    x, style, weight, noise, bias = draw(size[0], *shapes)
+    shapes = (2, inputs, *size), (2, inputs), (outputs, inputs, 3, 3), (1, 1, *out), (outputs,), (2, 1)
+    x, style, weight, noise, bias, strength = draw(size[0], *shapes)
     style += 1
     taps = np.array([1, 3, 3, 1], np.float32) / 4 if up else None
     y = np.empty((2, outputs, *out), np.float32)
-    arrays = pointers(x, style, weight, noise, bias, taps, y)
+    arrays = pointers(x, style, weight, noise, bias, taps, strength, y)
     layers.styled_conv(sizes(2, outputs, inputs, *size, 1), *arrays)
-    expected = reference.styled_conv(x, style, weight, noise, bias, taps)
+    expected = reference.styled_conv(x, style, weight, noise, bias, taps, strength)
     assert np.abs(y - expected).max() < 1e-4 * np.abs(expected).max()
 
 

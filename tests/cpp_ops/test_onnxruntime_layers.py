@@ -67,18 +67,18 @@ def with_w(inputs: dict[str, NDArray]) -> dict[str, NDArray]:
     n, channels = inputs["style"].shape
     w, weight, bias = (rng.standard_normal(shape) for shape in ((n, 3, 6), (6, channels), (channels,)))
     given = {("w" if name == "style" else name): value for name, value in inputs.items()}
-    return {
-        name: value.astype(np.float32)
-        for name, value in (given | {"w": w, "modulation": weight, "modulation_bias": bias}).items()
-    }
+    given |= {"w": w, "modulation": weight, "modulation_bias": bias}
+    if "noise" in given:
+        given["noise_modulation"] = rng.standard_normal((6, 1))
+    return {name: value.astype(np.float32) for name, value in given.items()}
 
 
 def with_style(inputs: dict[str, NDArray], index: int) -> dict[str, NDArray]:
     """Of a layer `with_w`: what the references take."""
-    w, weight, bias = (inputs[name] for name in ("w", "modulation", "modulation_bias"))
-    given = {
-        name: value for name, value in inputs.items() if name not in ("w", "modulation", "modulation_bias")
-    }
+    given = dict(inputs)
+    w, weight, bias = (given.pop(name) for name in ("w", "modulation", "modulation_bias"))
+    if "noise_modulation" in given:
+        given["strength"] = modulation(w, index, given.pop("noise_modulation"), given["strength"])
     return given | {"style": modulation(w, index, weight, bias)}
 
 
@@ -99,6 +99,15 @@ def test_a_whole_layer_of_an_older_graph_whose_noise_has_its_strength(up: bool) 
     del inputs["strength"]
     result = run_layer(layer_model(inputs, ["weight"]), inputs)
     np.testing.assert_allclose(result, styled_conv(**inputs), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_whole_layer_of_an_older_graph_whose_noise_has_one_strength(up: bool) -> None:
+    inputs = with_w(layer_inputs(2, 3, 2, (8, 8), up, noise_n=1))
+    del inputs["noise_modulation"]
+    result = run_layer(layer_model(inputs, ["weight"]), inputs)
+    expected = styled_conv(**with_style(inputs, 0))
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("index", [0, 2])
@@ -130,6 +139,13 @@ def test_a_whole_layer_refuses_a_w_that_does_not_fit(
     inputs = with_w(given) | {name: np.zeros(shape, np.float32) for name, shape in wrong.items()}
     with pytest.raises(Exception, match=f"{op}: wants x .* and style_index {index}"):
         run_layer(layer_model(inputs, [], style_index=index), inputs)
+
+
+def test_a_whole_layer_refuses_a_modulation_of_noise_that_does_not_fit() -> None:
+    inputs = with_w(layer_inputs(1, 5, 2, (4, 4), False, noise_n=1))
+    inputs["noise_modulation"] = inputs["noise_modulation"][:5]
+    with pytest.raises(Exception, match=r"noise_modulation \[D, 1\], got .* \[5, 1\]"):
+        run_layer(layer_model(inputs, []), inputs)
 
 
 def test_attributes_of_a_whole_layer() -> None:

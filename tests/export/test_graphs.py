@@ -100,9 +100,9 @@ def test_encoder_graph_gives_the_published_w():
 
 
 @pytest.mark.parametrize("ops", ["custom", "native"])
-@pytest.mark.parametrize(("channels", "padding"), [(1, "replicate"), (3, "zeros")])
-def test_synthesis_graph_takes_any_batch_and_noise(ops, channels, padding):
-    generator = small_generator(channels, image_padding=padding)
+@pytest.mark.parametrize(("channels", "padding", "styled"), [(1, "replicate", True), (3, "zeros", False)])
+def test_synthesis_graph_takes_any_batch_and_noise(ops, channels, padding, styled):
+    generator = small_generator(channels, image_padding=padding, styled_noise=styled)
     run = session(synthesis_model(generator, OPS[ops]))
     for batch in (1, 3, 8):
         w = torch.randn(batch, generator.num_ws, generator.style_dim)
@@ -211,10 +211,16 @@ def test_parity_refuses_a_mapping_graph_that_differs():
 
 @pytest.mark.parametrize(
     "key",
-    ["convs.1.noise.weight", "to_rgbs.0.bias", "convs.0.conv.modulation.bias", "to_rgbs.1.upsample.kernel"],
+    [
+        "convs.1.noise.weight",
+        "convs.0.noise.modulation",
+        "to_rgbs.0.bias",
+        "convs.0.conv.modulation.bias",
+        "to_rgbs.1.upsample.kernel",
+    ],
 )
 def test_parity_refuses_a_synthesis_graph_that_differs(key):
-    generator, other = small_generator(), small_generator()
+    generator, other = (small_generator(styled_noise=True) for _ in range(2))
     with torch.no_grad():
         other.state_dict()[key].add_(0.002)
     with pytest.raises(FingerGenError, match=r"graph\.onnx: differs from PyTorch by"):

@@ -41,7 +41,7 @@ def test_synthesis(channels, precision):
 def test_whole_layers():
     """To the native form's operators, and to plugins, of which there are none for layers."""
     generator = small_generator(
-        3, resolution=32, widths={4: 10, 8: 7, 16: 4, 32: 3}, image_padding="replicate"
+        3, resolution=32, widths={4: 10, 8: 7, 16: 4, 32: 3}, image_padding="replicate", styled_noise=True
     )
     custom, native = (synthesis_model(generator, OPS[form]) for form in ("custom", "native"))
     assert set(WHOLE_LAYERS) <= set(operators(custom))
@@ -56,11 +56,13 @@ def test_whole_layers():
 
 
 def older(model):
-    """`model` as it was before whole layers made their styles of w."""
+    """`model` as it was before whole layers made their styles, and strengths of noise, of w."""
     nodes = []
     for node in model.graph.node:
         index = [each for each in node.attribute if each.name == "style_index"]
         if index:
+            if node.op_type != "ToRGB":
+                del node.input[-1]
             x, w, *others, modulation, bias = node.input
             number = helper.make_node("Constant", [], [f"{node.name}/index"], value_int=index[0].i)
             chosen = helper.make_node("Gather", [w, number.output[0]], [f"{node.name}/w"], axis=1)

@@ -12,7 +12,7 @@ from torch import nn
 from fingergen.cpp_ops import reference as twins
 from fingergen.training.networks import Discriminator, Encoder, Generator, Reconstructor
 from fingergen.training.networks.discriminator import minibatch_std
-from fingergen.training.networks.generator import ToRGB
+from fingergen.training.networks.generator import NoiseInjection, ToRGB
 from fingergen.training.networks.layers import ModulatedConv
 from fingergen.training.networks.ops import fused_leaky_relu, upfirdn2d
 
@@ -180,6 +180,19 @@ def test_noise_modes():
     assert not torch.allclose(generator.synthesize(w, generator.zero_noise()), stored)
     one = generator.synthesize(w[1:2], [n[1:2] for n in noise])
     torch.testing.assert_close(one, drawn[1:2], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_styled_noise_is_as_strong_as_w_says():
+    torch.manual_seed(0)
+    layer = NoiseInjection(4, styled=True)
+    x, style, noise = torch.randn(2, 3, 5, 5), torch.randn(2, 4), torch.randn(1, 1, 5, 5)
+    assert torch.equal(layer(x, style, noise), x)
+    layer.weight.fill_(0.5)
+    assert torch.equal(layer(x, style, noise), x + 0.5 * noise)
+    layer.modulation.copy_(torch.tensor([[2.0, 0, 0, 0]]))
+    expected = x + (0.5 * (1 + style[:, 0]))[:, None, None, None] * noise  # 2 / √4
+    torch.testing.assert_close(layer(x, style, noise), expected)
 
 
 def test_minibatch_std_measures_its_own_group_only():

@@ -55,6 +55,19 @@ def test_a_start_leaves_the_padding_of_images_to_the_training(tmp_path: Path):
     assert different[0].all() and not different[1:-1, 1:-1].any()
 
 
+def test_a_start_lets_noise_depend_on_w_but_does_not_take_that_away(tmp_path: Path):
+    plain, styled = trainer(8), trainer(8, styled_noise=True)
+    for network, name in ((plain, "plain"), (styled, "styled")):
+        network.save(tmp_path / f"{name}.pt")
+    styled.start_from(tmp_path / "plain.pt")
+    z = torch.randn(1, 8)
+    assert torch.equal(styled.g_ema(z), plain.g_ema(z))
+    with pytest.raises(
+        BadInput, match=r"plain\.pt|styled\.pt.*its generator has styled_noise True, not False"
+    ):
+        plain.start_from(tmp_path / "styled.pt")
+
+
 @pytest.mark.parametrize("levels", [0, 1])
 def test_a_wider_generator_draws_what_the_narrow_one_drew(levels: int):
     torch.manual_seed(0)

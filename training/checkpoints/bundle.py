@@ -99,7 +99,12 @@ def _restore(module: nn.Module, name: str, weights: Weights) -> None:
         module.weight.copy_(weights[f"{name}/weight"].T / module.scale)
         module.bias.copy_(weights[f"{name}/bias"].flatten() / module.lr_mul)
     elif isinstance(module, NoiseInjection):
-        module.weight.copy_(weights[f"{name.removesuffix('.noise')}/noise_strength"])
+        name = name.removesuffix(".noise")
+        module.weight.copy_(weights[f"{name}/noise_strength"])
+        if module.modulation is not None:
+            added = weights.get(f"{name}/noise_modulation", torch.zeros(module.style_dim, 1))
+            factor = (module.weight * module.scale).where(module.weight != 0, 1.0)  # 0 adds nothing
+            module.modulation.copy_(added.T / factor)
     elif isinstance(module, FusedLeakyReLU):
         module.bias.copy_(weights[f"{name.removesuffix('.activate')}/bias"].flatten())
     elif isinstance(module, ToRGB):

@@ -92,6 +92,7 @@ def generator_architecture(state: StateDict) -> dict[str, Any]:
         "style_dim": state.shape("conv1.conv.modulation.weight", 2)[1],
         "n_mlp": state.count("style.", start=1),  # style.0 is the normalization of z
         "widths": widths,
+        "styled_noise": "conv1.noise.modulation" in state.tensors,
     }
 
 

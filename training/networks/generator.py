@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import EqualLinear, Fir, FusedLeakyReLU, ModulatedConv, PixelNorm
@@ -47,27 +48,38 @@ class ConstantInput(nn.Module):
 
 
 class NoiseInjection(nn.Module):
-    """Adds a noise image (1 | N, 1, H, W) to all channels with a learned strength."""
+    """Adds a noise image (1 | N, 1, H, W) to all channels with a learned strength; if `styled`, the style (N,
+    style_dim) scales it."""
 
-    def __init__(self) -> None:
+    modulation: nn.Parameter | None
+
+    def __init__(self, style_dim: int, styled: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
+        self.style_dim = style_dim
+        self.register_parameter("modulation", nn.Parameter(torch.zeros(1, style_dim)) if styled else None)
+        self.scale = 1 / math.sqrt(style_dim)
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        return x + (self.weight * noise).to(x.dtype)
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
+        if self.modulation is None:
+            return x + (self.weight * noise).to(x.dtype)
+        strength = self.weight * (1 + F.linear(style, self.modulation * self.scale))
+        return x + (strength[:, :, None, None] * noise).to(x.dtype)
 
 
 class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias and activation."""
 
-    def __init__(self, in_channels: int, out_channels: int, style_dim: int, up: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, style_dim: int, styled_noise: bool, up: bool = False
+    ) -> None:
         super().__init__()
         self.conv = ModulatedConv(in_channels, out_channels, 3, style_dim, up=up)
-        self.noise = NoiseInjection()
+        self.noise = NoiseInjection(style_dim, styled_noise)
         self.activate = FusedLeakyReLU(out_channels)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        return self.activate(self.noise(self.conv(x, style), noise))
+        return self.activate(self.noise(self.conv(x, style), style, noise))
 
 
 class ToRGB(nn.Module):
@@ -135,6 +147,7 @@ class Generator(nn.Module):
         widths: Mapping[int, int] | None = None,
         lr_mlp: float = 0.01,
         image_padding: ImagePadding = "zeros",
+        styled_noise: bool = False,
     ) -> None:
         """Make the layers.
 
@@ -149,6 +162,7 @@ class Generator(nn.Module):
             lr_mlp: Learning-rate multiplier of the mapping network.
             image_padding: What the image of a level has beyond its border where it is upsampled: `zeros`, as
                 in StyleGAN2, which draw a line along the border, or its own border, `replicate`.
+            styled_noise: Whether the strengths of the noise depend on w, which StyleGAN2's do not.
 
         Raises:
             ValueError: The resolution is no such power, or `widths` lacks one.
@@ -160,6 +174,7 @@ class Generator(nn.Module):
         self.n_mlp = n_mlp
         self.lr_mlp = lr_mlp
         self.image_padding = image_padding
+        self.styled_noise = styled_noise
         self.widths = feature_widths(resolution, channel_base, channel_max, widths)
         self.num_ws = 2 * int(math.log2(resolution)) - 2
 
@@ -167,7 +182,7 @@ class Generator(nn.Module):
         self.style = nn.Sequential(PixelNorm(), *mapping)
         width = self.widths[4]
         self.input = ConstantInput(width)
-        self.conv1 = StyledConv(width, width, style_dim)
+        self.conv1 = StyledConv(width, width, style_dim, styled_noise)
         self.to_rgb1 = ToRGB(width, channels, style_dim, first=True)
         self.convs = nn.ModuleList()
         self.to_rgbs = nn.ModuleList()
@@ -175,8 +190,8 @@ class Generator(nn.Module):
         while res < resolution:
             res *= 2
             below, width = width, self.widths[res]
-            self.convs.append(StyledConv(below, width, style_dim, up=True))
-            self.convs.append(StyledConv(width, width, style_dim))
+            self.convs.append(StyledConv(below, width, style_dim, styled_noise, up=True))
+            self.convs.append(StyledConv(width, width, style_dim, styled_noise))
             self.to_rgbs.append(ToRGB(width, channels, style_dim, image_padding=image_padding))
         self.noises = nn.Module()
         for i, noise in enumerate(self.random_noise(1)):
@@ -188,8 +203,8 @@ class Generator(nn.Module):
         Returns:
             Plain values, as JSON can hold them, by argument.
         """
-        names = ("resolution", "channels", "style_dim", "n_mlp", "widths", "lr_mlp", "image_padding")
-        return {name: getattr(self, name) for name in names}
+        names = ("resolution", "channels", "style_dim", "n_mlp", "widths", "lr_mlp")
+        return {name: getattr(self, name) for name in (*names, "image_padding", "styled_noise")}
 
     def forward(self, z: Tensor) -> Tensor:
         """Images of latents, with the stored noise.

@@ -86,7 +86,12 @@ class GeneratorTrainer:
         padding = cast(ImagePadding, config.image_padding)
         widths = feature_widths(config.resolution, *width, channel_min=config.channel_min)
         self.generator = Generator(
-            *shape, config.style_dim, config.n_mlp, widths=widths, image_padding=padding
+            *shape,
+            config.style_dim,
+            config.n_mlp,
+            widths=widths,
+            image_padding=padding,
+            styled_noise=config.styled_noise,
         )
         self.noise.prepare(self.generator)
         self.generator.to(device)
@@ -193,13 +198,13 @@ class GeneratorTrainer:
     def _step_paired(self, reals: Tensor, condition: Tensors) -> dict[str, float]:
         """Toward the impressions of the same condition alone, without a discriminator.
 
-        The strengths of the noise inputs stay as they are: they would fall to 0 before the layers that follow
-        have learned what the noise says.
+        The strengths of the noise inputs stay as they are, but for how they depend on w: they would fall to 0
+        before the layers that follow have learned what the noise says.
         """
         self.generator.requires_grad_(True)
         for layer in self.generator.modules():
             if isinstance(layer, NoiseInjection):
-                layer.requires_grad_(False)
+                layer.weight.requires_grad_(False)
 
         def loss(real: Tensors, condition: Tensors, latents: Tensors) -> Loss:
             fakes = self._synthesize(latents, condition)

@@ -19,8 +19,9 @@ SHAPE = (
     "channel_max",
     "channel_min",
     "noise",
+    "styled_noise",
 )
-BEFORE = {"noise": "random", "channel_min": 1}  # of files written before there was a choice
+BEFORE = {"noise": "random", "channel_min": 1, "styled_noise": False}  # of files from before the choice
 NOISE_MODES = ("random", "ridges")
 LARGEST = 4096  # resolution, and width of a layer
 DEEPEST = 64  # layers of the mapping network
@@ -45,6 +46,9 @@ class GeneratorConfig:
         "what the image of a resolution has beyond its border where it is upsampled: zeros, as in StyleGAN2, "
         "which leave a line along the border, or replicate, its own border",
     )
+    styled_noise: bool = setting(
+        False, "let the strength of every noise input depend on w, so that looks differ in it"
+    )
     noise: str = setting(
         "random",
         "content of the noise inputs: random numbers (random), or a ridge map (ridges); then the "
@@ -62,6 +66,11 @@ class GeneratorConfig:
         0.0,
         "with --noise ridges: weight of the loss on detail of another strength than the paired impression's, "
         "while --l1-weight is above 0",
+    )
+    roughness_weight: float = setting(
+        0.0,
+        "with --noise ridges: weight of the loss on edges of ridges that are rougher or smoother than the "
+        "paired impression's, while --l1-weight is above 0",
     )
     tone_weight: float = setting(
         0.0,

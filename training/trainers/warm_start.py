@@ -38,6 +38,7 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
     """
     levels = max((large.resolution // small.resolution).bit_length() - 1, 0)
     found = small.architecture() | {"image_padding": large.image_padding}  # which the training may change
+    found["styled_noise"] |= large.styled_noise  # where it is not yet, it depends on w no further at first
     if levels:
         found |= {"resolution": small.resolution << levels, "widths": grown_widths(small.widths, levels)}
     for key, wanted in large.architecture().items():

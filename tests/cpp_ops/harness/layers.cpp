@@ -17,13 +17,15 @@ void in_halves(int64_t count, const std::function<void(int64_t)>& chunk) {
 }  // namespace
 
 extern "C" void styled_conv(const int64_t* sizes, const float* x, const float* style, const float* weight,
-                            const float* noise, const float* bias, const float* taps, float* y) {
+                            const float* noise, const float* bias, const float* taps, const float* strength,
+                            float* y) {
   const auto [n, outputs, inputs, height, width, noise_n] =
       reinterpret_cast<const int64_t(&)[6]>(*sizes);
   StyledConv op;
   op.up = taps != nullptr;
   const auto weights = StyledConvWeights::of(op, weight, outputs, inputs);
-  fingergen::styled_conv_cpu(op, *weights, {n, height, width, noise_n, x, style, noise, bias, taps, y}, in_halves);
+  fingergen::styled_conv_cpu(op, *weights, {n, height, width, noise_n, x, style, noise, bias, taps, strength, y},
+                             in_halves);
 }
 
 extern "C" void to_rgb(const int64_t* sizes, const float* x, const float* style, const float* weight, const float* bias,

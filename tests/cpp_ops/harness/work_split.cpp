@@ -35,7 +35,7 @@ extern "C" int64_t work_split(const int64_t* sizes, int64_t up, int64_t rounds, 
   StyledConv op;
   op.up = up != 0;
   const std::vector<float> x(inputs * height * width), style(inputs, 1.0f), weight(outputs * inputs * 9),
-      noise(op.out(height) * op.out(width)), bias(outputs), taps(4, 0.5f);
+      noise(op.out(height) * op.out(width)), bias(outputs), taps(4, 0.5f), strength(1);
   std::vector<float> y(outputs * op.out(height) * op.out(width));
   const auto weights = StyledConvWeights::of(op, weight.data(), outputs, inputs);
   std::vector<std::vector<double>> regions;
@@ -53,7 +53,7 @@ extern "C" int64_t work_split(const int64_t* sizes, int64_t up, int64_t rounds, 
       }
     };
     fingergen::styled_conv_cpu(op, *weights, {1, height, width, 1, x.data(), style.data(), noise.data(), bias.data(),
-                                              op.up ? taps.data() : nullptr, y.data()}, timed);
+                                              op.up ? taps.data() : nullptr, strength.data(), y.data()}, timed);
   }
   for (int64_t i = 0; i < counts; ++i) {
     paths[i] = 0;

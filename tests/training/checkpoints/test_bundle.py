@@ -17,11 +17,14 @@ from fingergen.training.checkpoints.bundle import generator_of_bundle, load_star
 from ... import tiny_bundle
 
 
+@pytest.mark.parametrize("styled", [False, True])
 @pytest.mark.parametrize("form", ["custom", "native"])
-def test_a_bundle_gives_back_its_generator(tmp_path: Path, form: Literal["custom", "native"]):
+def test_a_bundle_gives_back_its_generator(tmp_path: Path, form: Literal["custom", "native"], styled: bool):
     """In both forms, layers whole and divided."""
-    folder = tiny_bundle.write_tiny_bundle(tmp_path / "bundle", with_encoder=False, form=form)
-    expected, found = tiny_bundle.generator(1), generator_of_bundle(read_bundle(folder)).g_ema
+    path = tmp_path / "bundle"
+    folder = tiny_bundle.write_tiny_bundle(path, with_encoder=False, form=form, styled_noise=styled)
+    expected = tiny_bundle.generator(1, styled_noise=styled)
+    found = generator_of_bundle(read_bundle(folder)).g_ema
     assert found.architecture() == expected.architecture()
     z = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -25,7 +25,13 @@ Edit = Callable[[dict[str, Any]], None]
 
 def test_own_generator_round_trip(tmp_path, discriminator):
     g_ema = Generator(
-        resolution=16, style_dim=8, n_mlp=3, widths=WIDTHS, lr_mlp=0.5, image_padding="replicate"
+        resolution=16,
+        style_dim=8,
+        n_mlp=3,
+        widths=WIDTHS,
+        lr_mlp=0.5,
+        image_padding="replicate",
+        styled_noise=True,
     )
     g = Generator(**g_ema.architecture())
     optimizer = torch.optim.Adam(g.parameters())

@@ -1,0 +1,54 @@
+"""Losses on what is finer than ridges, and on grays."""
+
+import numpy as np
+import pytest
+import torch
+
+from fingergen.training.losses.grain import grain_loss
+from fingergen.training.losses.roughness import roughness_loss
+from fingergen.training.losses.tones import tone_loss
+
+from .test_ridge_noise import stripes
+
+
+def test_grain_loss_compares_how_strong_detail_is_not_where_it_lies():
+    torch.manual_seed(0)
+    ridges = stripes(np.random.default_rng(0), 4).float()
+    ridges = torch.nn.functional.interpolate(ridges, size=64, mode="bilinear")
+    first, second = (ridges + 0.1 * torch.randn(ridges.shape) for _ in range(2))
+    assert grain_loss(first, first) == 0
+    elsewhere, smooth = grain_loss(first, second), grain_loss(ridges, second)
+    assert elsewhere < 0.3 < 1.0 < smooth
+    assert grain_loss(ridges + 0.2 * torch.randn(ridges.shape), second) > 3 * elsewhere
+    assert grain_loss(first + 0.2, first) < 1e-4  # paper is none of its business
+
+
+def test_roughness_loss_sees_what_ridges_hide():
+    torch.manual_seed(0)
+    contact = torch.ones(4, 1, 32, 32)
+    ridges = stripes(np.random.default_rng(0), 4).float()
+    ridges = torch.nn.functional.interpolate(ridges, size=64, mode="bilinear")
+    first, second = (ridges + 0.1 * torch.randn(ridges.shape) for _ in range(2))
+    assert roughness_loss(first, first, contact) == 0
+    elsewhere, smooth = (roughness_loss(each, second, contact) for each in (first, ridges))
+    assert elsewhere < 0.2 and smooth > 3 * elsewhere
+    assert roughness_loss(ridges + 0.2 * torch.randn(ridges.shape), second, contact) > 3 * elsewhere
+    assert roughness_loss(1.05 * first, first, contact) < 0.01  # contrast is others' business
+    assert roughness_loss(first, second, 0 * contact) == 0
+    left = contact * (torch.arange(32) < 16)
+    halves = torch.where(torch.arange(64) < 44, first, ridges)
+    assert roughness_loss(halves, first, left) < 0.1 * roughness_loss(halves, first, contact)
+
+
+def test_tone_loss_compares_the_grays_of_squares_not_where_they_lie():
+    torch.manual_seed(0)
+    reals = torch.rand(2, 1, 64, 64) * 1.6 - 0.8
+    shuffled = reals.clone()
+    shuffled[..., :16, :16] = reals[..., :16, :16].flatten(2)[..., torch.randperm(256)].view(2, 1, 16, 16)
+    assert tone_loss(shuffled, reals) == 0
+    assert tone_loss(reals + 0.1, reals).item() == pytest.approx(0.1, abs=1e-5)
+    wider = 1.25 * reals  # as right on average, but its valleys are brighter and its ridges darker
+    assert tone_loss(wider, reals).item() == pytest.approx(0.25 * 0.4, rel=0.05)
+    assert tone_loss(reals.roll(16, 3), reals) > 0  # other squares
+    small = torch.rand(1, 1, 8, 8)
+    assert tone_loss(small, small.flip(2)) == 0
