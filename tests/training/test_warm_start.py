@@ -68,6 +68,18 @@ def test_a_start_lets_noise_depend_on_w_but_does_not_take_that_away(tmp_path: Pa
         plain.start_from(tmp_path / "styled.pt")
 
 
+def test_a_start_may_let_the_mapping_network_learn_faster(tmp_path: Path):
+    slow, fast = trainer(8), trainer(8, lr_mlp=0.5)
+    slow.save(tmp_path / "slow.pt")
+    fast.start_from(tmp_path / "slow.pt")
+    z = torch.randn(2, 8)
+    for before, after in ((slow.generator, fast.generator), (slow.g_ema, fast.g_ema)):
+        torch.testing.assert_close(after(z), before(z))
+    assert fast.g_ema.style[1].lr_mul == 0.5
+    with pytest.raises(BadInput, match=r"was trained with lr_mlp 0\.01, not 0\.5"):
+        fast.load(tmp_path / "slow.pt")
+
+
 @pytest.mark.parametrize("levels", [0, 1])
 def test_a_wider_generator_draws_what_the_narrow_one_drew(levels: int):
     torch.manual_seed(0)

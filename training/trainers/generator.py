@@ -32,7 +32,7 @@ from .generator_config import BEFORE, GROUP, SHAPE, GeneratorConfig
 from .noise import Loss, NoiseInputs, RandomNoise, RidgeNoise, Tensors
 from .run_dir import RunDirectory
 from .training_loop import descend, restore, seed_torch, step_rng, update_ema
-from .warm_start import grow_discriminator, grow_generator, levels_between
+from .warm_start import grow_discriminator, grow_generator, levels_between, with_mapping_rate
 
 SAMPLES = 24  # on a sheet
 EMA_RAMP = 0.05  # half-life of the average, as a part of the images seen so far (StyleGAN2-ADA)
@@ -90,6 +90,7 @@ class GeneratorTrainer:
             config.style_dim,
             config.n_mlp,
             widths=widths,
+            lr_mlp=config.lr_mlp,
             image_padding=padding,
             styled_noise=config.styled_noise,
         )
@@ -382,7 +383,8 @@ class GeneratorTrainer:
         levels = levels_between(path, checkpoint.g_ema, self.generator)
         average = checkpoint.g_ema.state_dict()
         for network, weights in ((self.g_ema, average), (self.generator, checkpoint.g or average)):
-            network.load_state_dict(grow_generator(network.state_dict(), weights, levels))
+            scaled = with_mapping_rate(weights, checkpoint.g_ema.lr_mlp, network.lr_mlp)
+            network.load_state_dict(grow_generator(network.state_dict(), scaled, levels))
         if checkpoint.d is not None:
             try:
                 grown = grow_discriminator(self.discriminator.state_dict(), checkpoint.d)

@@ -20,8 +20,9 @@ SHAPE = (
     "channel_min",
     "noise",
     "styled_noise",
+    "lr_mlp",
 )
-BEFORE = {"noise": "random", "channel_min": 1, "styled_noise": False}  # of files from before the choice
+BEFORE = {"noise": "random", "channel_min": 1, "styled_noise": False, "lr_mlp": 0.01}  # of files from before
 NOISE_MODES = ("random", "ridges")
 LARGEST = 4096  # resolution, and width of a layer
 DEEPEST = 64  # layers of the mapping network
@@ -36,6 +37,7 @@ class GeneratorConfig:
     channels: int = setting(1, "1 (grayscale) or 3 (RGB)")
     style_dim: int = setting(512, "length of z and w")
     n_mlp: int = setting(8, "layers of the mapping network")
+    lr_mlp: float = setting(0.01, "learning rate of the mapping network, by that of the other layers")
     channel_base: int = setting(
         32768, "a layer has channel_base / resolution channels, within the limits that follow"
     )
@@ -131,6 +133,8 @@ class GeneratorConfig:
             "accumulate", "r1_interval", "path_interval", "path_batch_shrink", "ema_half_life", "ada_length",
             "ada_interval", "num_fp16_res",
         ))  # fmt: skip
+        if not self.lr_mlp:
+            raise BadOption("lr-mlp", self.lr_mlp, "must be more than 0")
         if self.channel_base < self.resolution:
             raise BadOption(
                 "channel-base",

@@ -37,7 +37,8 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
         BadInput: If `small`, so grown, has another shape than `large`, or wider layers.
     """
     levels = max((large.resolution // small.resolution).bit_length() - 1, 0)
-    found = small.architecture() | {"image_padding": large.image_padding}  # which the training may change
+    # What the training may change.
+    found = small.architecture() | {"image_padding": large.image_padding, "lr_mlp": large.lr_mlp}
     found["styled_noise"] |= large.styled_noise  # where it is not yet, it depends on w no further at first
     if levels:
         found |= {"resolution": small.resolution << levels, "widths": grown_widths(small.widths, levels)}
@@ -50,6 +51,22 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
             grown = f", grown to {large.resolution}," if levels else ""
             raise BadOption("start-from", path, f"its generator{grown} has {key} {found[key]}, not {wanted}")
     return levels
+
+
+def with_mapping_rate(weights: Weights, before: float, after: float) -> dict[str, Tensor]:
+    """Weights of a generator whose mapping network learns faster or more slowly, and computes the same.
+
+    Args:
+        weights: State dict of the generator.
+        before: Its `lr_mlp`, which weights and biases are multiplied with at run time.
+        after: That of the generator to be trained.
+
+    Returns:
+        A state dict.
+    """
+    return {
+        key: value * (before / after) if key.startswith("style.") else value for key, value in weights.items()
+    }
 
 
 def grow_generator(fresh: Weights, small: Weights, levels: int) -> dict[str, Tensor]:
