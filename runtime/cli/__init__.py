@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import click
 
 from ..errors import command_line_errors
+
+# Before NumPy is imported, whose OpenBLAS starts a thread per core then: that takes longer than threads could
+# gain in the small products here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 COMMANDS = ("synth", "reconstruct", "edit", "dataset", "convert", "studio", "info")
 """Each is the function of this name in the module of this name."""

@@ -66,6 +66,17 @@ def test_a_program_ends_without_looking_for_garbage():
     assert result.stdout.splitlines()[-1] == "True"
 
 
+@pytest.mark.parametrize(("given", "threads"), [(None, "1"), ("4", "4")])
+def test_numpy_starts_no_threads_in_a_program_unless_asked(given: str | None, threads: str):
+    name = "OPENBLAS_NUM_THREADS"
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    environment |= {name: given} if given else {}
+    code = f"import fingergen.runtime.cli, os, sys; print('numpy' in sys.modules, os.environ['{name}'])"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", threads]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "most"), [(IMPORT, 1.5), (FIRST_IMAGE, 3.5)], ids=["import", "first image"]
