@@ -54,4 +54,4 @@ def _mean_along(x: Tensor, side: int, axis: int) -> Tensor:
         total = total + padded.narrow(axis, shift, size)
     place = torch.arange(size, device=x.device)
     count = (place + reach).clamp(max=size - 1) - (place - reach).clamp(min=0) + 1
-    return total / count.to(x.dtype).view(-1, 1) if axis == 2 else total / count.to(x.dtype)
+    return total / count.to(x.dtype).view((-1, 1) if axis == 2 else (-1,))
