@@ -17,7 +17,7 @@ from fingergen.training.networks import Encoder, Generator
 MAP_SIZE = 32
 
 
-def generator(seed: int, channels: int = 1, styled_noise: bool = False) -> Generator:
+def generator(seed: int, channels: int = 1, **options: bool) -> Generator:
     torch.manual_seed(seed)
     network = Generator(
         resolution=32,
@@ -26,7 +26,7 @@ def generator(seed: int, channels: int = 1, styled_noise: bool = False) -> Gener
         n_mlp=2,
         channel_base=256,
         channel_max=16,
-        styled_noise=styled_noise,
+        **options,
     )
     for name, parameter in network.named_parameters():
         if name.endswith("noise.weight"):
@@ -48,10 +48,10 @@ def write_tiny_bundle(
     own_decoder: bool = False,
     name: str = "tiny",
     form: Literal["custom", "native"] = "custom",
-    styled_noise: bool = False,
+    **options: bool,
 ) -> Path:
-    """Generator of seed 1, encoder of seed 2; a decoder of its own has seed 3."""
-    synthesis, ops = generator(1, channels, styled_noise), OPS[form]
+    """Generator of seed 1, with these `options`, encoder of seed 2; a decoder of its own has seed 3."""
+    synthesis, ops = generator(1, channels, **options), OPS[form]
     models = {"mapping": mapping_model(synthesis, ops), "synthesis": synthesis_model(synthesis, ops)}
     if with_encoder:
         models["encoder"] = encoder_model(encoder(2), None, MAP_SIZE, synthesis.num_ws, ops)

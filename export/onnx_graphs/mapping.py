@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from fingergen.training.networks import Generator
-from fingergen.training.networks.layers import EqualLinear
+from fingergen.training.networks.layers import EqualLinear, PixelNorm
 
 from .builder import Graph
 from .ops import Ops
@@ -19,15 +19,15 @@ def mapping_model(generator: Generator, ops: Ops) -> onnx.ModelProto:
     size = generator.style_dim
     graph = Graph("mapping", "StyleGAN2 mapping network: z, standard normal, to the style w")
     x = graph.input("z", ["batch", size], "latent, standard normal")
-    with graph.scope("style.0"):
-        power = graph.add("Mul", x, x, name="power")
-        mean = graph.add("ReduceMean", power, graph.constant("axes", [1]), name="mean", keepdims=1)
-        shifted = graph.add("Add", mean, graph.constant("epsilon", EPSILON), name="shifted")
-        x = graph.add("Div", x, graph.add("Sqrt", shifted, name="norm"), name="normalised")
     for i, layer in enumerate(generator.style):
-        if isinstance(layer, EqualLinear):
-            weight, bias = linear(layer)
-            with graph.scope(f"style.{i}"):
+        with graph.scope(f"style.{i}"):
+            if isinstance(layer, PixelNorm):
+                power = graph.add("Mul", x, x, name="power")
+                mean = graph.add("ReduceMean", power, graph.constant("axes", [1]), name="mean", keepdims=1)
+                shifted = graph.add("Add", mean, graph.constant("epsilon", EPSILON), name="shifted")
+                x = graph.add("Div", x, graph.add("Sqrt", shifted, name="norm"), name="normalised")
+            elif isinstance(layer, EqualLinear):
+                weight, bias = linear(layer)
                 x = graph.add("MatMul", x, graph.constant("weight", weight.T))
                 x = ops.fused_leaky_relu(graph, x, bias, rank=2)
     graph.output("w", x, ["batch", size], "style, the same for all layers of the synthesis network")

@@ -112,6 +112,16 @@ def test_synthesis_graph_takes_any_batch_and_noise(ops, channels, padding, style
             close(run.run(None, feeds(w, noise))[0], expected)
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_mapping_graph_takes_z_as_the_network_does(raw: bool):
+    generator = small_generator(raw_z=raw)
+    z = 3 * torch.randn(4, generator.style_dim)
+    with torch.inference_mode():
+        expected = generator.map(z).numpy()
+    (found,) = session(mapping_model(generator, OPS["custom"])).run(None, {"z": z.numpy()})
+    close(found, expected)
+
+
 def test_one_node_per_op_and_functions_only_in_custom_graphs():
     generator = small_generator()
     custom, native = (synthesis_model(generator, OPS[ops]) for ops in ("custom", "native"))

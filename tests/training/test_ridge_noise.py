@@ -120,6 +120,25 @@ def test_condition_says_noise_look_and_what_the_discriminator_sees():
     assert torch.equal(seen[:, 3, 5, 7], condition[1][:, 0])
 
 
+def test_with_raw_z_w_depends_on_the_named_numbers_of_a_look_alone(tmp_path: Path):
+    def trainer(**options: bool) -> GeneratorTrainer:
+        return GeneratorTrainer(replace(TINY, **options), Stripes(), {"ppi": 250.0}, CPU)
+
+    fresh, normalized, started = trainer(raw_z=True), trainer(), trainer(raw_z=True)
+    normalized.save(tmp_path / "normalized.pt")
+    started.start_from(tmp_path / "normalized.pt")
+    z = torch.randn(3, 16)
+    unlike = torch.cat([z[:, :1], torch.randn(3, 15)], dim=1)
+    for network in (fresh.generator, started.generator, started.g_ema):
+        assert torch.equal(network.map(z), network.map(unlike))
+        assert (network.map(2 * z) != network.map(z)).any(dim=1).all()
+    assert (normalized.g_ema.map(z) != normalized.g_ema.map(unlike)).any()
+    torch.testing.assert_close(normalized.g_ema.map(2 * z), normalized.g_ema.map(z))
+    started.save(tmp_path / "raw.pt")
+    with pytest.raises(BadInput, match=r"raw\.pt.*its generator has raw_z True, not False"):
+        normalized.start_from(tmp_path / "raw.pt")
+
+
 def test_rim_loss_sees_ridges_that_break_off_whatever_the_paper():
     ridges = stripes(np.random.default_rng(0), 4)
     contact = torch.linspace(0.2, 0.01, 16).expand_as(ridges)

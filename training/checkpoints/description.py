@@ -79,8 +79,8 @@ def read_description(path: Path, content: Mapping[str, Any]) -> Description | No
 
 
 def shapeless(path: Path, description: Description | None, network: str) -> dict[str, Any]:
-    """The arguments of a generator that no shape shows, `lr_mlp` and `image_padding`; foreign files have the
-    defaults."""
+    """The arguments of a generator that no shape shows, `lr_mlp`, `image_padding` and `raw_z`; foreign files
+    have the defaults."""
     if description is None:
         return {}
     architecture = description.networks.get(network)
@@ -93,4 +93,7 @@ def shapeless(path: Path, description: Description | None, network: str) -> dict
     padding = architecture.get("image_padding", "zeros")  # of files written before there was a choice
     if padding not in get_args(ImagePadding):
         raise BadInput(f"{where}.image_padding' is none of {', '.join(get_args(ImagePadding))}")
-    return {"lr_mlp": rate, "image_padding": padding}
+    raw = architecture.get("raw_z", False)  # likewise
+    if not isinstance(raw, bool):
+        raise BadInput(f"{where}.raw_z' is neither true nor false")
+    return {"lr_mlp": rate, "image_padding": padding, "raw_z": raw}

@@ -81,7 +81,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def generator_architecture(state: StateDict) -> dict[str, Any]:
-    """Arguments of `Generator`, but for `lr_mlp` and `image_padding`, which leave no trace in the shapes."""
+    """Arguments of `Generator`, but for `lr_mlp`, `image_padding` and `raw_z`, which no shape shows."""
     levels = state.count("to_rgbs.")
     widths = {4: state.shape("input.input", 4)[1]}
     for level in range(levels):
@@ -90,7 +90,7 @@ def generator_architecture(state: StateDict) -> dict[str, Any]:
         "resolution": 4 << levels,
         "channels": state.shape("to_rgb1.bias", 4)[1],
         "style_dim": state.shape("conv1.conv.modulation.weight", 2)[1],
-        "n_mlp": state.count("style.", start=1),  # style.0 is the normalization of z
+        "n_mlp": state.count("style.", start=1),  # style.0 normalizes z, or does nothing
         "widths": widths,
         "styled_noise": "conv1.noise.modulation" in state.tensors,
     }

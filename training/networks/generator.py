@@ -148,6 +148,7 @@ class Generator(nn.Module):
         lr_mlp: float = 0.01,
         image_padding: ImagePadding = "zeros",
         styled_noise: bool = False,
+        raw_z: bool = False,
     ) -> None:
         """Make the layers.
 
@@ -163,6 +164,8 @@ class Generator(nn.Module):
             image_padding: What the image of a level has beyond its border where it is upsampled: `zeros`, as
                 in StyleGAN2, which draw a line along the border, or its own border, `replicate`.
             styled_noise: Whether the strengths of the noise depend on w, which StyleGAN2's do not.
+            raw_z: Whether the mapping network takes z as it is; StyleGAN2's divides it by its root mean
+                square.
 
         Raises:
             ValueError: The resolution is no such power, or `widths` lacks one.
@@ -175,11 +178,12 @@ class Generator(nn.Module):
         self.lr_mlp = lr_mlp
         self.image_padding = image_padding
         self.styled_noise = styled_noise
+        self.raw_z = raw_z
         self.widths = feature_widths(resolution, channel_base, channel_max, widths)
         self.num_ws = 2 * int(math.log2(resolution)) - 2
 
         mapping = [EqualLinear(style_dim, style_dim, lr_mul=lr_mlp, activate=True) for _ in range(n_mlp)]
-        self.style = nn.Sequential(PixelNorm(), *mapping)
+        self.style = nn.Sequential(nn.Identity() if raw_z else PixelNorm(), *mapping)
         width = self.widths[4]
         self.input = ConstantInput(width)
         self.conv1 = StyledConv(width, width, style_dim, styled_noise)
@@ -204,7 +208,7 @@ class Generator(nn.Module):
             Plain values, as JSON can hold them, by argument.
         """
         names = ("resolution", "channels", "style_dim", "n_mlp", "widths", "lr_mlp")
-        return {name: getattr(self, name) for name in (*names, "image_padding", "styled_noise")}
+        return {name: getattr(self, name) for name in (*names, "image_padding", "styled_noise", "raw_z")}
 
     def forward(self, z: Tensor) -> Tensor:
         """Images of latents, with the stored noise.

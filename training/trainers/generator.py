@@ -93,6 +93,7 @@ class GeneratorTrainer:
             lr_mlp=config.lr_mlp,
             image_padding=padding,
             styled_noise=config.styled_noise,
+            raw_z=config.raw_z,
         )
         self.noise.prepare(self.generator)
         self.generator.to(device)
@@ -385,6 +386,8 @@ class GeneratorTrainer:
         for network, weights in ((self.g_ema, average), (self.generator, checkpoint.g or average)):
             scaled = with_mapping_rate(weights, checkpoint.g_ema.lr_mlp, network.lr_mlp)
             network.load_state_dict(grow_generator(network.state_dict(), scaled, levels))
+            if network.raw_z and not checkpoint.g_ema.raw_z:
+                self.noise.heed_look(network)
         if checkpoint.d is not None:
             try:
                 grown = grow_discriminator(self.discriminator.state_dict(), checkpoint.d)

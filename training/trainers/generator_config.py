@@ -20,9 +20,16 @@ SHAPE = (
     "channel_min",
     "noise",
     "styled_noise",
+    "raw_z",
     "lr_mlp",
 )
-BEFORE = {"noise": "random", "channel_min": 1, "styled_noise": False, "lr_mlp": 0.01}  # of files from before
+BEFORE = {  # of files from before there was a choice
+    "noise": "random",
+    "channel_min": 1,
+    "styled_noise": False,
+    "raw_z": False,
+    "lr_mlp": 0.01,
+}
 NOISE_MODES = ("random", "ridges")
 LARGEST = 4096  # resolution, and width of a layer
 DEEPEST = 64  # layers of the mapping network
@@ -37,6 +44,11 @@ class GeneratorConfig:
     channels: int = setting(1, "1 (grayscale) or 3 (RGB)")
     style_dim: int = setting(512, "length of z and w")
     n_mlp: int = setting(8, "layers of the mapping network")
+    raw_z: bool = setting(
+        False,
+        "give z to the mapping network as it is; StyleGAN2 divides it by its root mean square, so that the "
+        "numbers of a look mean less the larger the others are",
+    )
     lr_mlp: float = setting(0.01, "learning rate of the mapping network, by that of the other layers")
     channel_base: int = setting(
         32768, "a layer has channel_base / resolution channels, within the limits that follow"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,10 @@ class NoiseInputs(Protocol):
         """Change the weights that a new generator begins with."""
         ...
 
+    def heed_look(self, generator: Generator) -> None:
+        """Let w depend on those numbers of z alone that make a look, where they are known."""
+        ...
+
     def split(self, batch: Any) -> tuple[Tensor, Tensors]:
         """A batch of the dataset as images, uint8 (N, C, R, R), and their condition."""
         ...
@@ -79,6 +83,9 @@ class RandomNoise:
     seen = 0
 
     def prepare(self, generator: Generator) -> None:
+        pass
+
+    def heed_look(self, generator: Generator) -> None:
         pass
 
     def split(self, batch: Tensor) -> tuple[Tensor, Tensors]:
@@ -145,13 +152,20 @@ class RidgeNoise:
         # hide the look: of the variance of a number of z, four layers leave 28 % that is linear in w. So it
         # begins with rotations, and with biases that keep activations mostly positive: 93 % of two layers.
         x = generator.style[0](torch.randn(4096, generator.style_dim))
-        for layer in list(generator.style)[1:]:
+        for number, layer in enumerate(list(generator.style)[1:]):
             assert isinstance(layer, EqualLinear)
-            rotation = nn.init.orthogonal_(torch.empty(layer.weight.shape))
-            layer.weight.copy_(rotation / layer.scale)
-            values = F.linear(x, rotation)
+            nn.init.orthogonal_(layer.weight).div_(layer.scale)
+            if number == 0 and generator.raw_z:
+                self.heed_look(generator)
+            values = F.linear(x, layer.weight * layer.scale)
             layer.bias.copy_((values.std(dim=0) - values.mean(dim=0)) / layer.lr_mul)
             x = layer(x)
+
+    @torch.no_grad()
+    def heed_look(self, generator: Generator) -> None:
+        # What the other numbers do to w is noise to every layer: half of the error of grays, in the demo.
+        if self.names:
+            cast(EqualLinear, generator.style[1]).weight[:, len(self.names) :] = 0.0
 
     def split(self, batch: RidgeImages) -> tuple[Tensor, Tensors]:
         return batch.images, [batch.maps, batch.look, *batch.fields]

@@ -40,6 +40,7 @@ def levels_between(path: Path, small: Generator, large: Generator) -> int:
     # What the training may change.
     found = small.architecture() | {"image_padding": large.image_padding, "lr_mlp": large.lr_mlp}
     found["styled_noise"] |= large.styled_noise  # where it is not yet, it depends on w no further at first
+    found["raw_z"] |= large.raw_z
     if levels:
         found |= {"resolution": small.resolution << levels, "widths": grown_widths(small.widths, levels)}
     for key, wanted in large.architecture().items():

@@ -17,13 +17,14 @@ from fingergen.training.checkpoints.bundle import generator_of_bundle, load_star
 from ... import tiny_bundle
 
 
-@pytest.mark.parametrize("styled", [False, True])
+@pytest.mark.parametrize("other", [False, True])
 @pytest.mark.parametrize("form", ["custom", "native"])
-def test_a_bundle_gives_back_its_generator(tmp_path: Path, form: Literal["custom", "native"], styled: bool):
-    """In both forms, layers whole and divided."""
+def test_a_bundle_gives_back_its_generator(tmp_path: Path, form: Literal["custom", "native"], other: bool):
+    """In both forms, layers whole and divided; StyleGAN2's and that of ridge noise."""
     path = tmp_path / "bundle"
-    folder = tiny_bundle.write_tiny_bundle(path, with_encoder=False, form=form, styled_noise=styled)
-    expected = tiny_bundle.generator(1, styled_noise=styled)
+    options = {"styled_noise": other, "raw_z": other}
+    folder = tiny_bundle.write_tiny_bundle(path, with_encoder=False, form=form, **options)
+    expected = tiny_bundle.generator(1, **options)
     found = generator_of_bundle(read_bundle(folder)).g_ema
     assert found.architecture() == expected.architecture()
     z = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))

@@ -32,6 +32,7 @@ def test_own_generator_round_trip(tmp_path, discriminator):
         lr_mlp=0.5,
         image_padding="replicate",
         styled_noise=True,
+        raw_z=True,
     )
     g = Generator(**g_ema.architecture())
     optimizer = torch.optim.Adam(g.parameters())
