@@ -20,7 +20,7 @@ from fingergen.training.cli import main
 from fingergen.training.data import ridge_maps
 from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
 from fingergen.training.losses.ridges import ridge_loss, rim_loss
-from fingergen.training.networks.generator import NoiseInjection
+from fingergen.training.networks.generator import Generator, NoiseInjection
 from fingergen.training.trainers.generator import GeneratorTrainer
 from fingergen.training.trainers.noise import RidgeNoise
 
@@ -137,6 +137,25 @@ def test_with_raw_z_w_depends_on_the_named_numbers_of_a_look_alone(tmp_path: Pat
     started.save(tmp_path / "raw.pt")
     with pytest.raises(BadInput, match=r"raw\.pt.*its generator has raw_z True, not False"):
         normalized.start_from(tmp_path / "raw.pt")
+
+
+def test_with_raw_z_and_two_layers_the_first_bends_each_number_and_w_is_straight():
+    torch.manual_seed(0)
+    generator = Generator(16, style_dim=16, n_mlp=2, widths={4: 4, 8: 4, 16: 4}, lr_mlp=0.5, raw_z=True)
+    names = ("moisture", "paper", "ink")
+    RidgeNoise(replace(TINY, style_dim=16), 4, 250.0, names).prepare(generator)
+    z = torch.randn(4000, 16)
+    bent, w = generator.style[1](z), generator.map(z)
+    unlike = torch.cat([z[:, :3], torch.randn(4000, 13)], dim=1)
+    assert torch.equal(generator.map(unlike), w)
+    bends = {round(-0.5 * bias, 3) for bias in generator.style[1].bias.tolist()}
+    assert len(bends) == 6 and min(bends) == -3 and max(bends) < 1  # 16 units: six turns of three numbers
+    for number in range(3):
+        correlations = np.corrcoef(np.c_[z[:, number], bent[:, number::3].detach().numpy()].T)[0, 1:]
+        assert correlations[0] > 0.999 and (correlations > 0.8).all()
+    design = np.c_[z[:, :3], np.ones(4000)]
+    residues = np.linalg.lstsq(design, w.detach().numpy(), rcond=None)[1] / 4000
+    assert residues.sum() < 0.1 * w.var(dim=0).sum()
 
 
 def test_rim_loss_sees_ridges_that_break_off_whatever_the_paper():

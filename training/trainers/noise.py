@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any, Protocol, cast
 
 import torch
@@ -33,6 +34,7 @@ Loss = tuple[Tensor, dict[str, Tensor]]  # what to descend, and figures to repor
 
 MAPS = 2  # images that the discriminator sees beside an image: ridge map and mask of contact
 RIM_WEIGHT = 50.0  # of the loss on fading ridges, by that of the L1 distance
+STRAIGHT = 3.0  # deviations: a unit of the mapping network that bends so far out is nearly linear
 FIRST_STRENGTH = 0.3  # of noise inputs before training; StyleGAN2's 0 would let the ridges wait
 
 
@@ -151,14 +153,18 @@ class RidgeNoise:
         # The mapping network learns a hundred times more slowly than the others. With random weights it would
         # hide the look: of the variance of a number of z, four layers leave 28 % that is linear in w. So it
         # begins with rotations, and with biases that keep activations mostly positive: 93 % of two layers.
+        # With several layers, raw z is bent first; at the start the second layer takes what is straight.
+        raw, numbers = generator.raw_z and bool(self.names), len(self.names)
+        layers = [cast(EqualLinear, layer) for layer in list(generator.style)[1:]]
         x = generator.style[0](torch.randn(4096, generator.style_dim))
-        for number, layer in enumerate(list(generator.style)[1:]):
-            assert isinstance(layer, EqualLinear)
+        for place, layer in enumerate(layers):
             nn.init.orthogonal_(layer.weight).div_(layer.scale)
-            if number == 0 and generator.raw_z:
-                self.heed_look(generator)
+            if raw and place < 2:
+                layer.weight[:, numbers:] = 0.0
             values = F.linear(x, layer.weight * layer.scale)
             layer.bias.copy_((values.std(dim=0) - values.mean(dim=0)) / layer.lr_mul)
+            if raw and place == 0 and len(layers) > 1:
+                bend(layer, numbers)
             x = layer(x)
 
     @torch.no_grad()
@@ -219,3 +225,22 @@ class RidgeNoise:
         until = self.config.l1_images
         left = max(0.0, 1.0 - images_seen / until) if until else 1.0
         return self.config.l1_weight * left
+
+
+def bend(layer: EqualLinear, numbers: int) -> None:
+    """Let each unit of a layer take one of the first numbers of z and bend at one of its quantiles.
+
+    So the next layer can make any smooth function of each number.
+
+    Args:
+        layer: The first of a mapping network, with `numbers` units or more; changed in place. Its first units
+            bend so far out that they are straight.
+        numbers: How many numbers.
+    """
+    rounds = -(-layer.weight.shape[0] // numbers)
+    layer.weight.zero_()
+    for unit in range(len(layer.weight)):
+        turn, number = divmod(unit, numbers)
+        at = NormalDist().inv_cdf(turn / rounds) if turn else -STRAIGHT
+        layer.weight[unit, number] = 1 / layer.scale
+        layer.bias[unit] = -at / layer.lr_mul
