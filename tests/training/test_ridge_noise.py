@@ -134,6 +134,8 @@ def test_with_raw_z_w_depends_on_the_named_numbers_of_a_look_alone(tmp_path: Pat
         assert (network.map(2 * z) != network.map(z)).any(dim=1).all()
     assert (normalized.g_ema.map(z) != normalized.g_ema.map(unlike)).any()
     torch.testing.assert_close(normalized.g_ema.map(2 * z), normalized.g_ema.map(z))
+    advance(started, 3)
+    assert torch.equal(started.g_ema.map(z), started.g_ema.map(unlike))  # training leaves it so
     started.save(tmp_path / "raw.pt")
     with pytest.raises(BadInput, match=r"raw\.pt.*its generator has raw_z True, not False"):
         normalized.start_from(tmp_path / "raw.pt")

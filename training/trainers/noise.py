@@ -178,6 +178,9 @@ class RidgeNoise:
 
     def z(self, z: Tensor, condition: Tensors) -> Tensor:
         look = condition[1].unsqueeze(1).expand(-1, z.shape[1], -1)
+        if self.config.raw_z and self.names:  # weights of the other numbers, which are 0, stay so
+            look = look[:, :, : len(self.names)]
+            return F.pad(look, (0, z.shape[2] - look.shape[2]))
         return torch.cat([look, z[:, :, self.look :]], dim=2)
 
     def noise(self, white: Tensors, condition: Tensors) -> Tensors:
