@@ -30,9 +30,11 @@ RELEASE: Mapping[str, Any] = {}  # a `Generator`'s defaults: SynFing's
 DEMO: Mapping[str, Any] = {
     "resolution": 512,
     "style_dim": 64,
-    "n_mlp": 1,
+    "n_mlp": 2,
     "widths": {4: 48, 8: 48, 16: 48, 32: 48, 64: 32, 128: 16, 256: 8, 512: 8},
     "image_padding": "replicate",
+    "styled_noise": True,
+    "raw_z": True,
 }
 TINY: Mapping[str, Any] = {
     "resolution": 16,
