@@ -1,22 +1,26 @@
 """Whether each named trait of a bundle changes what it is named for, and in order of the degree.
 
-    python -m tests.trait_order --seeds 60 --degree 5
+    python -m tests.trait_order --seeds 60 --degree 5 [--sensor]
 
 Prints of seeds are edited by each trait, one way and the other. Of each trait one figure of the image is
 taken, which a larger degree must raise: the table says in how many prints those of the three degrees are in
-order, and by how much they differ on the median.
+order, and by how much they differ on the median. With --sensor the procedural sensor renders the same fingers
+with the same looks instead: what is not in order there, a network need not have in order either.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, zoom
 
-from fingergen.runtime import load
+from fingergen.runtime import Model, load
+from fingergen.runtime.fingers import Impression
+from fingergen.runtime.fingers.capture.look import with_look
+from fingergen.runtime.fingers.capture.sensor import render, touch
 
 CORNER = 40  # pixels per side
 BESIDE = 30  # pixels that the background stays away from the print
@@ -50,8 +54,9 @@ def darkness(image: np.ndarray, places: Places) -> float:
 
 
 def steepness(image: np.ndarray, places: Places) -> float:
-    ridges = image[places.contact]
-    return float(np.hypot(*np.gradient(image))[places.contact].mean() / ridges.std())
+    """Of the steepest edges, by the range of grays."""
+    low, high = np.percentile(image[places.inside], (5, 95))
+    return float(np.percentile(np.hypot(*np.gradient(image))[places.inside], 95) / (high - low))
 
 
 def grain(image: np.ndarray, places: Places) -> float:
@@ -86,6 +91,21 @@ FIGURES: dict[str, tuple[str, Callable[[np.ndarray, Places], float]]] = {
 }
 
 
+def sensed(
+    model: Model, seeds: Sequence[int], taken: Sequence[Impression], trait: str, degree: float
+) -> np.ndarray:
+    """What `Model.edit` would give if the procedural sensor made the images: uint8 (3, N, H, W)."""
+    looks, number = model.z(seeds), model.bundle.traits.index(trait)
+    psi = model.truncation(None, drawn=True)  # which comes after the edit
+    images = []
+    for change in (-degree / 2, 0.0, degree / 2):  # a degree is half a standard deviation
+        for each, look in zip(taken, looks.copy(), strict=True):
+            look[number] += change
+            capture = with_look(each.capture, psi * look)
+            images.append(render(touch(each.finger, capture), capture))
+    return np.stack(images).reshape(3, len(taken), *images[0].shape)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -94,20 +114,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=60)
     parser.add_argument("--first", type=int, default=5000000, help="First seed. [5000000]")
     parser.add_argument("--degree", type=float, default=5.0, help="Two are a standard deviation. [5]")
+    parser.add_argument("--sensor", action="store_true", help="Measure the procedural sensor.")
     given = parser.parse_args()
     model = load(given.bundle) if given.bundle else load()
     seeds = range(given.first, given.first + given.seeds)
-    w = model.map(model.z(seeds))
     assert model.finger_noise is not None
-    places = []
-    for seed in seeds:
-        _, contact = model.finger_noise.impression(seed).maps(2)
-        places.append(places_of(zoom(contact, 2, order=1) > 0.5))
+    taken = [model.finger_noise.impression(seed) for seed in seeds]
+    places = [places_of(zoom(each.maps(2)[1], 2, order=1) > 0.5) for each in taken]
     print(f"{given.seeds} seeds from {given.first}, degrees -{given.degree:g}, 0 and {given.degree:g}")
     print(f"{'trait':12}{'in order':>9}{'ends in order':>15}{'medians':>28}  figure")
     for name in model.bundle.traits:
         what, figure = FIGURES[name]
-        images = model.edit(w, name, given.degree, seeds=seeds)
+        if given.sensor:
+            images = sensed(model, seeds, taken, name, given.degree)
+        else:
+            images = model.edit(model.map(model.z(seeds)), name, given.degree, seeds=seeds)
         found = np.array(
             [[figure(x.astype(float), at) for x, at in zip(each, places, strict=True)] for each in images]
         )
