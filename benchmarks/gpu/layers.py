@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fingergen.training.networks import Generator
+from fingergen.training.networks.generator import NoiseInjection
 from fingergen.training.networks.layers import EqualLinear, Fir, FusedLeakyReLU, ModulatedConv
 
 from ..speed.kernels import Call
@@ -66,7 +67,8 @@ def layers(sizes: Mapping[str, Any]) -> list[Layer]:
         module.register_forward_hook(saw)  # type: ignore[arg-type]
 
     for name, module in network.named_modules():
-        known = isinstance(module, (ModulatedConv, Fir, FusedLeakyReLU, EqualLinear))
+        styled = isinstance(module, NoiseInjection) and module.modulation is not None
+        known = styled or isinstance(module, (ModulatedConv, Fir, FusedLeakyReLU, EqualLinear))
         if known and not name.startswith(MAPPING):
             hook(name, module)
     with torch.inference_mode():
@@ -118,5 +120,8 @@ def _layer(name: str, module: nn.Module, read: tuple[int, ...], written: tuple[i
         return Layer(name, "fir", flops, read, written, 0, full, (module.up, tuple(module.pad)))
     if isinstance(module, FusedLeakyReLU):
         return Layer(name, "activation", 0, read, written, module.bias.numel(), full=False)
+    if isinstance(module, NoiseInjection):  # of which only the strength is computed: its sum is fused
+        size = module.style_dim
+        return Layer(name, "linear", 2 * size, (size,), (1,), size, full=True)
     assert isinstance(module, EqualLinear)
     return Layer(name, "linear", 2 * module.weight.numel(), read, written, module.weight.numel(), full=True)
