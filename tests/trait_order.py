@@ -118,6 +118,7 @@ def main() -> None:
     given = parser.parse_args()
     model = load(given.bundle) if given.bundle else load()
     seeds = range(given.first, given.first + given.seeds)
+    w = model.map(model.z(seeds))
     assert model.finger_noise is not None
     taken = [model.finger_noise.impression(seed) for seed in seeds]
     places = [places_of(zoom(each.maps(2)[1], 2, order=1) > 0.5) for each in taken]
@@ -128,7 +129,7 @@ def main() -> None:
         if given.sensor:
             images = sensed(model, seeds, taken, name, given.degree)
         else:
-            images = model.edit(model.map(model.z(seeds)), name, given.degree, seeds=seeds)
+            images = model.edit(w, name, given.degree, seeds=seeds)
         found = np.array(
             [[figure(x.astype(float), at) for x, at in zip(each, places, strict=True)] for each in images]
         )
