@@ -262,6 +262,17 @@ def test_training_starts_from_a_smaller_run(tmp_path, generator, large_maps):
     )
 
 
+def test_a_start_keeps_what_a_mapping_network_of_another_rate_computes(tmp_path, generator, procedural):
+    trainer_of(generator, procedural).save(tmp_path / "state.pt")
+    torch.manual_seed(2)
+    quick = Generator(RESOLUTION, style_dim=8, n_mlp=2, channel_base=128, channel_max=8, lr_mlp=0.5)
+    trainer = trainer_of(quick, procedural)
+    trainer.start_from(tmp_path / "state.pt")
+    z = torch.randn(3, 8)
+    for started in (trainer.current, trainer.reconstructor):
+        torch.testing.assert_close(started.decoder.map(z), generator.map(z))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

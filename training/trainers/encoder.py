@@ -35,7 +35,7 @@ from .minutiae import EVALUATED, pairs_to_floats, resize_maps, side_by_side
 from .ranger import Ranger
 from .run_dir import RunDirectory
 from .training_loop import descend, restore, seed_torch, step_rng, update_ema
-from .warm_start import grow_generator, levels_between
+from .warm_start import grow_generator, levels_between, with_mapping_rate
 
 MEAN_LATENTS = 10_000  # that the average w is computed from
 EMA_RAMP = 0.5  # half-life of the average, as a part of the images seen so far
@@ -159,11 +159,11 @@ class EncoderTrainer:
                 f"was trained with start_from_latent_avg {not self.config.start_from_latent_avg}",
             )
         levels = levels_between(path, checkpoint.decoder, self.current.decoder)
+        rates = checkpoint.decoder.lr_mlp, self.current.decoder.lr_mlp
+        decoder = with_mapping_rate(checkpoint.decoder.state_dict(), *rates)
         for each in (self.current, self.reconstructor):
             each.encoder.load_state_dict(checkpoint.encoder.state_dict())
-            each.decoder.load_state_dict(
-                grow_generator(each.decoder.state_dict(), checkpoint.decoder.state_dict(), levels)
-            )
+            each.decoder.load_state_dict(grow_generator(each.decoder.state_dict(), decoder, levels))
         if checkpoint.latent_avg is not None:
             self.w_avg.copy_(checkpoint.latent_avg)
         if self.adversary and (state := checkpoint.extra.get("adversary")):
