@@ -31,6 +31,7 @@ _ROLES = {
     ReconstructionCheckpoint: "reconstruction",
     FieldCheckpoint: "fields",
 }
+SYNTHESIS = ("widths", "image_padding", "styled_noise")  # alike where only weights may differ
 SHARED = ("resolution", "channels", "style_dim", "num_ws")  # what generator and decoder must have in common
 
 
@@ -174,7 +175,7 @@ def _check_pair(generator: Generator, decoder: Generator, path: Path) -> None:
 
 def _same_synthesis(generator: Generator, decoder: Generator) -> bool:
     """Whether both give the same image for the same w; their mapping networks (`style.*`) may differ."""
-    if generator.widths != decoder.widths:
+    if any(getattr(generator, name) != getattr(decoder, name) for name in SYNTHESIS):
         return False
     weights = decoder.state_dict()
     return all(

@@ -123,6 +123,19 @@ def test_only_what_synthesis_uses_makes_a_decoder_differ(tmp_path, encoder, chec
     assert (json.loads(result.stdout)["graphs"]["decoder"] is None) == key.startswith("style.")
 
 
+@pytest.mark.parametrize("option", [{"image_padding": "replicate"}, {"styled_noise": True}])
+def test_an_option_of_its_layers_makes_a_decoder_differ(tmp_path, generator, encoder, checkpoint, option):
+    """Though all weights that both have are the same."""
+    other = small_generator(**option)
+    other.load_state_dict(generator.state_dict(), strict=False)
+    for number, (ours, theirs) in enumerate([(other, generator), (generator, other)]):
+        save_generator(checkpoint, g_ema=ours)
+        second = reconstruction(tmp_path, encoder, theirs)
+        result = export(checkpoint, second, "--out", tmp_path / f"bundle{number}", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["graphs"]["decoder"] == "decoder.onnx"
+
+
 def test_reconstruction_alone_synthesizes_with_its_decoder(tmp_path, generator, encoder):
     path = reconstruction(tmp_path, encoder, generator, latent_avg=torch.randn(6, 24))
     result = export(path, "--out", tmp_path / "bundle", "--ppi", 500, "--ops", "native", "--json")
