@@ -147,6 +147,16 @@ def test_encoder_without_a_generator_trains_the_fields(tmp_path: Path, monkeypat
     assert read(tmp_path / "run" / "state.pt")["images_seen"] == 4
 
 
+def test_encoder_without_a_generator_loads_in_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found: dict[str, object] = {}
+    command = "fingergen.training.commands.encoder"
+    monkeypatch.setattr(f"{command}.FieldExamples", lambda *_: None)
+    monkeypatch.setattr(f"{command}.train_with_bar", lambda *_, **options: found.update(options))
+    done = encoder_command("--fingers", 1, "--loader-processes", 3, "--device", "cpu", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert found["workers"] == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -92,7 +92,7 @@ def encoder(
         refuse_idle(["masters"], "--fingers")
     if generator_path is None:
         _train_fields(
-            data, fingers, masters or out / "masters", out, images, checkpoint_every, device, options
+            data, fingers, masters or out / "masters", out, workers, images, checkpoint_every, device, options
         )
         return
     config, keeping = take(EncoderConfig, options), take(CheckpointsConfig, options)
@@ -146,6 +146,7 @@ def _train_fields(
     fingers: int | None,
     masters: Path,
     out: Path,
+    workers: int,
     images: int,
     checkpoint_every: int,
     device: str,
@@ -169,4 +170,5 @@ def _train_fields(
             *("encoder", trainer, out, images, checkpoint_every, interrupted),
             keep=keeping.keep,
             best_by=keeping.best_by,
+            workers=workers,
         )
