@@ -17,7 +17,10 @@ from fingergen.training.cli import main
 from fingergen.training.data.scans import ScanDataset, Scans
 from fingergen.training.losses.energy import energy_score
 from fingergen.training.trainers.adaptation import AdaptationConfig, AdaptationTrainer
+from fingergen.training.trainers.generator_config import SHAPE
+from fingergen.training.trainers.training_loop import Interruption, train
 
+from .test_distributed import assert_same_run, assert_same_weights, together
 from .test_ridge_noise import stripes, tiny_trainer
 
 CPU = torch.device("cpu")
@@ -156,11 +159,47 @@ def test_a_state_says_what_its_layers_take_and_of_which_scans_it_is(start: Path,
     saved = load_generator(tmp_path / "state.pt")
     assert saved.config["noise"] == "ridges" and saved.config["looks"] == [] and saved.config["ppi"] == 250
     assert saved.config["noise_layers"][3] == {"source": "ridges", "gain": 1.5}
+    origin = load_generator(start).config
+    assert {key: saved.config[key] for key in SHAPE} == {key: origin[key] for key in SHAPE}
     trainer.dataset.scans = trainer.dataset.scans[::-1]  # type: ignore[misc]
     with pytest.raises(BadInput, match="was adapted to other scans"):
         trainer.load(tmp_path / "state.pt")
     with pytest.raises(BadInput, match="is no state of an adaptation"):
         adaptation(start).load(start)
+
+
+def test_a_state_is_continued_with_a_generator_like_its_own_alone(start: Path, tmp_path: Path):
+    """Not with the same weights, and z as it is, where they were learned for normalized z."""
+    adaptation(start).save(tmp_path / "state.pt")
+    tiny_trainer(raw_z=True).save(tmp_path / "raw.pt")
+    with pytest.raises(BadInput, match=r"state\.pt: was adapted from a generator of another architecture"):
+        adaptation(tmp_path / "raw.pt").load(tmp_path / "state.pt")
+
+
+def test_a_training_that_starts_from_an_adapted_generator_has_its_looks(start: Path, tmp_path: Path):
+    adapted = adaptation(start)
+    torch.nn.init.normal_(adapted.looks)
+    adapted.save(tmp_path / "state.pt")
+    trainer = tiny_trainer()
+    trainer.start_from(tmp_path / "state.pt")
+    z = torch.randn(3, 16)
+    for network in (trainer.generator, trainer.g_ema):
+        assert torch.equal(network.map(z), adapted.adapted().map(z))
+
+
+def train_adaptation(start: Path, out: Path) -> None:
+    for _ in train(adaptation(start), out, 64, 64, Interruption()):
+        pass
+
+
+@pytest.mark.slow
+def test_adaptation_of_two_processes_is_that_of_one(start: Path, tmp_path: Path):
+    train_adaptation(start, tmp_path / "one")
+    together(train_adaptation, start, tmp_path / "two")
+    assert_same_run(tmp_path / "two", tmp_path / "one")
+    one, two = (load_generator(tmp_path / run / "state.pt") for run in ("one", "two"))
+    torch.testing.assert_close(two.extra["looks"], one.extra["looks"], rtol=2e-3, atol=2e-3)
+    assert_same_weights(two.g_ema, one.g_ema)
 
 
 def write_scans(folder: Path, count: int, size: tuple[int, int] = (64, 64)) -> Path:

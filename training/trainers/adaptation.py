@@ -33,6 +33,7 @@ from ..losses.ridges import ridge_loss
 from ..networks import Generator
 from ..networks.layers import EqualLinear
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
+from .generator_config import SHAPE
 from .run_dir import RunDirectory
 from .training_loop import descend, restore, seed_torch, step_rng, update_ema
 
@@ -116,7 +117,7 @@ class AdaptationTrainer:
         ridges, contact = batch.maps.to(self.device).split(1, dim=1)
         # Two images of each scan, of one look and different noise.
         w = self._map(self.generator, self.looks[batch.numbers.to(self.device)])
-        white = of_white(self.layers, self.generator.random_noise(2 * len(w)))
+        white = of_white(self.layers, self._draw_noise())
         noise = noise_images(self.layers, ridges.repeat(2, 1, 1, 1), contact.repeat(2, 1, 1, 1), white)
         fakes = self.generator.synthesize(w.repeat(2, 1), noise)
         first, second = fakes.chunk(2)
@@ -128,6 +129,13 @@ class AdaptationTrainer:
         half_life = min(self.config.ema_half_life, seen * EMA_RAMP)
         update_ema(self.g_ema.parameters(), self.generator.parameters(), self.config.batch, half_life)
         return {"loss/score": score.item(), "loss/ridges": off.item()}
+
+    def _draw_noise(self) -> list[Tensor]:
+        """White noise of two images of each scan, first those of one kind, then those of the other: drawn for
+        the whole batch, this process's shard of it kept."""
+        count = min(self.config.batch, len(self.looks))
+        both = (each.split(count) for each in self.generator.random_noise(2 * count))
+        return [torch.cat([distributed.shard(drawn) for drawn in pair]) for pair in both]
 
     @staticmethod
     def _map(generator: Generator, looks: Tensor) -> Tensor:
@@ -175,28 +183,33 @@ class AdaptationTrainer:
 
     def save(self, path: Path) -> None:
         """Write the adapted generator and everything that `load` needs to go on."""
-        unchanged = ("noise", "noise_layers", "resolution", "channels", "style_dim", "n_mlp")
-        kept = {key: self.origin[key] for key in unchanged if key in self.origin}
+        kept = {key: self.origin[key] for key in (*SHAPE, "noise_layers") if key in self.origin}
         save_generator(
             path,
             g_ema=self.adapted(),
-            g=self.generator,
             g_optim=self.optimizer,
             images_seen=self.images_seen,
             config={**kept, **asdict(self.config), "data": "scans", "ppi": self.ppi, "looks": [],
                     "scans": len(self.dataset.scans)},
-            extra={"looks": self.looks.detach(), "average": self.g_ema.state_dict(), "scans": self._names()},
+            extra={"looks": self.looks.detach(), "current": self.generator.state_dict(),
+                   "average": self.g_ema.state_dict(), "scans": self._names()},
         )  # fmt: skip
 
     def load(self, path: Path) -> None:
         """Continue from what `save` wrote."""
         checkpoint = load_generator(path)
         extra = checkpoint.extra
-        if checkpoint.g is None or checkpoint.g_optim is None or "looks" not in extra:
+        current = extra.get("current", checkpoint.g)  # of files from before it was kept apart
+        if current is None or checkpoint.g_optim is None or "looks" not in extra:
             raise BadInput(f"{path}: is no state of an adaptation to scans; give another --out")
+        if checkpoint.g_ema.architecture() != self.generator.architecture():
+            raise BadInput(
+                f"{path}: was adapted from a generator of another architecture; give the same --start-from or"
+                " another --out"
+            )
         if extra.get("scans") != self._names():
             raise BadInput(f"{path}: was adapted to other scans; give the same --data or another --out")
-        self.generator.load_state_dict(checkpoint.g)
+        self.generator.load_state_dict(current)
         self.g_ema.load_state_dict(extra["average"])
         self.looks.data.copy_(extra["looks"])
         restore(self.optimizer, checkpoint.g_optim)
