@@ -15,7 +15,7 @@ from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers import make_finger, take_impression
 from fingergen.runtime.fingers.capture.look import EFFECTS, EXTREME
 from fingergen.training.augmentation.augment import augment, draw_transforms
-from fingergen.training.checkpoints import load_generator
+from fingergen.training.checkpoints import load_generator, save_generator
 from fingergen.training.cli import main
 from fingergen.training.data import ridge_maps
 from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
@@ -64,6 +64,15 @@ class Stripes:
 
     def held_out(self, count: int) -> RidgeImages:
         return self.batch(np.random.default_rng(99), count)
+
+
+class UnknownLooks(Stripes):
+    look = 0
+    names = ()
+    known = ()
+
+    def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
+        return Stripes().batch(rng, count)._replace(look=torch.empty((count, 0)), fields=())
 
 
 def tiny_trainer(**changes: Any) -> GeneratorTrainer:
@@ -139,6 +148,19 @@ def test_with_raw_z_w_depends_on_the_named_numbers_of_a_look_alone(tmp_path: Pat
     started.save(tmp_path / "raw.pt")
     with pytest.raises(BadInput, match=r"raw\.pt.*its generator has raw_z True, not False"):
         normalized.start_from(tmp_path / "raw.pt")
+
+
+def test_with_raw_z_a_start_leaves_out_numbers_that_had_no_name(tmp_path: Path):
+    """As a bundle or an adaptation to scans has, where w depends on every number of z."""
+    scans = GeneratorTrainer(replace(TINY, raw_z=True), UnknownLooks(), {"ppi": 250.0}, CPU)
+    save_generator(tmp_path / "scans.pt", g_ema=scans.g_ema)
+    started = tiny_trainer(raw_z=True)
+    started.start_from(tmp_path / "scans.pt")
+    z = torch.randn(3, 16)
+    unlike = torch.cat([z[:, :1], torch.randn(3, 15)], dim=1)
+    assert (scans.g_ema.map(z) != scans.g_ema.map(unlike)).any()
+    for network in (started.generator, started.g_ema):
+        assert torch.equal(network.map(z), network.map(unlike))
 
 
 def test_with_raw_z_and_two_layers_the_first_bends_each_number_and_w_is_straight():
@@ -257,6 +279,8 @@ def test_a_state_says_what_its_layers_take_and_is_no_other_kind_of_training(tmp_
         GeneratorTrainer(replace(TINY, noise="random"), Stripes(), {"ppi": 250.0}, CPU).load(
             tmp_path / "state.pt"
         )
+    with pytest.raises(BadInput, match=r"state.pt: was trained with look 2, not 0"):
+        GeneratorTrainer(TINY, UnknownLooks(), {"ppi": 250.0}, CPU).load(tmp_path / "state.pt")
 
 
 def test_procedural_impressions_come_with_their_ridge_maps(tmp_path: Path):
@@ -358,15 +382,7 @@ def test_a_discriminator_that_knew_looks_goes_on_without_them(tmp_path: Path):
     advance(trainer, 1)
     trainer.save(tmp_path / "state.pt")
 
-    class Unknown(Stripes):
-        look = 0
-        names = ()
-        known = ()
-
-        def batch(self, rng: np.random.Generator, count: int) -> RidgeImages:
-            return Stripes().batch(rng, count)._replace(look=torch.empty((count, 0)), fields=())
-
-    other = GeneratorTrainer(TINY, Unknown(), {"ppi": 250.0}, CPU)
+    other = GeneratorTrainer(TINY, UnknownLooks(), {"ppi": 250.0}, CPU)
     other.start_from(tmp_path / "state.pt")
     reals, condition = trainer._prepare(Stripes().held_out(8))
     known = [condition[0], torch.zeros_like(condition[1])]
@@ -433,6 +449,12 @@ def test_command_writes_a_run_and_continues_it(tmp_path: Path):
     [
         (["--data", "scans"], "scans: no such folder"),
         (["--data", "scans", "--paired-images", "8"], "--paired-images: needs images whose looks are known"),
+        (["--data", "scans", "--tone-weight", "1"], "--tone-weight: needs images whose looks are known"),
+        (["--fingers", "1", "--noise", "random", "--grain-weight", "1"], "--grain-weight 1.0: needs --noise"),
+        (
+            ["--fingers", "1", "--roughness-weight", "1", "--l1-weight", "0"],
+            "--roughness-weight 1.0: has no effect without --l1-weight",
+        ),
         (["--fingers", "1", "--channels", "3"], "--noise ridges: needs --channels 1"),
         (["--fingers", "1", "--noise", "const"], "--noise const: must be one of random, ridges"),
         (["--fingers", "1", "--l1-images", "-1"], "--l1-images -1: must be 0 or more"),

@@ -62,9 +62,7 @@ def test_a_start_lets_noise_depend_on_w_but_does_not_take_that_away(tmp_path: Pa
     styled.start_from(tmp_path / "plain.pt")
     z = torch.randn(1, 8)
     assert torch.equal(styled.g_ema(z), plain.g_ema(z))
-    with pytest.raises(
-        BadInput, match=r"plain\.pt|styled\.pt.*its generator has styled_noise True, not False"
-    ):
+    with pytest.raises(BadInput, match=r"styled\.pt: its generator has styled_noise True, not False"):
         plain.start_from(tmp_path / "styled.pt")
 
 

@@ -27,6 +27,7 @@ from ..metrics.generator import MetricsConfig
 from ..options import config_options, refuse_idle, run_options, take
 from ..trainers.adaptation import AdaptationConfig, AdaptationTrainer
 from ..trainers.generator import GeneratorConfig, GeneratorTrainer
+from ..trainers.generator_config import PAIRED
 from ..trainers.training_loop import interruption
 from .metrics import pairs_of, prepare_metrics
 from .progress import train_with_bar
@@ -109,8 +110,10 @@ def generator(
     ridges = config.noise == "ridges"
     if ridges and config.channels != 1:
         raise BadOption("noise", "ridges", "needs --channels 1")
-    if config.paired_images and data:
-        raise BadOption("paired-images", None, "needs images whose looks are known: --fingers, not --data")
+    for field in PAIRED:
+        if getattr(config, field) and data:
+            needed = "needs images whose looks are known: --fingers, not --data"
+            raise BadOption(field.replace("_", "-"), None, needed)
     keeping, measuring = take(CheckpointsConfig, options), take(MetricsConfig, options)
     chosen = choose_device(device)
     provenance: dict[str, Any] = {"data": "images"}

@@ -386,7 +386,7 @@ class GeneratorTrainer:
         for network, weights in ((self.g_ema, average), (self.generator, checkpoint.g or average)):
             scaled = with_mapping_rate(weights, checkpoint.g_ema.lr_mlp, network.lr_mlp)
             network.load_state_dict(grow_generator(network.state_dict(), scaled, levels))
-            if network.raw_z and not checkpoint.g_ema.raw_z:
+            if network.raw_z:
                 self.noise.heed_look(network)
         if checkpoint.d is not None:
             try:
@@ -394,7 +394,7 @@ class GeneratorTrainer:
                 self.discriminator.load_state_dict(grown)
             except RuntimeError as error:
                 raise BadOption(
-                    "start-from", path, "its discriminator has other sizes than its generator"
+                    "start-from", path, "its discriminator has other sizes, or sees fewer numbers of a look"
                 ) from error
 
     def load(self, path: Path) -> None:
@@ -403,12 +403,13 @@ class GeneratorTrainer:
         g, d, g_optim, d_optim = checkpoint.g, checkpoint.d, checkpoint.g_optim, checkpoint.d_optim
         if g is None or d is None or g_optim is None or d_optim is None:
             raise BadInput(f"{path}: holds no training state (g, d and their optimizers); give another --out")
-        for key in SHAPE:
-            before = checkpoint.config.get(key, BEFORE.get(key))
-            if before != getattr(self.config, key):
+        config = {**asdict(self.config), **self.provenance}
+        for key in (*SHAPE, "look"):
+            before, now = checkpoint.config.get(key, BEFORE.get(key)), config.get(key)
+            if before != now:
                 raise BadInput(
-                    f"{path}: was trained with {key} {before}, "
-                    f"not {getattr(self.config, key)}; give the same option or another --out"
+                    f"{path}: was trained with {key} {before}, not {now};"
+                    " give the same options or another --out"
                 )
         self.generator.load_state_dict(g)
         self.discriminator.load_state_dict(d)

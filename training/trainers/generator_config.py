@@ -31,6 +31,9 @@ BEFORE = {  # of files from before there was a choice
     "lr_mlp": 0.01,
 }
 NOISE_MODES = ("random", "ridges")
+DETAIL = ("grain_weight", "roughness_weight", "tone_weight")
+# What compares images with impressions of the same look, so that looks must be known.
+PAIRED = ("paired_images", *DETAIL)
 LARGEST = 4096  # resolution, and width of a layer
 DEEPEST = 64  # layers of the mapping network
 GROUP = 4  # images of the discriminator's minibatch statistics
@@ -172,8 +175,14 @@ class GeneratorConfig:
         for field in ("l1_images", "paired_images"):
             if getattr(self, field) < 0:
                 raise BadOption(field.replace("_", "-"), getattr(self, field), "must be 0 or more")
-        if self.paired_images and self.noise != "ridges":
-            raise BadOption("paired-images", self.paired_images, "needs --noise ridges")
+        for field in PAIRED:
+            if getattr(self, field) and self.noise != "ridges":
+                raise BadOption(field.replace("_", "-"), getattr(self, field), "needs --noise ridges")
+        for field in DETAIL:
+            if getattr(self, field) and not self.l1_weight:
+                raise BadOption(
+                    field.replace("_", "-"), getattr(self, field), "has no effect without --l1-weight"
+                )
         if self.precision not in DTYPES:
             raise BadOption("precision", self.precision, f"must be one of {', '.join(DTYPES)}")
         group = min(self.batch, GROUP)
