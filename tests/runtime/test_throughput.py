@@ -142,9 +142,13 @@ def test_no_images_are_no_error(model: Model) -> None:
 
 
 def test_leaving_early_ends_all_threads(model: Model) -> None:
+    before = set(threading.enumerate())
     run = ImagePipeline(Synthesis(model, SynthesisRequest([])), batch=2, workers=2)
     with closing(run.images(pairs(iter(range(10**9))))) as made:
         next(made)
+        assert {"source", "compute"} <= {each.name for each in threading.enumerate()}
+    left = {each.name for each in threading.enumerate() if each not in before}
+    assert not left & {"source", "prepare inputs", "compute", "make pixels"}
 
 
 def test_errors_are_raised(model: Model) -> None:
