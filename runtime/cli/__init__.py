@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib import import_module
 
@@ -12,6 +13,9 @@ from ..errors import command_line_errors
 # Before NumPy is imported, whose OpenBLAS starts a thread per core then: that takes longer than threads could
 # gain in the small products here.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# A start makes some 40,000 objects, nearly all of which stay: after every 700 of them Python would look for garbage.
+gc.set_threshold(50_000)
 
 COMMANDS = ("synth", "reconstruct", "edit", "dataset", "convert", "studio", "info")
 """Each is the function of this name in the module of this name."""
