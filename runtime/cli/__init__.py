@@ -14,7 +14,7 @@ from ..errors import command_line_errors
 # gain in the small products here.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# A start makes some 40,000 objects, nearly all of which stay: after every 700 of them Python would look for garbage.
+# A start makes some 40,000 objects, nearly all of which stay; Python would look for garbage after every 700.
 gc.set_threshold(50_000)
 
 COMMANDS = ("synth", "reconstruct", "edit", "dataset", "convert", "studio", "info")
