@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from ..fingers import Effects, Impression, PatternClass, SensorArea, make_finger, take_impression
+from ..fingers.capture.look import EFFECTS
 from ..images import Pixels
 from ..minutiae import Template
 from ..pipeline.stages import Pipeline, Stage
@@ -137,6 +138,8 @@ class BundleMaker:
         if taken is not None:
             template = self._template(taken, pixels)
             columns = capture_columns(taken, self.steps.preset_of(mate))
+            if self.steps.looks_as_synth(mate):  # and not as the capture says
+                columns = {name: text for name, text in columns.items() if name not in EFFECTS}
             own["class"] = columns["class"]
             label = f"{label}: {columns['class']}"
         if self.area is not None:

@@ -76,7 +76,7 @@ def preset_of(preset: str | None, impression: int) -> str:
 def looks_as_synth(preset: str | None, impression: int, effects: Effects | None = None) -> bool:
     """Whether impression `impression`, from 1, has the look that `synth` gives its finger, any, and not that
     of a preset."""
-    return preset is None and effects is None and impression == 1
+    return preset is None and effects in (None, Effects()) and impression == 1
 
 
 def mates(seed: int, impressions: int, directions: Sequence[int], degree: float) -> Iterator[Mate]:
@@ -152,6 +152,10 @@ class MatedSynthesis:
         """How far an impression may differ, of ridge noise."""
         return preset_of(self.preset, mate.impression)
 
+    def looks_as_synth(self, mate: Mate) -> bool:
+        """Whether an impression of ridge noise has the look that `synth` gives its finger."""
+        return looks_as_synth(self.preset, mate.impression, self.effects)
+
     def _effects_of(self, mate: Mate) -> Effects | None:
         return replace(self.effects or Effects(), rolled=True) if mate.rolled else self.effects
 
@@ -177,7 +181,7 @@ class MatedSynthesis:
         ]
         if self.taken is not None:
             self.taken.update(zip(batch, taken, strict=True))
-        drawn = np.array([looks_as_synth(self.preset, each.impression, self.effects) for each in batch])
+        drawn = np.array([self.looks_as_synth(each) for each in batch])
         z = np.stack([
             look(each.seed, each.capture_number, self.model.style_dim) if free else fingers.looks([one])[0]
             for each, one, free in zip(batch, taken, drawn, strict=True)

@@ -203,6 +203,27 @@ def test_a_data_set_has_the_true_template_of_every_image(ridges: Path, model: Mo
         assert found.x == pytest.approx((true.x + 0.5) * scale - 0.5, abs=0.51 * (true.x < 0.5) + 0.01)
 
 
+def test_the_first_image_of_a_data_set_is_that_of_synth(ridges: Path, model: Model, tmp_path: Path):
+    words = ["dataset", "--bundle", ridges, "--fingers", 2, "--impressions", 2]
+
+    def rows_of(name: str, *options: str) -> list[dict[str, str]]:
+        result = CliRunner().invoke(fg_run, [*map(str, words), *options, "--out", str(tmp_path / name)])
+        assert result.exit_code == 0, result.output
+        with (tmp_path / name / "impressions.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    rows = rows_of("plain")
+    for row, image in zip(rows[::2], model.synthesize([0, 1]), strict=True):
+        with Image.open(tmp_path / "plain" / row["file"]) as first:
+            np.testing.assert_array_equal(np.asarray(first), image)
+            assert float(first.info["truncation"]) == model.bundle.manifest.recommended.truncation
+    # What it looks like is in its latent; the row tells nothing that the image does not show.
+    for column in ("moisture", "noise"):
+        assert [bool(row[column]) for row in rows] == [False, True, False, True]
+    assert all(row["rotation"] and row["outline"] for row in rows)
+    assert all(row["moisture"] for row in rows_of("easy", "--preset", "easy"))
+
+
 def test_callers_on_several_threads_grow_as_many_fingers_as_one(ridges: Path, monkeypatch):
     with load(ridges, backend="onnxruntime") as model:
         noise = FingerNoise(model.bundle.manifest, workers=2)
