@@ -138,6 +138,8 @@ def synth(
 
 def _chosen(seeds: Sequence[int] | None, count: int | None, first: int) -> Sequence[int]:
     if seeds is not None and count is None:
+        if first:
+            raise click.UsageError("--seed is the first of --count; give all of them by --seeds")
         twice = seeds.repeated() if isinstance(seeds, Ranges) else None
         if twice is not None:  # there is one file per seed
             raise click.UsageError(f"--seeds: {twice} stands there more than once")

@@ -296,6 +296,7 @@ class TestInfo:
         (["--seeds", "0"], "give --out DIR, --grid FILE or both"),
         (["--out", "o"], "give --seeds or --count"),
         (["--seeds", "0", "--count", "2", "--out", "o"], "give --seeds or --count"),
+        (["--seeds", "0", "--seed", "2", "--out", "o"], "--seed is the first of --count"),
         (["--seeds", "2-1", "--out", "o"], "the range ends before it starts"),
         (["--seeds", "x", "--out", "o"], "write 7, 0-99"),
         (["--count", "2", "--seed", str(2**64 - 1), "--out", "o"], "above 2**64 - 1"),
