@@ -29,7 +29,7 @@ from .kit import (
     writing,
 )
 from .output import Output, Planned, batches, named_after
-from .templates import TemplateReading, template_reading
+from .templates import TemplateReading, noise_of_templates, template_reading
 
 
 class Direction(click.ParamType):
@@ -105,12 +105,15 @@ def edit(
     files = named_after(templates)
     named = files if seeds is None else {f"{seed:08d}": seed for seed in seeds}
     with running.load() as model:
-        _, noise = model.settings(None, noise)
         drawn = seeds is not None or model.bundle.manifest.graphs.fields is None
         truncation = model.truncation(truncation, drawn)
         model.bundle.direction(index)
+        seed = None
         if seeds is None:
             model.check_encoder()
+            noise, seed = noise_of_templates(model, noise, noise_seed)
+        else:
+            _, noise = model.settings(None, noise)
         layers = model.edit_layers(layers)
         shown = area.of_bundle(model, size)
         settings = {
@@ -118,11 +121,10 @@ def edit(
             "layers": layers,
             "truncation": truncation,
             "noise": noise,
+            "noise_seed": seed,
             "size": size,
             "area": described(shown),
         }
-        if seeds is None and noise == "random":
-            settings["noise_seed"] = noise_seed
         shared = model.provenance("edit", **settings)
         output = Output(writing, shared, model.ppi(size), running.workers, shown)
         triples = {name: _planned(name, source, degree) for name, source in named.items()}
@@ -139,7 +141,8 @@ def edit(
             """Some of the fingers, and the seeds of their noise."""
             if seeds is None:
                 read = reading.read_again(readable[name] for name in names)
-                return model.encoded(read), [noise_seed] * len(names)
+                noise_seeds = [noise_seed] * len(names)
+                return model.encoded(read, noise_seeds), noise_seeds
             chosen = [int(name) for name in names]
             return model.map(model.z(chosen)), chosen
 

@@ -207,7 +207,7 @@ noise_seed = click.option(
     type=SEED,
     default=0,
     show_default=True,
-    help="Seed of --noise random for images from templates.",
+    help="Images from templates: seed of --noise random or, with a bundle of ridge noise, of their look.",
 )
 size = click.option(
     "--size", type=click.IntRange(8, 8192), help="Side of the images in pixels.  [default: the bundle's]"

@@ -22,7 +22,7 @@ from .kit import (
     writing,
 )
 from .output import Output, Planned, batches, named_after
-from .templates import TemplateReading, template_reading
+from .templates import TemplateReading, noise_of_templates, template_reading
 
 
 @click.command()
@@ -59,8 +59,7 @@ def reconstruct(
     paths = named_after(templates)
     with running.load() as model:
         model.check_encoder()
-        _, noise = model.settings(None, noise)
-        seed = noise_seed if noise == "random" else None
+        noise, seed = noise_of_templates(model, noise, noise_seed)
         shown = area.of_bundle(model, size)
         shared = model.provenance(
             "reconstruct", noise=noise, noise_seed=seed, size=size, area=described(shown)

@@ -11,6 +11,7 @@ import click
 from ..errors import BadInput
 from ..images import read_image
 from ..minutiae import FORMATS, Template, read_template
+from ..model import Model, NoiseMode
 from ..pipeline.reconstruction import ReconstructionInput, not_a_map
 from .kit import MAP_SUFFIXES, Number, as_one, warn
 
@@ -89,6 +90,23 @@ class TemplateReading:
             minutiae = "minutia" if count == 1 else "minutiae"
             warn(f"{path}: holds only {count} {minutiae}; ridges far from them will be gray")
         return template
+
+
+def noise_of_templates(model: Model, noise: NoiseMode | None, seed: int) -> tuple[NoiseMode, int | None]:
+    """The noise of images from templates.
+
+    Returns:
+        The mode, and the seed; None where nothing is drawn with it.
+
+    Raises:
+        BadInput: the mode has no effect, for the noise carries the ridges of the templates.
+    """
+    _, mode = model.settings(None, noise)
+    if model.bundle.manifest.graphs.fields is None:
+        return mode, seed if mode == "random" else None
+    if noise not in (None, "ridges"):
+        raise BadInput(f"--noise {noise}: this bundle's noise carries the ridges of templates; leave it out")
+    return "ridges", seed
 
 
 template_reading = as_one(

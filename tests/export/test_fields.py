@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
 from fingergen.runtime import load
 from fingergen.runtime.bundle import read_bundle
 from fingergen.runtime.bundle.ridge_noise import ridge_noise_layers
+from fingergen.runtime.cli import main as fg_run
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.fingers.reconstruction.ridges import reconstruct_ridges
-from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map
+from fingergen.runtime.images import read_image, read_provenance
+from fingergen.runtime.minutiae import Minutia, MinutiaType, Template, minutiae_map, write_template
 from fingergen.runtime.minutiae.raster import rasterize
 from fingergen.runtime.model import Model
 from fingergen.training.checkpoints import save_generator
@@ -84,6 +87,26 @@ def test_an_image_hangs_on_its_template_and_seed_alone(model: Model):
     both = model.reconstruct([template(), template(20.0)], seeds=[3, 5])
     np.testing.assert_array_equal(model.reconstruct(template(20.0), seeds=[5])[0], both[1])
     np.testing.assert_array_equal(model.reconstruct(template()), model.reconstruct(template(), seeds=[0]))
+
+
+def test_the_noise_seed_of_the_command_gives_the_look(model: Model, tmp_path: Path):
+    write_template(tmp_path / "a.json", template())
+
+    def command(*words: object, code: int = 0) -> Result:
+        arguments = [*words, tmp_path / "a.json", "--bundle", model.bundle.path, "--noise-seed", 5]
+        result = CliRunner().invoke(fg_run, list(map(str, arguments)))
+        assert result.exit_code == code, result.output
+        return result
+
+    command("reconstruct", "--out", tmp_path / "prints")
+    command("edit", "--index", 0, "--out", tmp_path / "edits")
+    expected = model.reconstruct(template(), seeds=[5])[0]
+    for path in (tmp_path / "prints/a.png", tmp_path / "edits/a_original.png"):
+        np.testing.assert_array_equal(read_image(path), expected)
+        assert read_provenance(path)["noise_seed"] == "5"
+    for words in (["reconstruct"], ["edit", "--index", 0]):
+        refused = command(*words, "--noise", "const", "--out", tmp_path / "other", code=2)
+        assert "noise carries the ridges of templates" in refused.stderr
 
 
 def test_what_is_no_template(model: Model):
