@@ -30,7 +30,7 @@ class AreaChoice:
 
         Args:
             ppi: Resolution where none is given.
-            size: (width, height) where none is given.
+            size: (width, height) at it, where none is given.
         """
         given: dict[str, Any] = {key: value for key, value in asdict(self).items() if value is not None}
         if not given:
@@ -40,7 +40,8 @@ class AreaChoice:
         if self.width is None or self.height is None:
             if size is None:
                 raise click.UsageError("--ppi: give --width and --height with it, or --sensor")
-            given |= {"width": size[0], "height": size[1]}
+            width, height = (round(side * given.get("ppi", ppi) / ppi) for side in size)
+            given |= {"width": width, "height": height}
         return SensorArea(**{"ppi": ppi, **given})
 
     def of_bundle(self, model: Model, size: int | None) -> SensorArea | None:

@@ -99,6 +99,9 @@ def test_dataset_of_a_sensor(tmp_path: Path):
     assert (template.width, template.height, template.ppi) == (200, 150, 1000)
     assert read_provenance(out / "00000000_1.png")["area"] == "200 x 150 at 1000 ppi"
     assert run(*common, "--width", 200, "--out", tmp_path / "x").exit_code == 2
+    result = run(*common, "--window", 96, 128, "--ppi", 1000, "--out", tmp_path / "fine")
+    assert result.exit_code == 0, result.output
+    assert read_image(tmp_path / "fine" / "00000000_1.png").shape == (256, 192)  # the window's view
 
 
 def test_images_of_a_bundle_are_cropped_or_padded(tmp_path: Path):
