@@ -37,7 +37,7 @@ class Workload:
 
     def __post_init__(self) -> None:
         if self.task == "reconstruction" and self.bundle.manifest.encoder is None:
-            raise BadInput(f"{self.bundle.path}: this bundle has no encoder; it cannot reconstruct")
+            raise BadInput(f"{self.bundle.path}: no encoder of minutiae maps, which is what is timed")
 
     def inputs(self, batch: int) -> Floats:
         """The first `batch` inputs, always the same: z (N, style_dim), or maps (N, 3, S, S) in [0, 1]."""
