@@ -410,7 +410,8 @@ def test_command_writes_a_run_and_continues_it(tmp_path: Path):
     ],
 )
 def test_wrong_options_get_one_line(tmp_path: Path, words: list[str], message: str):
-    result = CliRunner().invoke(main, [*WORDS, "--out", str(tmp_path / "run"), *words])
+    common = ["--images", "4", "--out", str(tmp_path / "run")]  # what is not refused ends soon
+    result = CliRunner().invoke(main, [*WORDS, *common, *words])
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
