@@ -7,8 +7,9 @@ import operator
 import os
 import reprlib
 from collections.abc import Collection, Iterable, Sequence, Sized
+from enum import StrEnum
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from .errors import BadInput
 
 Floats = NDArray[np.float32]
 AnyFloats = NDArray[np.floating]  # float32 or float64
+Member = TypeVar("Member", bound=StrEnum)
 
 
 def check_finite(name: str, value: Any) -> None:
@@ -57,6 +59,14 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
         known = False
     if not known:
         raise BadInput(f"{name} {reprlib.repr(value)}: choose {', '.join(map(str, choices))}")
+
+
+def to_member(name: str, value: Any, choices: type[Member]) -> Member | None:
+    """The one of `choices` that `value` is or names; None for None; `BadInput` for anything else."""
+    if value is None:
+        return None
+    check_choice(name, value, list(choices))
+    return choices(value)
 
 
 def check_iterable(name: str, values: Any, of: str = "integers, such as [7] or range(10)") -> None:

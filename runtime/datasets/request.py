@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from fingergen import __version__
 
-from ..arguments import check_choice, check_whole
+from ..arguments import check_choice, check_type, check_whole, to_member
 from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
 from ..fingers import FULL_PRINT, MOISTURE, PPI, Effects, FingerPosition, PatternClass, SensorArea
+from ..images import FORMATS
+from ..minutiae import WRITABLE
 from ..pipeline.networks import Networks
 from .impressions import BundleMaker, Maker, SensorMaker
 from .layouts import LAYOUTS
@@ -92,7 +94,15 @@ class DatasetRequest:
         check_whole("impressions", self.impressions, 1, MOST_IMPRESSIONS)
         check_whole("rolled", self.rolled, 0, self.impressions)
         check_choice("renderer", self.renderer, ("model", "sensor"))
+        object.__setattr__(self, "pattern", to_member("pattern", self.pattern, PatternClass))
+        object.__setattr__(self, "position", to_member("position", self.position, FingerPosition))
+        check_type("effects", self.effects, Effects, "Effects(...)")
+        check_type("area", self.area, (SensorArea, type(None)), "SensorArea(width, height)")
+        check_type("templates", self.templates, (tuple, list), "a tuple of formats")
+        for template in self.templates:
+            check_choice("templates", template, WRITABLE)
         check_choice("layout", self.layout, tuple(LAYOUTS))
+        check_choice("image_format", self.image_format, tuple(FORMATS))
         if self.distinct is not None:
             needs_nbis("--distinct")
             check_whole("distinct", self.distinct, 1)

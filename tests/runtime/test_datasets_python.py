@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from fingergen.runtime import BadInput, load
 from fingergen.runtime.cli import main
 from fingergen.runtime.datasets import MatedDataset, sensor_dataset
+from fingergen.runtime.fingers import FingerPosition, PatternClass
 from fingergen.runtime.images import read_image
 from fingergen.runtime.minutiae import read_template
 
@@ -25,6 +26,13 @@ SMALL = {"window": (64, 64), "preset": "easy"}
 @pytest.fixture(scope="module")
 def fingers() -> MatedDataset:
     return sensor_dataset(3, 2, workers=2, seed=5, **SMALL)
+
+
+def test_classes_and_positions_may_be_text():
+    named = sensor_dataset(1, 1, **SMALL, pattern="whorl", position="left-index")
+    members = sensor_dataset(1, 1, **SMALL, pattern=PatternClass.WHORL, position=FingerPosition.LEFT_INDEX)
+    assert named.request == members.request
+    np.testing.assert_array_equal(named[0].pixels, members[0].pixels)
 
 
 def test_samples_are_the_files_of_the_command(fingers: MatedDataset, tmp_path: Path):
@@ -104,7 +112,17 @@ def test_a_model_makes_a_set(tmp_path: Path):
         for wrong in ({"subjects": True}, {"rolled": 1}, {"layout": "other"}, {"noise": "ridges"}):
             with pytest.raises(BadInput):
                 list(model.dataset(10, **wrong))
-    with pytest.raises(BadInput, match="rolled"):
-        sensor_dataset(2, 1, rolled=2)
+    for name, value in (
+        ("rolled", 2),
+        ("pattern", "delta"),
+        ("position", "toe"),
+        ("effects", {"rotation": 20}),
+        ("area", (300, 400)),
+        ("templates", "json"),
+        ("templates", ("iso",)),
+        ("image_format", "jpg"),
+    ):
+        with pytest.raises(BadInput, match=name):
+            sensor_dataset(2, 1, **{name: value})  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="load a bundle"):
         MatedDataset(fingers.request)

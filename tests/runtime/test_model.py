@@ -392,3 +392,6 @@ def test_fingers_have_the_size_of_the_images(model):
     taken = whorl[0].impression(0, "easy")
     assert taken.pixels.shape == (64, 64) and taken.template.width == 64
     assert whorl[0].kind is PatternClass.WHORL and plain[0].seed == 3
+    named = model.fingers([3], "whorl")[0]  # and not a loop that says it were a whorl
+    assert named.kind is PatternClass.WHORL
+    np.testing.assert_array_equal(named.ridges, whorl[0].ridges)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...arguments import to_member
 from ...seeds import Purpose, stream
 
 if TYPE_CHECKING:  # NumPy imports it when it is first used
@@ -161,8 +162,10 @@ def sample_pattern(
         The pattern, always the same for the same arguments.
 
     Raises:
-        BadInput: If the seed is out of range.
+        BadInput: For a seed, class or position that is none.
     """
+    kind = to_member("kind", kind, PatternClass)
+    position = to_member("position", position, FingerPosition)
     rng = stream(seed, Purpose.PATTERN)
     table = NATURAL_FREQUENCIES if position is None else FREQUENCIES_BY_POSITION[position]
     kinds, frequencies = list(table), np.array(list(table.values()))
