@@ -122,7 +122,9 @@ def dataset(
         fingers = subjects * len(FingerPosition)
     if writing.ray is not None and (arrangement.shard != (1, 1) or arrangement.merge or arrangement.verify):
         raise click.UsageError("--ray: makes a whole set; it goes with neither --shard, --merge nor --verify")
-    if arrangement.merge or (arrangement.verify and fingers is None):
+    if arrangement.merge or arrangement.verify:
+        if fingers is not None:
+            raise click.UsageError("--verify and --merge take a set as it is; leave out --fingers")
         return use_existing(arrangement, writing, workers)
     if fingers is None:
         raise click.UsageError("give --fingers or --subjects")

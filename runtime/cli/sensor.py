@@ -95,6 +95,10 @@ class Moisture(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in MOISTURE:
+            try:
+                float(value)
+            except ValueError:
+                self.fail(f"{value!r}: give {', '.join(MOISTURE)} or a number.", param, ctx)
             Number(*LIMITS["moisture"]).convert(value, param, ctx)
         return value
 

@@ -77,4 +77,5 @@ def test_what_is_fixed_holds_for_all(tmp_path: Path):
 def test_wrong_options_are_one_line(tmp_path: Path, arguments: tuple):
     result = dataset("--fingers", 1, *arguments, "--out", tmp_path / "set")
     assert result.exit_code == 2 and str(arguments[0]) in result.output
+    assert "damp" not in arguments or "give dry, normal, wet or a number" in result.output
     assert not (tmp_path / "set").exists()

@@ -136,6 +136,7 @@ def test_verify_finds_what_is_not_as_it_was_written(tmp_path: Path, layout: str)
     dataset(*size, "--out", whole)
     before = contents(whole)
     assert "8 images, all as they were written" in dataset("--verify", "--out", whole).output
+    assert "leave out --fingers" in dataset(*size, "--verify", "--resume", "--out", whole, code=2).output
     victim = whole / ("00000001_2.png" if layout == "flat" else "shards/0000000.tar")
     content = bytearray(victim.read_bytes())
     content[content.index(b"IDAT") + 8] ^= 1
