@@ -147,8 +147,8 @@ prints = as_one(
     _effect("distortion", "Grown fingers, fixed: of the skin; 1 is the mean of medium."),
     _effect("contact", "Grown fingers, fixed: part of the fingertip that touches, up to 1."),
     _effect("pressure", "Grown fingers, fixed: -1 (light) to 1 (firm)."),
-    click.option("--moisture", type=Moisture(), help="Sensor, fixed: a name, or -1 (dry) to 1 (wet)."),
+    click.option("--moisture", type=Moisture(), help="Grown fingers, fixed: a name, or -1 (dry) to 1 (wet)."),
     click.option("--scars", type=click.IntRange(0, 8), help="Grown fingers, fixed: number of cuts."),
-    _effect("noise", "Sensor, fixed: deviation of its noise, gray levels.", "sensor-noise"),
-    _effect("background", "Sensor, fixed: deviation of a smooth background, gray levels."),
+    _effect("noise", "Grown fingers, fixed: deviation of the sensor's noise, gray levels.", "sensor-noise"),
+    _effect("background", "Grown fingers, fixed: deviation of a smooth background, gray levels."),
 )
