@@ -125,7 +125,7 @@ def test_the_look_of_scans_is_learned_and_the_fingers_stay(start: Path):
     before, unlike = brightness()
     rows = advance(trainer, 100)
     after, likeness = brightness()
-    assert rows[0].keys() == {"loss/score", "loss/ridges"}
+    assert rows[0].keys() == {"loss/score", "loss/texture", "loss/ridges"}
     assert abs(after - 186) < 12 < abs(before - 186)
     assert likeness > 0.65 > 0.5 > unlike
     # With the looks that were learned of them, scans are in the order of their brightness.

@@ -6,6 +6,7 @@ import torch
 
 from fingergen.training.losses.grain import FINE, RIDGE, _box, grain_loss
 from fingergen.training.losses.roughness import roughness_loss
+from fingergen.training.losses.texture import texture_loss
 from fingergen.training.losses.tones import tone_loss
 
 from .test_ridge_noise import stripes
@@ -61,3 +62,25 @@ def test_tone_loss_compares_the_grays_of_squares_not_where_they_lie():
     assert tone_loss(reals.roll(16, 3), reals) > 0  # other squares
     small = torch.rand(1, 1, 8, 8)
     assert tone_loss(small, small.flip(2)) == 0
+
+
+def test_texture_loss_compares_how_strong_grain_is_in_each_direction():
+    torch.manual_seed(0)
+
+    def grain(along: int) -> torch.Tensor:
+        """Noise of one strength that runs along an axis."""
+        white = torch.randn(2, 1, 128, 128)
+        drawn = white + white.roll(1, along) + white.roll(2, along)
+        return 0.1 * drawn / 3**0.5
+
+    seen = torch.ones(2, 1, 128, 128)
+    right = seen * (torch.arange(128) >= 64)
+    touched = torch.nn.functional.interpolate(right, size=32)
+    rows, others, columns = grain(3), grain(3), grain(2)
+    assert texture_loss(rows, rows, touched, seen) == 0
+    alike = texture_loss(others, rows, touched, seen)
+    assert alike < 0.4 and texture_loss(columns, rows, touched, seen) > 3 * alike
+    assert texture_loss(others + 0.3, rows, touched, seen) - alike < 1e-3  # paper is none of its business
+    mixed = torch.where(right > 0, others, columns)  # wrong in the background alone
+    assert 1.5 * alike < texture_loss(mixed, rows, touched, seen) < texture_loss(columns, rows, touched, seen)
+    assert texture_loss(mixed, rows, touched, right) < alike  # of which the scans show nothing

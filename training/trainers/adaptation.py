@@ -4,8 +4,8 @@ Where ridges run is given by the ridge maps of the scans, so what is left to lea
 shows them. Every scan has a look of its own, which is learned with the network ("Optimizing the latent space
 of generative networks", Bojanowski et al., arXiv:1707.05776): a point before the mapping network, whose first
 layer then takes the mean and covariance of these points, so that seeds have looks like those of the scans.
-What nobody can foresee of a scan, its grain and stains, the energy score teaches without a discriminator,
-which would know 50 scans by heart.
+What nobody can foresee of a scan, its grain and stains, the energy score and a loss on texture teach without
+a discriminator, which would know 50 scans by heart.
 """
 
 from copy import deepcopy
@@ -30,6 +30,7 @@ from ..data.datasets import to_floats
 from ..data.scans import ScanDataset, Scans
 from ..losses.energy import energy_score
 from ..losses.ridges import ridge_loss
+from ..losses.texture import texture_loss
 from ..networks import Generator
 from ..networks.layers import EqualLinear
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
@@ -40,6 +41,7 @@ from .training_loop import descend, restore, seed_torch, step_rng, update_ema
 EMA_RAMP = 0.05  # half-life of the average, as a part of the images seen so far
 LOOK_RATE = 20.0  # learning rate of looks, by that of the networks: they see one scan of a batch's many
 LAST_RATE = 0.02  # learning rate at the end, by that at the start
+TEXTURE_WEIGHT = 0.1  # of the loss on texture; the energy score has 1
 ROW = 6  # scans held out, on a sheet
 LOOKS = 2  # rows of them by the generator
 
@@ -121,14 +123,16 @@ class AdaptationTrainer:
         noise = noise_images(self.layers, ridges.repeat(2, 1, 1, 1), contact.repeat(2, 1, 1, 1), white)
         fakes = self.generator.synthesize(w.repeat(2, 1), noise)
         first, second = fakes.chunk(2)
-        score = energy_score(first, second, reals, batch.shown.to(self.device).float())
+        shown = batch.shown.to(self.device).float()
+        score = energy_score(first, second, reals, shown)
+        texture = texture_loss(first, reals, contact, shown)
         small, real = (F.avg_pool2d(each, self._reduction) for each in (first, reals))
         off = ridge_loss(small, real, ridges, contact, self.ppi / self._reduction)
-        descend(self.optimizer, score + self.config.ridge_weight * off)
+        descend(self.optimizer, score + TEXTURE_WEIGHT * texture + self.config.ridge_weight * off)
         seen = self.images_seen + self.config.batch
         half_life = min(self.config.ema_half_life, seen * EMA_RAMP)
         update_ema(self.g_ema.parameters(), self.generator.parameters(), self.config.batch, half_life)
-        return {"loss/score": score.item(), "loss/ridges": off.item()}
+        return {"loss/score": score.item(), "loss/texture": texture.item(), "loss/ridges": off.item()}
 
     def _draw_noise(self) -> list[Tensor]:
         """White noise of two images of each scan, first those of one kind, then those of the other: drawn for
