@@ -56,18 +56,24 @@ def gray_distance(prints: NDArray[np.uint8], others: NDArray[np.uint8]) -> float
     return float(np.abs(np.quantile(prints, part) - np.quantile(others, part)).mean())
 
 
-def spectral_distance(prints: NDArray[np.uint8], others: NDArray[np.uint8]) -> float:
-    """Root mean square, in dB, of how the power of two sets differs over bands of frequency, 2 % wide."""
+def spectral_distances(prints: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[float, float, float]:
+    """Root mean square, in dB, of how the power of two sets differs over bands of frequency, 2 % wide: in all
+    directions together, of what varies along rows, and of what varies along columns.
+    """
     side = prints.shape[-1]
-    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
-    band = np.minimum(frequency / 0.02, 24).astype(int).ravel()
+    down, across = np.abs(np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side), indexing="ij"))
+    band = np.minimum(np.hypot(down, across) / 0.02, 24).astype(int)
     window = np.outer(np.hanning(side), np.hanning(side))
-    levels = []
-    for images in (prints, others):
-        power = sum(np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2 for image in images)
-        means = np.bincount(band, np.ravel(power)) / np.bincount(band) / len(images)
-        levels.append(10 * np.log10(means[1:]))  # the first holds what is larger than a fingertip's ridges
-    return float(np.sqrt(np.mean((levels[0] - levels[1]) ** 2)))
+    powers = [
+        np.mean([np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2 for image in images], axis=0)
+        for images in (prints, others)
+    ]
+
+    def distance(part: NDArray[np.bool_]) -> float:
+        levels = [10 * np.log10(np.bincount(band[part], power[part])[1:]) for power in powers]
+        return float(np.sqrt(np.mean((levels[0] - levels[1]) ** 2)))  # but of what is larger than ridges
+
+    return distance(across >= 0), distance(across > down), distance(across <= down)
 
 
 @click.group()
@@ -85,7 +91,9 @@ def compare(prints: Path, others: Path, count: int) -> None:
         np.stack([np.asarray(Image.open(path)) for path in sorted(folder.rglob("*.png"))[:count]])
         for folder in (prints, others)
     )
-    print(f"gray levels {gray_distance(one, two):.1f}, spectrum {spectral_distance(one, two):.1f} dB")
+    whole, rows, columns = spectral_distances(one, two)
+    print(f"gray levels {gray_distance(one, two):.1f}")
+    print(f"spectrum {whole:.1f} dB, along rows {rows:.1f}, along columns {columns:.1f}")
 
 
 @main.command()
