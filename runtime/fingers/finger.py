@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import check_iterable, check_type
+from ..arguments import check_iterable, check_type, to_member
 from .capture.parameters import sample_capture
 from .capture.presets import Effects, find_preset
 from .identity.patterns import FingerPosition, PatternClass
@@ -90,6 +90,7 @@ def make_fingers(
         BadInput: For a seed, window, class or position that is none.
     """
     check_iterable("seeds", seeds)
+    kind, position = to_member("kind", kind, PatternClass), to_member("position", position, FingerPosition)
     return [make_finger(seed, window, kind, position) for seed in seeds]
 
 
