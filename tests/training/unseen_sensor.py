@@ -70,8 +70,9 @@ def spectral_distances(prints: NDArray[np.uint8], others: NDArray[np.uint8]) -> 
     ]
 
     def distance(part: NDArray[np.bool_]) -> float:
+        # The first band holds what is larger than a fingertip's ridges.
         levels = [10 * np.log10(np.bincount(band[part], power[part])[1:]) for power in powers]
-        return float(np.sqrt(np.mean((levels[0] - levels[1]) ** 2)))  # but of what is larger than ridges
+        return float(np.sqrt(np.mean((levels[0] - levels[1]) ** 2)))
 
     return distance(across >= 0), distance(across > down), distance(across <= down)
 
