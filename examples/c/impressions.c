@@ -23,7 +23,9 @@ static int write_pgm(const char *folder, const char *name, const fingergen_image
 }
 
 int main(int count, char **arguments) {
-  if (count != 4) {
+  char *end = NULL;
+  const uint64_t finger = count == 4 ? strtoull(arguments[2], &end, 10) : 0;
+  if (count != 4 || end == arguments[2] || *end != '\0') {
     fprintf(stderr, "usage: %s BUNDLE SEED FOLDER\n", arguments[0]);
     return 2;
   }
@@ -37,7 +39,6 @@ int main(int count, char **arguments) {
   fingergen_image_info info;
   fingergen_image_info_of(model, &info);
   uint8_t *pixels = malloc(info.bytes);
-  uint64_t finger = strtoull(arguments[2], NULL, 10);
   if (pixels == NULL || info.channels != 1) {
     fprintf(stderr, "no memory, or images in color\n");
     status = FINGERGEN_FAILED;

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 int main(int count, char **arguments) {
-  if (count != 4) {
+  char *end = NULL;
+  const uint64_t seed = count == 4 ? strtoull(arguments[2], &end, 10) : 0;
+  if (count != 4 || end == arguments[2] || *end != '\0') {
     fprintf(stderr, "usage: %s BUNDLE SEED FILE\n", arguments[0]);
     return 2;
   }
@@ -23,7 +25,6 @@ int main(int count, char **arguments) {
   fingergen_image_info info;
   fingergen_image_info_of(model, &info);
   uint8_t *pixels = malloc(info.bytes);
-  uint64_t seed = strtoull(arguments[2], NULL, 10);
   if (pixels == NULL || info.channels != 1) {
     fprintf(stderr, "no memory, or an image in color\n");
     status = FINGERGEN_FAILED;
