@@ -186,9 +186,11 @@ class DatasetRequest:
             directions = check_directions(model, self.directions)
         elif not has_truth:
             directions = range(min(MOST_DIRECTIONS, len(model.bundle.latents.sefa_directions)))
-        if not has_truth and (self.subjects or self.rolled):
-            name = "subjects" if self.subjects else "rolled"
-            raise BadInput(f"--{name}: this bundle's fingers have no classes or sides; use --renderer sensor")
+        if not has_truth:
+            grown = [*self.given(), *(name for name in ("subjects", "rolled") if getattr(self, name))]
+            if grown:
+                name = grown[0].replace("_", "-")
+                raise BadInput(f"--{name}: this bundle's fingers are not grown; use --renderer sensor")
         layers = model.edit_layers(self.layers)
         draws_looks = not has_truth or looks_as_synth(self.preset, 1, self.effects)
         shared = model.provenance(

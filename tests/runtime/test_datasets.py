@@ -180,3 +180,10 @@ def test_batches_do_not_matter(bundle: Path):
         mixed = [asked[i] for i in (4, 0, 5)]
         assert np.array_equal(steps.compute(steps.prepare(mixed)), whole[[4, 0, 5]])
         assert len({levels.tobytes() for levels in whole}) == 6
+
+
+@pytest.mark.parametrize("option", ["--preset easy", "--pattern whorl", "--sensor-noise 9", "--rolled 1"])
+def test_what_grown_fingers_alone_have_is_refused_for_a_bundle_of_others(dataset, option: str):
+    result = dataset("--fingers", 2, *option.split(), "--out", "set", code=2)
+    assert f"{option.split()[0]}: this bundle's fingers are not grown" in result.output
+    assert not Path("set").exists()
