@@ -46,9 +46,10 @@ def reconstruct(
 ) -> None:
     """Reconstruct fingerprints that have the minutiae of templates.
 
-    A TEMPLATE is a file in a format that FingerGen reads, or an image of a minutiae map of the bundle's field
-    of view. A template is brought to the bundle's resolution, its middle to the image's middle. Files that
-    cannot be used are listed on standard error, the others are done, and the exit code is 3.
+    A TEMPLATE is a file in a format that FingerGen reads, an ANSI/NIST-ITL transaction with minutiae, or an
+    image of a minutiae map of the bundle's field of view. A template is brought to the bundle's resolution,
+    its middle to the image's middle. Files that cannot be used are listed on standard error, the others are
+    done, and the exit code is 3.
 
     \b
     Examples:

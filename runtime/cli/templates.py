@@ -13,8 +13,11 @@ from ..images import read_image
 from ..minutiae import FORMATS, Template, read_template
 from ..model import Model, NoiseMode
 from ..pipeline.reconstruction import ReconstructionInput, not_a_map
+from ..records import read_record
+from ..records.io import is_transaction
 from .kit import MAP_SUFFIXES, Number, as_one, warn
 
+FIRST_BYTES = 64  # which show whether a file is a transaction
 FEW_MINUTIAE = 5  # fewer leave most of a finger undetermined
 
 
@@ -70,17 +73,7 @@ class TemplateReading:
             if reason := not_a_map(drawn):
                 raise BadInput(f"{path}: not a minutiae map: {reason}; give a map or a template")
             return drawn
-        width, height = self.template_size or (None, None)
-        template = read_template(
-            path,
-            self.template_format,
-            width=width,
-            height=height,
-            ppi=self.template_ppi,
-            view=self.view,
-            strict=self.strict,
-            on_warning=warn,
-        )
+        template = self._of_transaction(path) if self._finds_transaction(path) else self._of_file(path)
         if not template.minutiae:
             raise BadInput(f"{path}: holds no minutiae; there is nothing to reconstruct a finger from")
         count = len(template.minutiae)
@@ -90,6 +83,35 @@ class TemplateReading:
             minutiae = "minutia" if count == 1 else "minutiae"
             warn(f"{path}: holds only {count} {minutiae}; ridges far from them will be gray")
         return template
+
+    def _of_file(self, path: Path) -> Template:
+        width, height = self.template_size or (None, None)
+        return read_template(
+            path,
+            self.template_format,
+            width=width,
+            height=height,
+            ppi=self.template_ppi,
+            view=self.view,
+            strict=self.strict,
+            on_warning=warn,
+        )
+
+    def _finds_transaction(self, path: Path) -> bool:
+        if self.template_format is not None or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return is_transaction(file.read(FIRST_BYTES))
+
+    def _of_transaction(self, path: Path) -> Template:
+        """The minutiae of a finger of an ANSI/NIST-ITL transaction."""
+        fingers, number = read_record(path).templates, self.view or 0
+        held = f"{path}: holds the minutiae of {len(fingers)} fingers"
+        if number >= len(fingers):
+            raise BadInput(f"{held} (Type-9 records), so there is no finger view {number}")
+        if self.view is None and len(fingers) > 1:
+            warn(f"{held}: the first is read, --view 1 reads the second")
+        return fingers[number]
 
 
 def noise_of_templates(model: Model, noise: NoiseMode | None, seed: int) -> tuple[NoiseMode, int | None]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from fingergen.runtime.backends import BACKENDS
 from fingergen.runtime.cli import main
 from fingergen.runtime.images import read_image, read_provenance, save_image
 from fingergen.runtime.minutiae import Minutia, Point, Template, minutiae_map, write_template
+from fingergen.runtime.records import Content, FingerImage, write_record
 
 from .. import tiny_bundle
 
@@ -215,6 +217,25 @@ class TestReconstruct:
             (["gray.png"], "gray.png: a gray image"),
         ):
             assert message in error_of(fg_run("reconstruct", *names, "--out", "prints", code=2))
+
+    def test_fingers_of_a_transaction(self, fg_run):
+        other = replace(TEMPLATE, minutiae=(Minutia(10, 40, 90), Minutia(40, 40, 10)))
+        write_record("two.an2", Content(templates=(TEMPLATE, other)), "ansi-nist")
+        write_record("none.an2", FingerImage(np.full((64, 64), 255, np.uint8), 500), "ansi-nist")
+        for view, template in (("0", TEMPLATE), ("1", other)):
+            write_template(
+                f"{view}.fmr", template, "ansi378-2009"
+            )  # whole pixels and 2 degrees, as Type 9 has
+            fg_run("reconstruct", f"{view}.fmr", "--out", view)
+            fg_run("reconstruct", "two.an2", "--view", view, "--out", view)
+            assert np.array_equal(read_image(f"{view}/two.png"), read_image(f"{view}/{view}.png"))
+        first = fg_run("reconstruct", "two.an2", "--out", "prints")
+        assert "two.an2: holds the minutiae of 2 fingers: the first is read" in first.stderr
+        for words, message in (
+            (["two.an2", "--view", "2"], "2 fingers (Type-9 records), so there is no finger view 2"),
+            (["none.an2"], "none.an2: holds the minutiae of 0 fingers"),
+        ):
+            assert message in error_of(fg_run("reconstruct", *words, "--out", "others", code=2))
 
     def test_bundle_without_encoder(self, tmp_path: Path):
         small = tiny_bundle.write_tiny_bundle(tmp_path / "small", with_encoder=False)
