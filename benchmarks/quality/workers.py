@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fingergen.runtime.cli.progress import ImageProgress
@@ -16,6 +18,8 @@ from fingergen.runtime.processes import worker_processes
 Each = TypeVar("Each")
 Result = TypeVar("Result")
 
+WATCHED_SECONDS = 0.2  # of which /proc/stat counts hundredths
+
 
 @contextmanager
 def worker_per_core(count: int | None = None) -> Iterator[Executor]:
@@ -24,13 +28,31 @@ def worker_per_core(count: int | None = None) -> Iterator[Executor]:
     Args:
         count: how many; None for one per usable core.
     """
+    usable = sorted(os.sched_getaffinity(0))
+    most = min(count or len(usable), len(usable))
     cores = multiprocessing.get_context("spawn").SimpleQueue()
-    for core in sorted(os.sched_getaffinity(0)):
+    for core in usable if most == len(usable) else _idlest_first(usable):
         cores.put(core)
-    available = len(os.sched_getaffinity(0))
-    most = min(count or available, available)
     with worker_processes(most, _take_core, cores) as pool:
         yield pool
+
+
+def _idlest_first(cores: Sequence[int]) -> list[int]:
+    """Cores by how busy they are: those that workers of another run stay on come last."""
+    before = _busy_ticks()
+    time.sleep(WATCHED_SECONDS)
+    after = _busy_ticks()
+    return sorted(cores, key=lambda core: after[core] - before[core])
+
+
+def _busy_ticks() -> dict[int, int]:
+    """How long each core has worked since the machine started, in hundredths of a second."""
+    ticks = {}
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *times = line.split()
+        if name.startswith("cpu") and name != "cpu":
+            ticks[int(name.removeprefix("cpu"))] = sum(map(int, times[:3]))  # user, nice, system
+    return ticks
 
 
 def _take_core(cores: Any) -> None:
