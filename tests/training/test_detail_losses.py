@@ -7,7 +7,7 @@ import torch
 from fingergen.training.losses.grain import FINE, RIDGE, _box, grain_loss
 from fingergen.training.losses.roughness import roughness_loss
 from fingergen.training.losses.texture import texture_loss
-from fingergen.training.losses.tones import tone_loss
+from fingergen.training.losses.tones import BORDER_WEIGHT, tone_loss
 
 from .test_ridge_noise import stripes
 
@@ -62,6 +62,16 @@ def test_tone_loss_compares_the_grays_of_squares_not_where_they_lie():
     assert tone_loss(reals.roll(16, 3), reals) > 0  # other squares
     small = torch.rand(1, 1, 8, 8)
     assert tone_loss(small, small.flip(2)) == 0
+
+
+def test_tone_loss_weighs_the_border_more():
+    reals = torch.zeros(1, 1, 64, 64)
+    within, along = reals.clone(), reals.clone()
+    within[..., 16:32, 16:32] = 0.1
+    along[..., :16, 16:32] = 0.1
+    weights = 12 * BORDER_WEIGHT + 4
+    assert tone_loss(within, reals).item() == pytest.approx(0.1 / weights)
+    assert tone_loss(along, reals).item() == pytest.approx(0.1 * BORDER_WEIGHT / weights)
 
 
 def test_texture_loss_compares_how_strong_grain_is_in_each_direction():

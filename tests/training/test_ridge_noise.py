@@ -18,7 +18,7 @@ from fingergen.training.augmentation.augment import augment, draw_transforms
 from fingergen.training.checkpoints import load_generator
 from fingergen.training.cli import main
 from fingergen.training.data import ridge_maps
-from fingergen.training.data.ridge_maps import FIELDS, LOOK, ProceduralRidges, RidgeImages
+from fingergen.training.data.ridge_maps import FIELDS, LOOK, SLOW, ProceduralRidges, RidgeImages
 from fingergen.training.losses.ridges import ridge_loss, rim_loss
 from fingergen.training.networks.generator import NoiseInjection
 from fingergen.training.trainers.generator import GeneratorTrainer
@@ -288,6 +288,15 @@ def test_some_looks_are_edited_in_one_trait(tmp_path: Path, monkeypatch: pytest.
     far = (edited.look[:, named].abs() > 3.5).sum(dim=1)
     assert far.sum() >= 4 and far.max() == 1
     assert all((edited.images[i] != plain.images[i]).any() for i in range(32) if far[i])
+
+
+def test_half_of_the_edits_are_of_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    dataset, places = ProceduralRidges(tmp_path, 1, 128, 128), [list(EFFECTS).index(name) for name in SLOW]
+    monkeypatch.setattr(ridge_maps, "EDITED", 1.0)
+    monkeypatch.setattr(ridge_maps, "SAMPLED", (None,))
+    looks = torch.cat([dataset.batch(np.random.default_rng(i), 32).look for i in range(4)])
+    far = looks.abs() > 3.5  # as an edit alone can change a look, and one in three does
+    assert 0.3 < far[:, places].sum() / far.sum() < 0.8
 
 
 def test_texture_lies_where_the_image_shows_it(tmp_path: Path):

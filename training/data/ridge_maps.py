@@ -29,8 +29,10 @@ FIELDS = {"backdrop_cells": 8, "uneven_cells": 16, "blotch_cells": 32, "stain_ce
 SAMPLED = (*PRESETS, *[None] * len(PRESETS))
 """Half of the impressions look as in a preset, some of whose traits, such as no stains at all, are rare among
 all looks; the others have any look."""
-EDITED = 0.25
+EDITED = 0.5
 """Part of the impressions in which one trait is changed as an edit would: so edits look as by the sensor."""
+SLOW = ("paper", "stains", "vignette")
+"""Traits of the background, which are learned last: half of the edits are of these."""
 FARTHEST = 5.0
 """Deviations of a trait by which it is changed at most: of an edit of degree 10."""
 PIXEL_NOISE = ("texture", "grain")  # white noise of an impression, pixel by pixel
@@ -138,7 +140,8 @@ class ProceduralRidges:
             if preset:
                 looks[i, : len(self.names)] = look_of(traits_of(capture), self.names)
             if edited[i]:
-                looks[i, rng.integers(len(self.names))] += rng.uniform(-FARTHEST, FARTHEST)
+                trait = rng.choice(SLOW if rng.random() < 0.5 else self.names)
+                looks[i, self.names.index(trait)] += rng.uniform(-FARTHEST, FARTHEST)
             if edited[i] or not preset:
                 capture = with_look(capture, looks[i])
             cells = {name: values[i, 0] for name, values in fields.items()}
