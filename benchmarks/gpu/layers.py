@@ -67,7 +67,7 @@ def layers(sizes: Mapping[str, Any]) -> list[Layer]:
         module.register_forward_hook(saw)  # type: ignore[arg-type]
 
     for name, module in network.named_modules():
-        styled = isinstance(module, NoiseInjection) and module.modulation is not None
+        styled = isinstance(module, NoiseInjection) and module.exponent is not None
         known = styled or isinstance(module, (ModulatedConv, Fir, FusedLeakyReLU, EqualLinear))
         if known and not name.startswith(MAPPING):
             hook(name, module)

@@ -1,6 +1,7 @@
 // The kernels of whole layers, for the CPU in float32: elsewhere the functions of standard ops are as fast.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,9 +33,12 @@ class Styles {
            shape(context_, modulation_ + 1) == Shape{inputs};
   }
 
-  // Whether an input is a matrix from w to so many outputs.
+  // Whether an input is a matrix from w to so many outputs, or a vector to one.
   bool maps(size_t weight, int64_t outputs) const {
     return affine_ && given_.size() == 3 && shape(context_, weight) == Shape{given_[2], outputs};
+  }
+  bool maps_to_one(size_t weight) const {
+    return affine_ && given_.size() == 3 && shape(context_, weight) == Shape{given_[2]};
   }
 
   std::string found() const { return text(given_); }
@@ -76,7 +80,8 @@ class StyledConvKernel {
  public:
   static constexpr const char* kName = Up ? "StyledUpConv" : "StyledConv";
   static constexpr size_t kInputs = Up ? 10 : 9;
-  // Older graphs have noise of one strength for every w; before, they computed the style and multiplied the noise.
+  // Older graphs add to the strength of the noise what w says of it; before, it was the same for every w; and before that,
+  // they computed the style and multiplied the noise.
   static constexpr size_t kOptional = 4;
   static constexpr bool kInPlace = false;
 
@@ -87,6 +92,7 @@ class StyledConvKernel {
     op_.scale = attributes.get("scale", op_.scale);
     op_.epsilon = attributes.get("epsilon", op_.epsilon);
     style_index_ = attributes.get("style_index", style_index_);
+    strongest_ = attributes.get("strongest", strongest_);
     int constant = 0;
     const OrtValue* weight = nullptr;
     Ort::ThrowOnError(Ort::GetApi().KernelInfoGetConstantInput_tensor(info, kWeight, &constant, &weight));
@@ -98,19 +104,20 @@ class StyledConvKernel {
                 bias = shape(context, 4);
     Styles styles(context, kModulation, style_index_);
     const bool ranks = x.size() == 4 && weight.size() == 4 && noise.size() == 4;
-    const bool has_strength = has(context, kStrength), strength_depends = has(context, kNoiseModulation);
+    const bool has_strength = has(context, kStrength), strength_depends = has(context, kNoiseExponent);
     const int64_t n = ranks ? x[0] : 0, height = ranks ? op_.out(x[2]) : 0, width = ranks ? op_.out(x[3]) : 0;
     if (!ranks || !styles.fit(n, x[1]) || weight[1] != x[1] || weight[2] != 3 || weight[3] != 3 ||
         (noise[0] != 1 && noise[0] != n) || Shape(noise.begin() + 1, noise.end()) != Shape{1, height, width} ||
         bias != Shape{weight[0]} || (Up && shape(context, kTaps) != Shape{4}) ||
         (has_strength && shape(context, kStrength) != Shape{1}) ||
-        (strength_depends && !styles.maps(kNoiseModulation, 1))) {
+        (strength_depends &&
+         !(strongest_ == 0 ? styles.maps(kNoiseExponent, 1) : styles.maps_to_one(kNoiseExponent)))) {
       fail(kName, std::string("wants x [N, I, H, W], ") + Styles::kWanted + ", weight [O, I, 3, 3], noise [1 or N, 1, H', "
                       "W'], bias [O], " + (Up ? "taps [4], " : "") + "strength [1], " + Styles::kParametersWanted +
-                      ", noise_modulation [D, 1], got " + text(x) + ", " + styles.found() + ", " + text(weight) + ", " + text(noise) + ", " +
+                      ", noise_exponent [D], got " + text(x) + ", " + styles.found() + ", " + text(weight) + ", " + text(noise) + ", " +
                       text(bias) + ", " + (Up ? text(shape(context, kTaps)) + ", " : "") +
                       (has_strength ? text(shape(context, kStrength)) : "none") + ", " + styles.parameters_found() +
-                      ", " + (strength_depends ? text(shape(context, kNoiseModulation)) : "none"));
+                      ", " + (strength_depends ? text(shape(context, kNoiseExponent)) : "none"));
     }
     float* y = static_cast<float*>(context.GetOutput(0, {n, weight[0], height, width}).GetTensorMutableRawData());
     if (product(x, 0) == 0 || weight[0] == 0) return;
@@ -125,14 +132,23 @@ class StyledConvKernel {
 
  private:
   static constexpr size_t kWeight = 2, kTaps = 5, kStrength = Up ? 6 : 5, kModulation = kStrength + 1,
-                          kNoiseModulation = kModulation + 2;
+                          kNoiseExponent = kModulation + 2;
 
   // Of the noise, [n].
-  static std::vector<float> strengths(Ort::KernelContext& context, const Styles& styles, int64_t n) {
+  std::vector<float> strengths(Ort::KernelContext& context, const Styles& styles, int64_t n) const {
     if (!has(context, kStrength)) return std::vector<float>(n, 1.0f);
     const float* const strength = data<float>(context.GetInput(kStrength));
-    if (!has(context, kNoiseModulation)) return std::vector<float>(n, *strength);
-    return styles.mapped(n, 1, kNoiseModulation, strength);
+    if (!has(context, kNoiseExponent)) return std::vector<float>(n, *strength);
+    if (strongest_ == 0) return styles.mapped(n, 1, kNoiseExponent, strength);
+    const float zero = 0;
+    std::vector<float> result = styles.mapped(n, 1, kNoiseExponent, &zero);
+    for (float& each : result) each = *strength * grown(each, strongest_);
+    return result;
+  }
+
+  // In double: so the rounding of exp, which differs between machines, does not show.
+  static float grown(double exponent, double strongest) {
+    return static_cast<float>(strongest / (1 + (strongest - 1) * std::exp(-exponent)));
   }
 
   std::shared_ptr<const StyledConvWeights> transformed(const Ort::ConstValue& weight) const {
@@ -143,6 +159,7 @@ class StyledConvKernel {
 
   StyledConv op_;
   int64_t style_index_ = 0;
+  float strongest_ = 0;  // times its strength that w can make noise; 0: w adds to it
   std::shared_ptr<const StyledConvWeights> weights_;
 };
 

@@ -11,13 +11,13 @@ from onnx import TensorProto
 
 from fingergen.runtime.backends import Precision
 from fingergen.training.networks import Generator
-from fingergen.training.networks.generator import StyledConv, ToRGB, border_scale
+from fingergen.training.networks.generator import STRONGEST, StyledConv, ToRGB, border_scale
 from fingergen.training.networks.layers import ModulatedConv
 
 from .builder import Graph
 from .modulation import Below, Modulated, Noise, Style, styled_conv, to_levels, to_rgb
 from .ops import Ops
-from .weights import array, linear, modulated, noise_modulation
+from .weights import array, linear, modulated, noise_exponent
 
 WHOLE_LAYERS_FROM = 16
 """Pixels a side from which a whole layer's kernel is faster than its parts (AVX2, 96 to 512 channels)."""
@@ -74,7 +74,7 @@ class _Writer:
         """`side`: pixels of x."""
         conv = self.modulated(layer.conv, style)
         whole = self.whole_layers and side >= WHOLE_LAYERS_FROM
-        added = Noise(noise, array(layer.noise.weight), noise_modulation(layer.noise))
+        added = Noise(noise, array(layer.noise.weight), noise_exponent(layer.noise), STRONGEST)
         return styled_conv(self.graph, self.ops, conv, x, added, array(layer.activate.bias), whole)
 
     def to_rgb(self, layer: ToRGB, x: str, style: int, side: int, image: str | None) -> str:

@@ -130,7 +130,8 @@ class _Rewriter(Graph):
             below = Below(values["image"], kernel, arrays["border"])
             to_rgb(self, self._ops, conv, values["x"], bias, below, whole=False)
             return
-        noise = Noise(values["noise"], arrays.get("strength"), arrays.get("noise_modulation"))
+        growth = arrays.get("noise_exponent"), attributes.get("strongest", 0.0)
+        noise = Noise(values["noise"], arrays.get("strength"), *growth)
         conv = Modulated(weight, style, kernel)
         styled_conv(self, self._ops, conv, values["x"], noise, bias, whole=False)
 

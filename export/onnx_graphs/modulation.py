@@ -76,23 +76,36 @@ class Noise:
     Attributes:
         image: the value, (1 | batch, 1, H, W) float32.
         strength: [1], its factor where w is 0; None, as in older graphs: the image has it.
-        modulation: [style_dim, 1], what an image's w adds to the factor; None, as in older graphs: nothing.
+        exponent: [style_dim], what makes a number u of an image's w; None, as in older graphs: u is 0.
+        strongest: s, of the factor s / (1 + (s - 1) exp(-u)); 0, as in older graphs: u is added instead.
     """
 
     image: str
     strength: Float64 | None
-    modulation: Float64 | None
+    exponent: Float64 | None
+    strongest: float
 
     def scaled(self, graph: Graph, style: Style | str) -> str:
         """The image times its strength, (1 | batch, 1, H, W) float32; `style`: of the layer's convolution."""
         if self.strength is None:
             return self.image
         strength = graph.constant("noise_strength", self.strength)
-        if isinstance(style, Style) and self.modulation is not None and self.modulation.any():
-            modulation = graph.constant("noise_modulation", self.modulation)
-            strength = graph.add("Gemm", style.of_layer(graph), modulation, strength, name="strength")
-            strength = per_channel(graph, strength)
+        if isinstance(style, Style) and self.exponent is not None and self.exponent.any():
+            exponent = graph.constant("noise_exponent", self.exponent.reshape(-1, 1))
+            exponent = graph.add("MatMul", style.of_layer(graph), exponent, name="exponent")
+            strength = per_channel(graph, self._grown(graph, strength, exponent))
         return graph.add("Mul", self.image, strength, name="noise")
+
+    def _grown(self, graph: Graph, strength: str, exponent: str) -> str:
+        """The strengths of images, (batch, 1) float32."""
+        if not self.strongest:
+            return graph.add("Add", exponent, strength, name="strength")
+        shrinking = graph.add("Exp", graph.add("Neg", exponent, name="negated"), name="shrinking")
+        span = graph.constant("span", self.strongest - 1)
+        divisor = graph.add("Mul", shrinking, span, name="divisor_less_1")
+        divisor = graph.add("Add", divisor, graph.constant("one", 1.0), name="divisor")
+        limit = graph.add("Mul", strength, graph.constant("strongest", self.strongest), name="limit")
+        return graph.add("Div", limit, divisor, name="strength")
 
 
 @dataclass(frozen=True)
@@ -139,7 +152,7 @@ def styled_conv(
     style = conv.style
     plain = conv.kernel is None
     if whole and isinstance(style, Style) and (plain or conv.taps is not None):
-        assert noise.strength is not None and noise.modulation is not None  # new graphs say both
+        assert noise.strength is not None and noise.exponent is not None  # new graphs say both
         function = STYLED_CONV if plain else STYLED_UP_CONV
         weight = graph.constant("weight", conv.weight)
         inputs = [x, style.w, weight, noise.image, graph.constant("bias", bias)]
@@ -147,8 +160,9 @@ def styled_conv(
             inputs.append(graph.constant("taps", conv.taps))
         inputs.append(graph.constant("noise_strength", noise.strength))
         inputs += style.parameters(graph)
-        inputs.append(graph.constant("noise_modulation", noise.modulation))
+        inputs.append(graph.constant("noise_exponent", noise.exponent))
         factors = {"negative_slope": NEGATIVE_SLOPE, "scale": SCALE, "epsilon": EPSILON}
+        factors["strongest"] = noise.strongest
         return graph.call(function, *inputs, **factors, style_index=style.index)
     scaled = noise.scaled(graph, style)
     x, scale_out = modulated_conv(graph, ops, conv, x)

@@ -261,9 +261,18 @@ _LAYER_OF = f"""
     norm = Sqrt (norm_shifted)
     norm_4d = Unsqueeze (norm, pixels)
     demodulated = Div (convolved, norm_4d)
-    strength_of_w = MatMul (w_of_layer, noise_modulation)
-    strengths = Add (strength_of_w, strength)
-    strengths_4d = Unsqueeze (strengths, pixels)
+    exponent = MatMul (w_of_layer, noise_exponent)
+    negated = Neg (exponent)
+    shrinking = Exp (negated)
+    one = Constant <value_float = 1.0> ()
+    strongest_value = Constant <value_float: float = @strongest> ()
+    strongest_less_1 = Sub (strongest_value, one)
+    less = Mul (shrinking, strongest_less_1)
+    divisor = Add (less, one)
+    limit = Mul (strength, strongest_value)
+    strengths = Div (limit, divisor)
+    all_but_batch = Constant <value_ints = [1, 2, 3]> ()
+    strengths_4d = Unsqueeze (strengths, all_but_batch)
     scaled_noise = Mul (noise, strengths_4d)
     noisy = Add (demodulated, scaled_noise)
     column = Constant <value_ints = [-1, 1, 1]> ()
@@ -293,7 +302,7 @@ _UP_CONVOLVED = f"""
 """
 _LAYER_ATTRIBUTES = (
     f"negative_slope: float = {NEGATIVE_SLOPE}, scale: float = {SCALE:.8f}, epsilon: float = {EPSILON}, "
-    "style_index: int = 0"
+    "strongest: float, style_index: int = 0"
 )
 
 
@@ -305,7 +314,7 @@ def _layer(name: str, inputs: str, convolved: str) -> onnx.FunctionProto:
 
 
 # A whole layer of the synthesis network: cpp_ops/styled_conv/styled_conv.h defines both.
-_STYLED_INPUTS = "strength, modulation, modulation_bias, noise_modulation"
+_STYLED_INPUTS = "strength, modulation, modulation_bias, noise_exponent"
 STYLED_CONV = _layer("StyledConv", f"x, w, weight, noise, bias, {_STYLED_INPUTS}", _CONVOLVED)
 STYLED_UP_CONV = _layer("StyledUpConv", f"x, w, weight, noise, bias, taps, {_STYLED_INPUTS}", _UP_CONVOLVED)
 

@@ -39,11 +39,11 @@ def modulated(conv: ModulatedConv) -> Float64:
     return array(conv.weight)[0] * conv.scale
 
 
-def noise_modulation(layer: NoiseInjection) -> Float64:
-    """What w adds to the strength of a layer's noise: [style_dim, 1], zeros where it adds nothing."""
-    if layer.modulation is None:
-        return np.zeros((layer.style_dim, 1))
-    return array(layer.modulation).T * layer.scale * array(layer.weight)
+def noise_exponent(layer: NoiseInjection) -> Float64:
+    """How the strength of a layer's noise grows with w: [style_dim], zeros where it does not depend on w."""
+    if layer.exponent is None:
+        return np.zeros(layer.style_dim)
+    return array(layer.exponent)[0] * layer.scale
 
 
 def unit_rows(weight: Float64) -> tuple[Float64, Float64]:

@@ -69,16 +69,20 @@ def with_w(inputs: dict[str, NDArray]) -> dict[str, NDArray]:
     given = {("w" if name == "style" else name): value for name, value in inputs.items()}
     given |= {"w": w, "modulation": weight, "modulation_bias": bias}
     if "noise" in given:
-        given["noise_modulation"] = rng.standard_normal((6, 1))
+        given["noise_exponent"] = rng.standard_normal(6)
     return {name: value.astype(np.float32) for name, value in given.items()}
 
 
-def with_style(inputs: dict[str, NDArray], index: int) -> dict[str, NDArray]:
+def with_style(inputs: dict[str, NDArray], index: int, strongest: float = 0.0) -> dict[str, NDArray]:
     """Of a layer `with_w`: what the references take."""
     given = dict(inputs)
     w, weight, bias = (given.pop(name) for name in ("w", "modulation", "modulation_bias"))
-    if "noise_modulation" in given:
-        given["strength"] = modulation(w, index, given.pop("noise_modulation"), given["strength"])
+    if "noise_exponent" in given:
+        exponent = modulation(w, index, given.pop("noise_exponent").reshape(-1, 1), np.zeros(1, np.float32))
+        if strongest:
+            given["strength"] = given["strength"] * strongest / (1 + (strongest - 1) * np.exp(-exponent))
+        else:
+            given["strength"] = given["strength"] + exponent
     return given | {"style": modulation(w, index, weight, bias)}
 
 
@@ -104,7 +108,16 @@ def test_a_whole_layer_of_an_older_graph_whose_noise_has_its_strength(up: bool) 
 @pytest.mark.parametrize("up", [False, True])
 def test_a_whole_layer_of_an_older_graph_whose_noise_has_one_strength(up: bool) -> None:
     inputs = with_w(layer_inputs(2, 3, 2, (8, 8), up, noise_n=1))
-    del inputs["noise_modulation"]
+    del inputs["noise_exponent"]
+    result = run_layer(layer_model(inputs, ["weight"]), inputs)
+    expected = styled_conv(**with_style(inputs, 0))
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_whole_layer_of_an_older_graph_whose_w_adds_to_the_strength_of_its_noise(up: bool) -> None:
+    inputs = with_w(layer_inputs(2, 3, 2, (8, 8), up, noise_n=1))
+    inputs["noise_exponent"] = inputs["noise_exponent"][:, None]
     result = run_layer(layer_model(inputs, ["weight"]), inputs)
     expected = styled_conv(**with_style(inputs, 0))
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
@@ -114,10 +127,11 @@ def test_a_whole_layer_of_an_older_graph_whose_noise_has_one_strength(up: bool) 
 @pytest.mark.parametrize("up", [False, True])
 def test_a_whole_layer_makes_its_style_of_w(up: bool, index: int) -> None:
     inputs = with_w(layer_inputs(2, 5, 7, (8, 8), up, noise_n=2))
-    result = run_layer(layer_model(inputs, ["weight"], style_index=index), inputs)
-    expected = styled_conv(**with_style(inputs, index))
+    result = run_layer(layer_model(inputs, ["weight"], style_index=index, strongest=12.0), inputs)
+    expected = styled_conv(**with_style(inputs, index, strongest=12.0))
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    check_same_bits(with_w(layer_inputs(3, 20, 13, (32, 32), up, noise_n=3)), of_images=("x", "w", "noise"))
+    many = with_w(layer_inputs(3, 20, 13, (32, 32), up, noise_n=3))
+    check_same_bits(many, of_images=("x", "w", "noise"), strongest=12.0)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +157,9 @@ def test_a_whole_layer_refuses_a_w_that_does_not_fit(
 
 def test_a_whole_layer_refuses_a_modulation_of_noise_that_does_not_fit() -> None:
     inputs = with_w(layer_inputs(1, 5, 2, (4, 4), False, noise_n=1))
-    inputs["noise_modulation"] = inputs["noise_modulation"][:5]
-    with pytest.raises(Exception, match=r"noise_modulation \[D, 1\], got .* \[5, 1\]"):
-        run_layer(layer_model(inputs, []), inputs)
+    inputs["noise_exponent"] = inputs["noise_exponent"][:5]
+    with pytest.raises(Exception, match=r"noise_exponent \[D\], got .* \[5\]"):
+        run_layer(layer_model(inputs, [], strongest=12.0), inputs)
 
 
 def test_attributes_of_a_whole_layer() -> None:
@@ -155,9 +169,9 @@ def test_attributes_of_a_whole_layer() -> None:
     np.testing.assert_allclose(result, styled_conv(**inputs, **factors), rtol=0, atol=1e-4)
 
 
-def check_same_bits(inputs: dict[str, NDArray], of_images: Sequence[str]) -> None:
+def check_same_bits(inputs: dict[str, NDArray], of_images: Sequence[str], **attributes: object) -> None:
     """In any batch and on any number of threads; the first dimension of `of_images` is the batch's, 3."""
-    model = layer_model(inputs, ["weight"])
+    model = layer_model(inputs, ["weight"], **attributes)
     expected = run_layer(model, inputs)
     for threads in (2, 3, 8):
         np.testing.assert_array_equal(run_layer(model, inputs, threads), expected)

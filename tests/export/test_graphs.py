@@ -223,7 +223,7 @@ def test_parity_refuses_a_mapping_graph_that_differs():
     "key",
     [
         "convs.1.noise.weight",
-        "convs.0.noise.modulation",
+        "convs.0.noise.exponent",
         "to_rgbs.0.bias",
         "convs.0.conv.modulation.bias",
         "to_rgbs.1.upsample.kernel",

@@ -99,8 +99,8 @@ def test_whole_layer_function_equals_the_reference(up, noise_batch):
     given = with_w({name: value.astype(np.float32) for name, value in values.items()})
     function = STYLED_UP_CONV if up else STYLED_CONV
     ranks = {name: value.ndim for name, value in given.items()}
-    (out,) = one_node(function, ranks, np.float32, style_index=1).run(None, given)
-    inputs = with_style(given, 1)
+    (out,) = one_node(function, ranks, np.float32, style_index=1, strongest=12.0).run(None, given)
+    inputs = with_style(given, 1, strongest=12.0)
     np.testing.assert_allclose(out, reference.styled_conv(**inputs), rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="do not fit"):
         reference.styled_conv(**inputs | {"style": inputs["style"][:, :2]})

@@ -12,7 +12,7 @@ from torch import nn
 from fingergen.cpp_ops import reference as twins
 from fingergen.training.networks import Discriminator, Encoder, Generator, Reconstructor
 from fingergen.training.networks.discriminator import minibatch_std
-from fingergen.training.networks.generator import NoiseInjection, ToRGB
+from fingergen.training.networks.generator import STRONGEST, NoiseInjection, ToRGB
 from fingergen.training.networks.layers import ModulatedConv
 from fingergen.training.networks.ops import fused_leaky_relu, upfirdn2d
 
@@ -190,8 +190,12 @@ def test_styled_noise_is_as_strong_as_w_says():
     assert torch.equal(layer(x, style, noise), x)
     layer.weight.fill_(0.5)
     assert torch.equal(layer(x, style, noise), x + 0.5 * noise)
-    layer.modulation.copy_(torch.tensor([[2.0, 0, 0, 0]]))
-    expected = x + (0.5 * (1 + style[:, 0]))[:, None, None, None] * noise  # 2 / √4
+    layer.exponent.copy_(torch.tensor([[2.0, 0, 0, 0]]))
+    style[0] *= 20
+    grown = STRONGEST / (1 + (STRONGEST - 1) * torch.exp(-style[:, 0]))  # 2 / √4
+    torch.testing.assert_close(layer(x, style, noise), x + 0.5 * grown[:, None, None, None] * noise)
+    style[:, 0] = torch.tensor([-50.0, 50.0])
+    expected = torch.cat([x[:1], x[1:] + 0.5 * STRONGEST * noise])  # neither below 0 nor without end
     torch.testing.assert_close(layer(x, style, noise), expected)
 
 

@@ -101,10 +101,11 @@ def _restore(module: nn.Module, name: str, weights: Weights) -> None:
     elif isinstance(module, NoiseInjection):
         name = name.removesuffix(".noise")
         module.weight.copy_(weights[f"{name}/noise_strength"])
-        if module.modulation is not None:
-            added = weights.get(f"{name}/noise_modulation", torch.zeros(module.style_dim, 1))
-            factor = (module.weight * module.scale).where(module.weight != 0, 1.0)  # 0 adds nothing
-            module.modulation.copy_(added.T / factor)
+        if weights.get(f"{name}/noise_modulation", torch.zeros(1)).any():
+            raise ValueError(f"{name}: w adds to the strength of its noise, as in older graphs")
+        if module.exponent is not None:
+            exponent = weights.get(f"{name}/noise_exponent", torch.zeros(module.style_dim))
+            module.exponent.copy_(exponent.reshape(1, -1) / module.scale)
     elif isinstance(module, FusedLeakyReLU):
         module.bias.copy_(weights[f"{name.removesuffix('.activate')}/bias"].flatten())
     elif isinstance(module, ToRGB):

@@ -67,6 +67,10 @@ def generator_checkpoint(path: Path, content: Mapping[str, Any]) -> GeneratorChe
         raise BadInput(f"{path}: lacks the key 'g_ema', the generator's state dict")
     description = read_description(path, content)
     state = StateDict(f"{path}: g_ema", content["g_ema"])
+    if "conv1.noise.modulation" in state.tensors:
+        raise BadInput(
+            f"{path}: conv1.noise.modulation: its styled noise is that of an older version; train it again"
+        )
     architecture = generator_architecture(state) | shapeless(path, description, "generator")
     checkpoint = GeneratorCheckpoint(
         g_ema=build(Generator, architecture, state),

@@ -92,7 +92,7 @@ def generator_architecture(state: StateDict) -> dict[str, Any]:
         "style_dim": state.shape("conv1.conv.modulation.weight", 2)[1],
         "n_mlp": state.count("style.", start=1),  # style.0 normalizes z, or does nothing
         "widths": widths,
-        "styled_noise": "conv1.noise.modulation" in state.tensors,
+        "styled_noise": "conv1.noise.exponent" in state.tensors,
     }
 
 

@@ -14,6 +14,10 @@ from .precision import FULL, MixedPrecision
 
 ImagePadding = Literal["zeros", "replicate"]
 
+STRONGEST = 12.0
+"""How many times as strong w can make noise: nothing in a procedural impression is more than 12 times as
+strong as in the median one."""
+
 
 def feature_widths(
     resolution: int,
@@ -48,22 +52,27 @@ class ConstantInput(nn.Module):
 
 
 class NoiseInjection(nn.Module):
-    """Adds a noise image (1 | N, 1, H, W) to all channels with a learned strength; if `styled`, the style (N,
-    style_dim) scales it."""
+    """Adds a noise image (1 | N, 1, H, W) to all channels with a learned strength.
 
-    modulation: nn.Parameter | None
+    If `styled`, the style (N, style_dim) multiplies it, by a logistic function of a number that is linear in
+    the style. So along a direction of w a strength doubles again and again, as do those of what skin and
+    sensors add to an impression, and it neither changes its sign nor grows beyond STRONGEST.
+    """
+
+    exponent: nn.Parameter | None
 
     def __init__(self, style_dim: int, styled: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         self.style_dim = style_dim
-        self.register_parameter("modulation", nn.Parameter(torch.zeros(1, style_dim)) if styled else None)
+        self.register_parameter("exponent", nn.Parameter(torch.zeros(1, style_dim)) if styled else None)
         self.scale = 1 / math.sqrt(style_dim)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        if self.modulation is None:
+        if self.exponent is None:
             return x + (self.weight * noise).to(x.dtype)
-        strength = self.weight * (1 + F.linear(style, self.modulation * self.scale))
+        exponent = F.linear(style, self.exponent * self.scale)
+        strength = self.weight * STRONGEST / (1 + (STRONGEST - 1) * torch.exp(-exponent))
         return x + (strength[:, :, None, None] * noise).to(x.dtype)
 
 
