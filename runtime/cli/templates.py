@@ -13,11 +13,10 @@ from ..images import read_image
 from ..minutiae import FORMATS, Template, read_template
 from ..model import Model, NoiseMode
 from ..pipeline.reconstruction import ReconstructionInput, not_a_map
-from ..records import read_record
-from ..records.io import is_transaction
 from .kit import MAP_SUFFIXES, Number, as_one, warn
 
 FIRST_BYTES = 64  # which show whether a file is a transaction
+FIRST_FIELD = b"1."  # of a transaction
 FEW_MINUTIAE = 5  # fewer leave most of a finger undetermined
 
 
@@ -100,11 +99,21 @@ class TemplateReading:
     def _finds_transaction(self, path: Path) -> bool:
         if self.template_format is not None or not path.is_file():
             return False
-        with path.open("rb") as file:
-            return is_transaction(file.read(FIRST_BYTES))
+        try:
+            with path.open("rb") as file:
+                first = file.read(FIRST_BYTES)
+        except OSError:  # which `read_template` reports
+            return False
+        if not first.startswith(FIRST_FIELD):
+            return False
+        from ..records.io import is_transaction  # slow to import, and few files are transactions
+
+        return is_transaction(first)
 
     def _of_transaction(self, path: Path) -> Template:
         """The minutiae of a finger of an ANSI/NIST-ITL transaction."""
+        from ..records import read_record
+
         fingers, number = read_record(path).templates, self.view or 0
         held = f"{path}: holds the minutiae of {len(fingers)} fingers"
         if number >= len(fingers):
