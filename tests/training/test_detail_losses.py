@@ -6,6 +6,7 @@ import torch
 
 from fingergen.training.losses.grain import FINE, RIDGE, _box, grain_loss
 from fingergen.training.losses.roughness import roughness_loss
+from fingergen.training.losses.spots import LEAST, spot_loss
 from fingergen.training.losses.texture import texture_loss
 from fingergen.training.losses.tones import BORDER_WEIGHT, tone_loss
 
@@ -48,6 +49,30 @@ def test_roughness_loss_sees_what_ridges_hide():
     left = contact * (torch.arange(32) < 16)
     halves = torch.where(torch.arange(64) < 44, first, ridges)
     assert roughness_loss(halves, first, left) < 0.1 * roughness_loss(halves, first, contact)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
+def test_spot_loss_compares_how_strong_spots_are_not_where_they_lie(size: int):
+    torch.manual_seed(0)
+
+    def spots() -> torch.Tensor:
+        cells = torch.randn(2, 1, 512 // size, 512 // size)
+        return torch.nn.functional.interpolate(cells, size=512, mode="bilinear")
+
+    first, second = 0.1 * spots(), 0.1 * spots()
+    assert spot_loss(first, first) == 0
+    elsewhere, faint = (spot_loss(each, second) for each in (first, 0.4 * first))
+    assert faint > 1.5 * elsewhere and spot_loss(2.5 * first, second) > 1.2 * elsewhere
+    assert spot_loss(first + 0.2, first) < 1e-4  # paper is none of its business
+
+
+def test_spot_loss_sees_spots_beneath_ridges():
+    torch.manual_seed(0)
+    ridges = torch.sin(torch.arange(512) * 2 * torch.pi / 9).expand(4, 1, 512, 512)
+    spots = torch.nn.functional.interpolate(torch.randn(4, 1, 32, 32), size=512, mode="bilinear")
+    assert spot_loss(ridges, ridges + 0.1 * spots) > 10 * spot_loss(ridges.roll(4, 3), ridges)
+    image = torch.rand(1, 1, LEAST, LEAST)
+    assert spot_loss(image, image) == 0
 
 
 def test_tone_loss_compares_the_grays_of_squares_not_where_they_lie():

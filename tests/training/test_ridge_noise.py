@@ -140,14 +140,17 @@ def test_rim_loss_sees_ridges_that_break_off_whatever_the_paper():
     assert rim_loss(broken, fading, torch.ones_like(contact), 250.0) == 0
 
 
-@pytest.mark.parametrize("name", ["grain", "roughness", "tone"])
+@pytest.mark.parametrize("name", ["grain", "roughness", "spot", "tone"])
 def test_weights_count_in_the_loss(name: str):
-    config = replace(TINY, l1_images=0, **{f"{name}_weight": 2.0})
+    config = replace(TINY, resolution=64, l1_images=0, **{f"{name}_weight": 2.0})
     noise, plain = (
         RidgeNoise(one, 2, 250.0, known=(2,)) for one in (config, replace(config, **{f"{name}_weight": 0.0}))
     )
     images, condition = noise.split(Stripes().held_out(4))
-    reals = images.float() / 127.5 - 1
+    images, condition[0] = (
+        torch.nn.functional.interpolate(each.float(), size=64) for each in (images, condition[0])
+    )
+    reals = images / 127.5 - 1
     fakes = reals + 0.1 * torch.randn_like(reals)
     total, figures = noise.loss(fakes, reals, condition, 0)
     without, _ = plain.loss(fakes, reals, condition, 0)
@@ -411,6 +414,7 @@ def test_command_writes_a_run_and_continues_it(tmp_path: Path):
             ["--fingers", "1", "--roughness-weight", "1", "--l1-weight", "0"],
             "--roughness-weight 1.0: has no effect without --l1-weight",
         ),
+        (["--fingers", "1", "--spot-weight", "1"], "--spot-weight 1.0: needs --resolution 64 or more"),
         (["--fingers", "1", "--channels", "3"], "--noise ridges: needs --channels 1"),
         (["--fingers", "1", "--noise", "const"], "--noise const: must be one of random, ridges"),
         (["--fingers", "1", "--l1-images", "-1"], "--l1-images -1: must be 0 or more"),

@@ -5,6 +5,7 @@ from typing import get_args
 
 from fingergen.runtime.errors import BadOption
 
+from ..losses.spots import LEAST as LEAST_OF_SPOTS
 from ..networks.generator import ImagePadding
 from ..networks.precision import DTYPES
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
@@ -31,7 +32,7 @@ BEFORE = {  # of files from before there was a choice
     "lr_mlp": 0.01,
 }
 NOISE_MODES = ("random", "ridges")
-DETAIL = ("grain_weight", "roughness_weight", "tone_weight")
+DETAIL = ("grain_weight", "roughness_weight", "spot_weight", "tone_weight")
 # What compares images with impressions of the same look, so that looks must be known.
 PAIRED = ("paired_images", *DETAIL)
 LARGEST = 4096  # resolution, and width of a layer
@@ -88,6 +89,11 @@ class GeneratorConfig:
         0.0,
         "with --noise ridges: weight of the loss on edges of ridges that are rougher or smoother than the "
         "paired impression's, while --l1-weight is above 0",
+    )
+    spot_weight: float = setting(
+        0.0,
+        "with --noise ridges: weight of the loss on spots larger than a ridge that are stronger or fainter "
+        "than the paired impression's, while --l1-weight is above 0",
     )
     tone_weight: float = setting(
         0.0,
@@ -183,6 +189,8 @@ class GeneratorConfig:
                 raise BadOption(
                     field.replace("_", "-"), getattr(self, field), "has no effect without --l1-weight"
                 )
+        if self.spot_weight and self.resolution < LEAST_OF_SPOTS:
+            raise BadOption("spot-weight", self.spot_weight, f"needs --resolution {LEAST_OF_SPOTS} or more")
         if self.precision not in DTYPES:
             raise BadOption("precision", self.precision, f"must be one of {', '.join(DTYPES)}")
         group = min(self.batch, GROUP)

@@ -23,6 +23,7 @@ from ..data.ridge_maps import RidgeImages
 from ..losses.grain import grain_loss
 from ..losses.ridges import ridge_loss, rim_loss
 from ..losses.roughness import roughness_loss
+from ..losses.spots import spot_loss
 from ..losses.tones import tone_loss
 from ..networks import Generator
 from ..networks.generator import NoiseInjection
@@ -212,6 +213,9 @@ class RidgeNoise:
             if self.config.roughness_weight:
                 figures["loss/roughness"] = roughness_loss(images, reals, contact)
                 total = total + self.config.roughness_weight * figures["loss/roughness"]
+            if self.config.spot_weight:
+                figures["loss/spot"] = spot_loss(images, reals)
+                total = total + self.config.spot_weight * figures["loss/spot"]
             if self.config.tone_weight:
                 figures["loss/tone"] = tone_loss(images, reals)
                 total = total + self.config.tone_weight * figures["loss/tone"]

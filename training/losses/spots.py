@@ -1,0 +1,43 @@
+"""Are spots larger than a ridge as strong as in the real impression, wherever they lie?
+
+Blotches, stains, unevenness of pressure and of the background: an L1 distance is least where a network draws
+of them only what it can place, which is less than half of the strongest.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIZES = (8, 16, 32, 64)  # pixels: the cells of the noise that spots are made of
+AROUND = 3  # spots across the square that a spot stands out from
+WINDOW = 4  # spots per side of the squares over which power is averaged
+LEAST = 64  # pixels per side of an image that has room for spots of the smallest size
+FAINT = 1e-5  # power of images in [-1, 1], of 0.4 gray levels: of something so large, less cannot be seen
+
+
+def spot_loss(images: Tensor, reals: Tensor) -> Tensor:
+    """How differently strong spots of each size are, by squares; its mean over an image.
+
+    Args:
+        images: (N, C, R, R) in [-1, 1]; R is LEAST or more.
+        reals: (N, C, R, R), the real impressions of the same conditions.
+
+    Returns:
+        Scalar, the Itakura-Saito distance of powers: about half the square of the logarithm of their ratio.
+    """
+    pairs = zip(_powers(images), _powers(reals), strict=True)
+    ratios = [(theirs + FAINT) / (mine + FAINT) for mine, theirs in pairs]
+    return torch.stack([(ratio - ratio.log() - 1).mean() for ratio in ratios]).mean()
+
+
+def _powers(x: Tensor) -> list[Tensor]:
+    """Of each size, the power of spots in squares that overlap by half."""
+    powers = []
+    for size in SIZES:
+        if size * (WINDOW + 1) > x.shape[-1]:
+            break
+        # Means of squares twice as large as their distance: whole ridges would outweigh the spots.
+        spots = F.avg_pool2d(F.avg_pool2d(x, size), 2, stride=1)
+        around = F.avg_pool2d(F.pad(spots, [AROUND // 2] * 4, mode="replicate"), AROUND, stride=1)
+        powers.append(F.avg_pool2d((spots - around).square(), WINDOW, WINDOW // 2))
+    return powers
