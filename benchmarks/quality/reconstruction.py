@@ -64,7 +64,8 @@ def attack(
         mates and non-mates.
     """
     made = model.fingers(range(HELD_OUT, HELD_OUT + fingers))
-    (first, templates), (second, _) = (impressions(made, [number] * fingers) for number in (0, 1))
+    (first, truth), (second, _) = (impressions(made, [number] * fingers) for number in (0, 1))
+    templates = [replace(template, unclear=()) for template in truth]  # of which an encoder does not learn
     sources, others = (measure_all(pool, cache, images, "impressions") for images in (first, second))
     given = {
         "true": templates,

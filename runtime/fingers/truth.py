@@ -14,7 +14,10 @@ from .identity.minutiae import BIFURCATION, ENDING
 from .master import Master
 
 _TYPES = {ENDING: MinutiaType.ENDING, BIFURCATION: MinutiaType.BIFURCATION}
-_CLEAR = 6.0  # pixels inside the edge of contact at which a minutia can be seen
+_CLEAR = 6.0
+"""Pixels inside the edge of contact at which a minutia can be seen. In 150 procedural impressions of any
+look, MINDTCT finds 0.87 of the minutiae that lie 6 to 8 pixels inside, 0.72 of those 4 to 6, 0.51 of those up
+to 2, and 0.25 of those 2 to 4 pixels outside."""
 _COVERED = 3.0  # pixels beyond the edge of a crease or cut within which a minutia is hidden
 
 
@@ -39,24 +42,32 @@ def visible_truth(capture: Capture, finger: Master, visible: NDArray[np.intp] | 
         visible: What `visible_minutiae` gives for both; None: found here.
 
     Returns:
-        The visible minutiae, cores and deltas; coordinates between pixels, angles as the distorted ridges
-        run, at the image's resolution.
+        The visible minutiae, cores and deltas, and, as `unclear`, the other minutiae that lie inside the edge
+        of contact or as near to it; coordinates between pixels, angles as the distorted ridges run, at the
+        image's resolution.
     """
     if visible is None:
         visible = visible_minutiae(capture, finger)
+    xy = finger.minutiae.xy
+    unclear = _shown(capture, finger, xy, place(capture, xy), -_CLEAR)
+    unclear[visible] = False
+    minutiae, others = (_minutiae(capture, finger, each) for each in (visible, np.nonzero(unclear)[0]))
+    cores, deltas = (_points(capture, finger, points) for points in (finger.cores, finger.deltas))
+    return Template(*capture.size, capture.ppi, minutiae, cores, deltas, others)
+
+
+def _minutiae(capture: Capture, finger: Master, indices: NDArray[np.intp]) -> tuple[Minutia, ...]:
     all_xy, all_angles, kinds = finger.minutiae
-    xy, angle, kind = all_xy[visible], all_angles[visible], kinds[visible]
+    xy, angle, kind = all_xy[indices], all_angles[indices], kinds[indices]
     heading = np.stack([np.cos(angle), -np.sin(angle)], axis=1)
     placed = place(capture, xy)
     # Carried along with the skin, so that rotation and distortion turn it as they turn the ridge.
     step = place(capture, xy + 3.0 * heading) - placed
     degrees = np.degrees(np.arctan2(-step[:, 1], step[:, 0]))
-    minutiae = (
+    return tuple(
         Minutia(float(x), float(y), float(a), _TYPES[int(k)])
         for (x, y), a, k in zip(placed, degrees, kind, strict=True)
     )
-    cores, deltas = (_points(capture, finger, points) for points in (finger.cores, finger.deltas))
-    return Template(*capture.size, capture.ppi, tuple(minutiae), cores, deltas)
 
 
 def _points(capture: Capture, finger: Master, points: NDArray[np.floating]) -> tuple[Point, ...]:
@@ -66,11 +77,15 @@ def _points(capture: Capture, finger: Master, points: NDArray[np.floating]) -> t
 
 
 def _shown(
-    capture: Capture, finger: Master, points: NDArray[np.floating], placed: NDArray[np.floating]
+    capture: Capture,
+    finger: Master,
+    points: NDArray[np.floating],
+    placed: NDArray[np.floating],
+    clear: float = _CLEAR,
 ) -> NDArray[np.bool_]:
-    """Which points of the master lie in the image, well inside the contact: bool (M,)."""
+    """Which points of the master lie in the image, `clear` pixels or more inside the contact: bool (M,)."""
     inside = np.all((placed >= 0) & (placed <= np.array(capture.size) - 1), axis=-1)
     x, y = points[:, 0], points[:, 1]
     wobble = unevenness_at(capture, placed)
     depth = contact_depth(capture.contact, finger.ridges.shape, x, y, wobble)  # type: ignore[arg-type]
-    return inside & (depth > _CLEAR)
+    return inside & (depth > clear)

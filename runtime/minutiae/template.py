@@ -99,6 +99,8 @@ class Template:
         minutiae: In the image, as everything here: 0 <= x < width and 0 <= y < height.
         cores: Of none or one angle each.
         deltas: Of none or three angles each.
+        unclear: Minutiae that the finger has, at the edge of contact or in a crease, of a template that is
+            the truth: an extractor may find them or not. FingerGen's JSON alone keeps them.
 
     Raises:
         BadInput: A value is out of range, or something lies outside the image.
@@ -110,9 +112,11 @@ class Template:
     minutiae: tuple[Minutia, ...] = ()
     cores: tuple[Point, ...] = ()
     deltas: tuple[Point, ...] = ()
+    unclear: tuple[Minutia, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, kind in (("minutiae", Minutia), ("cores", Point), ("deltas", Point)):
+        kinds = {"minutiae": Minutia, "cores": Point, "deltas": Point, "unclear": Minutia}
+        for name, kind in kinds.items():
             given = getattr(self, name)
             check_iterable(name, given, f"a sequence of {kind.__name__}")
             places = tuple(given)
@@ -127,6 +131,7 @@ class Template:
         _set(self, ppi=_finite("ppi", self.ppi))
         _check_ppi(self.ppi)
         self._check_inside("minutia", self.minutiae)
+        self._check_inside("unclear minutia", self.unclear)
         for name, points, count in (("core", self.cores, 1), ("delta", self.deltas, 3)):
             self._check_inside(name, points)
             for number, point in enumerate(points, 1):
@@ -257,7 +262,11 @@ class Template:
             return tuple(place for place in all_moved if canvas._holds(place))
 
         return replace(
-            canvas, minutiae=moved(self.minutiae), cores=moved(self.cores), deltas=moved(self.deltas)
+            canvas,
+            minutiae=moved(self.minutiae),
+            cores=moved(self.cores),
+            deltas=moved(self.deltas),
+            unclear=moved(self.unclear),
         )
 
 

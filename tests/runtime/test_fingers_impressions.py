@@ -111,6 +111,24 @@ def test_truth_moves_with_the_ridges():
     assert best > 0.7
 
 
+def test_unclear_minutiae_lie_at_the_edge_of_contact_or_in_a_line(full):
+    """Together with the others they are all that the skin inside the edge has."""
+    at_the_edge = []
+    for number in range(6):
+        taken = take_impression(full, number, "hard")
+        truth = taken.template
+        assert not set(truth.minutiae) & set(truth.unclear)
+        contact = np.array([taken.contact[row, column] for column, row in map(truth.pixel, truth.unclear)])
+        at_the_edge += [*contact[contact < 0.9]]
+        placed = place(taken.capture, full.minutiae.xy)
+        inside = ((placed >= 0) & (placed <= 511)).all(axis=1)
+        column, row = np.round(placed[inside]).astype(int).T
+        touching = int((taken.contact[row, column] > 0.5).sum())
+        assert len(truth.minutiae) < touching <= len(truth.minutiae) + len(truth.unclear)
+    assert len(at_the_edge) > 10 and min(at_the_edge) > 0.02
+    assert taken.capture.lines.size and (contact > 0.99).any()  # in a crease
+
+
 def test_any_window_in_range_has_a_master():
     for window in (TINY, (101, 130), (480, 300), (576, 576)):
         taken = take_impression(make_finger(3, window), 0)

@@ -178,6 +178,20 @@ def test_records_keep_the_sample(tmp_path: Path, name: str):
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
 
+def test_json_alone_keeps_unclear_minutiae(tmp_path: Path):
+    unclear = Minutia(3.25, 4.5, 271, MinutiaType.BIFURCATION), Minutia(7, 8, 9, quality=30)
+    truth = replace(read_template(SAMPLE), unclear=unclear)
+    for name in ("t.json", "t.ansi"):
+        write_template(tmp_path / name, truth)
+    assert read_template(tmp_path / "t.json") == truth
+    stretched = read_template(tmp_path / "t.json", ppi=1000, override=True)
+    assert stretched.ppi == 1000 and stretched.unclear == unclear
+    assert read_template(tmp_path / "t.ansi").unclear == ()
+    outside = altered_json(unclear=[{"type": "ending", "x": 999, "y": 1, "angle": 0}])
+    with pytest.raises(BadInput, match="unclear minutia 1 at"):
+        read(tmp_path, outside, "t.json")
+
+
 @pytest.mark.parametrize("path", sorted(DATA.iterdir()), ids=lambda path: path.suffix)
 def test_stored_samples(tmp_path: Path, path: Path):
     """Files written by an earlier version read as they did and are written byte for byte."""
@@ -358,6 +372,7 @@ def altered_json(**members) -> bytes:
         ({"minutiae": [{"type": "ending", "x": None, "y": 1, "angle": 1}]}, r"minutiae\[0\].x is None"),
         ({"cores": [{"x": 1, "y": 1, "angles": 5}]}, r"cores\[0\].angles is not a list"),
         ({"deltas": [{"x": 1, "y": 1, "angles": [5]}]}, "delta 1 has 1 angles"),
+        ({"unclear": [{"type": "dot", "x": 1, "y": 1, "angle": 1}]}, r"unclear\[0\].type is 'dot'"),
         ({"loops": []}, "unknown key 'loops'"),
     ],
 )

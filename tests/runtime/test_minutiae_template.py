@@ -18,6 +18,7 @@ TEMPLATE = Template(
     ),
     (Point(40, 30, (90,)),),
     (Point(20, 70, (10, 130, 250)), Point(90, 75)),
+    (Minutia(30, 40, 5, MinutiaType.ENDING), Minutia(99, 40, 5)),
 )
 
 
@@ -64,6 +65,7 @@ def test_translate_drops_what_leaves():
     assert [(m.x, m.y) for m in moved.minutiae] == [(45, 10)]
     assert (moved.width, moved.height) == (100, 80) and moved.cores == (Point(75, 20, (90,)),)
     assert moved.deltas == (Point(55, 60, (10, 130, 250)),)
+    assert moved.unclear == (Minutia(65, 30, 5, MinutiaType.ENDING),)
 
 
 def test_rotate_is_counter_clockwise_on_the_screen():

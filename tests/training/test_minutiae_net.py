@@ -1,5 +1,7 @@
 """Minutiae maps, read back from images, and the network that finds minutiae."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -42,6 +44,10 @@ def test_agreement_counts_each_minutia_once():
     assert result == Agreement(matched=2, found=4, true=3)
     assert (result.precision, result.recall) == (2 / 4, 2 / 3)
     assert agreement(Template(9, 9), Template(9, 9)) == Agreement(0, 0, 0)
+    # Of an unclear one, only what has no other partner; what it excuses counts neither way.
+    unclear = Minutia(10, 10, 0), Minutia(50, 58, 10)
+    assert agreement(found, replace(true, unclear=unclear)) == Agreement(matched=2, found=3, true=3)
+    assert agreement(replace(true, minutiae=(), unclear=true.minutiae), true) == Agreement(0, 0, 3)
     figures = agreement_figures([true, Template(99, 99)], [true, found])
     assert figures == {"precision": 1.0, "recall": 3 / 7, "chance_recall": 2 / 7}
 

@@ -128,6 +128,7 @@ def assemble(
     minutiae: Sequence[Minutia],
     cores: Sequence[Point] = (),
     deltas: Sequence[Point] = (),
+    unclear: Sequence[Minutia] = (),
 ) -> Template:
     """A Template of the fields of a file.
 
@@ -142,6 +143,7 @@ def assemble(
         minutiae: In the file's pixels, wherever they lie.
         cores: Likewise.
         deltas: Likewise.
+        unclear: Likewise.
 
     Raises:
         BadInput: If size or resolution are said neither by the file nor by the caller, or if more than half
@@ -152,6 +154,7 @@ def assemble(
     minutiae = _inside(reading, "minutia", minutiae, width, height)
     cores = _inside(reading, "core", cores, width, height)
     deltas = _inside(reading, "delta", deltas, width, height)
+    unclear = _inside(reading, "unclear minutia", unclear, width, height)
     if across != down:
         found = f"x and y resolution differ ({across:.5g} and {down:.5g} ppi)"
         stretch = across / down
@@ -163,7 +166,8 @@ def assemble(
             minutiae = [_stretched(place, stretch, height) for place in minutiae]
             cores = [_stretched(place, stretch, height) for place in cores]
             deltas = [_stretched(place, stretch, height) for place in deltas]
-    return Template(width, height, across, tuple(minutiae), tuple(cores), tuple(deltas))
+            unclear = [_stretched(place, stretch, height) for place in unclear]
+    return Template(width, height, across, tuple(minutiae), tuple(cores), tuple(deltas), tuple(unclear))
 
 
 def assemble_unsized(

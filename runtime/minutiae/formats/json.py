@@ -4,11 +4,12 @@
      "width": 512, "height": 512, "ppi": 500,
      "minutiae": [{"type": "ending", "x": 120.5, "y": 88, "angle": 271.4, "quality": 80}, …],
      "cores":  [{"x": 250, "y": 240, "angles": [90]}, …],
-     "deltas": [{"x": 180, "y": 400, "angles": [30, 150, 270]}, …]}
+     "deltas": [{"x": 180, "y": 400, "angles": [30, 150, 270]}, …],
+     "unclear": [{"type": "ending", "x": 60, "y": 91.5, "angle": 12, "quality": null}, …]}
 
 type: ending, bifurcation or other. quality: 0 to 100, or null. angles: [] where not known, else one for a
-core and three for a delta. Units and directions are Template's. `quality`, `angles`, `cores` and `deltas` may
-be left out; other keys are refused.
+core and three for a delta. Units and directions are Template's, as is what `unclear` means. `quality`,
+`angles`, `cores`, `deltas` and `unclear` may be left out; other keys are refused.
 """
 
 from __future__ import annotations
@@ -33,25 +34,17 @@ def decode(data: bytes, reading: Reading) -> tuple[Template, ...]:
         content = json.loads(decode_text(data))
     except (ValueError, RecursionError) as error:
         raise BadInput(f"not JSON: {error}") from None
-    content = _checked(content, "the file", (*_HEAD, "minutiae"), ("cores", "deltas"))
+    content = _checked(content, "the file", (*_HEAD, "minutiae"), ("cores", "deltas", "unclear"))
     if content["format"] != _FORMAT or content["format_version"] != _VERSION:
         raise BadInput(
             f"format and format_version are not '{_FORMAT}' and {_VERSION}: give a template of FingerGen"
         )
-    minutiae = []
-    for where, item in _items(content, "minutiae"):
-        item = _checked(item, where, ("type", "x", "y", "angle"), ("quality",))
-        kind = item["type"]
-        if not isinstance(kind, str) or kind not in _TYPES:
-            raise BadInput(f"{where}.type is {reprlib.repr(kind)}: give one of {', '.join(_TYPES)}")
-        x, y, angle = (_number(item[key], f"{where}.{key}") for key in ("x", "y", "angle"))
-        quality = None if item.get("quality") is None else _number(item["quality"], f"{where}.quality")
-        minutiae.append(Minutia(x, y, angle, _TYPES[kind], quality))
+    minutiae, unclear = (tuple(_minutiae(content, name)) for name in ("minutiae", "unclear"))
     width, height = (_whole(content[key], key) for key in ("width", "height"))
     cores, deltas = (tuple(_points(content, name)) for name in ("cores", "deltas"))
-    template = Template(width, height, _number(content["ppi"], "ppi"), tuple(minutiae), cores, deltas)
+    template = Template(width, height, _number(content["ppi"], "ppi"), minutiae, cores, deltas, unclear)
     size, ppi = (template.width, template.height), (template.ppi, template.ppi)
-    return (assemble(reading, size, ppi, minutiae, cores, deltas),)
+    return (assemble(reading, size, ppi, minutiae, cores, deltas, unclear),)
 
 
 def encode(template: Template) -> bytes:
@@ -59,17 +52,33 @@ def encode(template: Template) -> bytes:
     head = dict(zip(_HEAD, (_FORMAT, _VERSION, template.width, template.height, template.ppi), strict=True))
     members = [f'"{key}": {json.dumps(value)}' for key, value in head.items()]
     lists: dict[str, list[dict[str, Any]]] = {
-        "minutiae": [
-            {"type": m.type.value, "x": m.x, "y": m.y, "angle": m.angle, "quality": m.quality}
-            for m in template.minutiae
-        ],
+        "minutiae": _listed(template.minutiae),
         "cores": [{"x": core.x, "y": core.y, "angles": core.angles} for core in template.cores],
         "deltas": [{"x": delta.x, "y": delta.y, "angles": delta.angles} for delta in template.deltas],
     }
+    if template.unclear:
+        lists["unclear"] = _listed(template.unclear)
     for name, items in lists.items():
         rows = json.dumps(items)[1:-1].replace("}, {", "},\n  {")  # no text in them holds that
         members.append(f'"{name}": [\n  {rows}\n]' if rows else f'"{name}": []')
     return ("{" + ",\n ".join(members) + "}\n").encode()
+
+
+def _listed(minutiae: Iterable[Minutia]) -> list[dict[str, Any]]:
+    return [
+        {"type": m.type.value, "x": m.x, "y": m.y, "angle": m.angle, "quality": m.quality} for m in minutiae
+    ]
+
+
+def _minutiae(content: dict[str, Any], name: str) -> Iterable[Minutia]:
+    for where, item in _items(content, name):
+        item = _checked(item, where, ("type", "x", "y", "angle"), ("quality",))
+        kind = item["type"]
+        if not isinstance(kind, str) or kind not in _TYPES:
+            raise BadInput(f"{where}.type is {reprlib.repr(kind)}: give one of {', '.join(_TYPES)}")
+        x, y, angle = (_number(item[key], f"{where}.{key}") for key in ("x", "y", "angle"))
+        quality = None if item.get("quality") is None else _number(item["quality"], f"{where}.quality")
+        yield Minutia(x, y, angle, _TYPES[kind], quality)
 
 
 def _points(content: dict[str, Any], name: str) -> Iterable[Point]:
