@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fingergen.training.losses.grain import FINE, RIDGE, _box, grain_loss
+from fingergen.training.losses.grain import grain_loss
 from fingergen.training.losses.roughness import roughness_loss
 from fingergen.training.losses.spots import LEAST, spot_loss
 from fingergen.training.losses.texture import texture_loss
@@ -23,15 +23,6 @@ def test_grain_loss_compares_how_strong_detail_is_not_where_it_lies():
     assert elsewhere < 0.3 < 1.0 < smooth
     assert grain_loss(ridges + 0.2 * torch.randn(ridges.shape), second) > 3 * elsewhere
     assert grain_loss(first + 0.2, first) < 1e-4  # paper is none of its business
-
-
-@pytest.mark.parametrize("size", [8, 64])
-def test_means_of_squares_are_those_of_a_pooling(size: int):
-    x = torch.randn(2, 1, size, size + 3, dtype=torch.float64)
-    for side in (FINE, RIDGE):
-        torch.testing.assert_close(
-            _box(x, side), torch.nn.functional.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
-        )
 
 
 def test_roughness_loss_sees_what_ridges_hide():

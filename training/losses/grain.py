@@ -5,8 +5,9 @@ it draws is then smoother than any impression.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .squares import means_around, overlapping_means
 
 FINE = 3  # pixels per side of the squares that the finest detail stands out from
 RIDGE = 5  # of those that ridge edges stand out from, and half a ridge's period
@@ -34,24 +35,7 @@ def grain_loss(images: Tensor, reals: Tensor) -> Tensor:
 
 def _powers(x: Tensor) -> list[Tensor]:
     """Of each band, its power in squares that overlap by half."""
-    edges = smooth = _box(x, FINE)
+    edges = smooth = means_around(x, FINE)
     for _ in range(PASSES):
-        edges = edges - _box(edges, RIDGE)
-    return [F.avg_pool2d(band.square(), WINDOW, WINDOW // 2) for band in (x - smooth, edges)]
-
-
-def _box(x: Tensor, side: int) -> Tensor:
-    """Of each pixel, the mean of a square around it, or of its part within the image."""
-    return _mean_along(_mean_along(x, side, 2), side, 3)
-
-
-def _mean_along(x: Tensor, side: int, axis: int) -> Tensor:
-    """Sums of shifted images take a third of the time of a pooling, forward and backward on a CPU."""
-    size, reach = x.shape[axis], side // 2
-    padded = F.pad(x, (0, 0, reach, reach) if axis == 2 else (reach, reach))
-    total = padded.narrow(axis, 0, size)
-    for shift in range(1, side):
-        total = total + padded.narrow(axis, shift, size)
-    place = torch.arange(size, device=x.device)
-    count = (place + reach).clamp(max=size - 1) - (place - reach).clamp(min=0) + 1
-    return total / count.to(x.dtype).view((-1, 1) if axis == 2 else (-1,))
+        edges = edges - means_around(edges, RIDGE)
+    return [overlapping_means(band.square(), WINDOW) for band in (x - smooth, edges)]

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .squares import sums_along
+
 WINDOW_INCHES = 0.036  # side of the square that a correlation is taken over: about two ridges
 PER_WINDOW = 4  # squares begin every quarter of their side: a closer grid says no more
 LEAST_VARIANCE = 1e-3  # of images and ridge maps in [-1, 1]; below, there is nothing to correlate
@@ -87,6 +89,5 @@ def _window_means(x: Tensor, ppi: float) -> Tensor:
 
 def _box(x: Tensor, side: int, stride: int) -> Tensor:
     """Means of (N, 1, R, R) over squares of an odd side, one every `stride` pixels."""
-    # In two passes: PyTorch adds up every sample of a window on a CPU.
-    rows = F.avg_pool2d(F.pad(x, [side // 2] * 4, mode="reflect"), (side, 1), stride=(stride, 1))
-    return F.avg_pool2d(rows, (1, side), stride=(1, stride))
+    rows = sums_along(F.pad(x, [side // 2] * 4, mode="reflect"), side, 2)[:, :, ::stride]
+    return sums_along(rows, side, 3)[..., ::stride] / side**2

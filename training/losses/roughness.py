@@ -8,6 +8,8 @@ rough, and NFIQ 2, which goes by how certain orientations are, finds prints more
 import torch.nn.functional as F
 from torch import Tensor
 
+from .squares import overlapping_means
+
 WINDOW = 16  # pixels per side of the squares in which changes are averaged
 FAINT = 3e-5  # squared change per pixel, of 0.7 gray levels: nothing below it can be seen in 8 bits
 
@@ -42,4 +44,4 @@ def _change_along_ridges(x: Tensor) -> Tensor:
 
 def _mean(x: Tensor) -> Tensor:
     """Means of squares that overlap by half."""
-    return F.avg_pool2d(x, WINDOW, WINDOW // 2)
+    return overlapping_means(x, WINDOW)

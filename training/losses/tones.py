@@ -5,6 +5,7 @@ there, as long as they are right on average. An eye does not, nor does MINDTCT, 
 wherever the grays of a square differ enough.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,4 +35,9 @@ def tone_loss(images: Tensor, reals: Tensor) -> Tensor:
 def _sorted_grays(images: Tensor) -> Tensor:
     """(N, C, R, R) → (N, C, squares, squares, pixels of a square), dark to bright."""
     side = min(SQUARE, images.shape[-1])
-    return images.unfold(2, side, side).unfold(3, side, side).flatten(4).sort(dim=-1).values
+    squares = images.unfold(2, side, side).unfold(3, side, side).flatten(4)
+    if squares.device.type != "cpu":
+        return squares.sort(dim=-1).values
+    # A tenth of the time of PyTorch's sort.
+    order = np.argsort(squares.detach().numpy(), axis=-1)
+    return squares.gather(-1, torch.from_numpy(order))
