@@ -64,8 +64,7 @@ def attack(
         mates and non-mates.
     """
     made = model.fingers(range(HELD_OUT, HELD_OUT + fingers))
-    (first, truth), (second, _) = (impressions(made, [number] * fingers) for number in (0, 1))
-    templates = [replace(template, unclear=()) for template in truth]  # of which an encoder does not learn
+    (first, templates), (second, _) = (impressions(made, [number] * fingers) for number in (0, 1))
     sources, others = (measure_all(pool, cache, images, "impressions") for images in (first, second))
     given = {
         "true": templates,

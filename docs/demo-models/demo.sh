@@ -11,14 +11,14 @@ fg-train encoder --fingers 2000 --masters "$masters" --batch 16 --learning-rate 
 
 generator() {
     fg-train generator --noise ridges --fingers 2000 --window 512 --masters "$masters" --resolution 512 \
-        --style-dim 64 --n-mlp 2 --raw-z --lr-mlp 1 --channel-base 2048 --channel-max 48 --channel-min 8 --image-padding replicate \
+        --style-dim 64 --n-mlp 2 --raw-z --lr-mlp 3 --channel-base 2048 --channel-max 48 --channel-min 8 --image-padding replicate \
         --styled-noise --path-weight 0 --mixing 0 --batch 4 --l1-weight 5 --l1-images 0 --ridge-weight 0.5 --grain-weight 6 \
-        --tone-weight 10 --roughness-weight 3 --ema-half-life 2000 --r1-weight 1 --paired-images 1000000 \
-        --checkpoint-every 1000 --device cpu --out "$out/generator" "$@"
+        --spot-weight 6 --tone-weight 10 --roughness-weight 3 --ema-half-life 1000 --r1-weight 1 --paired-images 1000000 \
+        --seed 20 --checkpoint-every 1000 --device cpu --out "$out/generator" "$@"
 }
-generator --learning-rate 0.003 --images 79000
-generator --learning-rate 0.0015 --images 84000
-generator --learning-rate 0.0007 --images 88000
-generator --learning-rate 0.0003 --images 93400
+generator --learning-rate 0.003 --images 60000
+generator --learning-rate 0.0015 --images 80000
+generator --learning-rate 0.0005 --images 100000
+generator --learning-rate 0.0001 --images 110000
 
 fg-export "$out/generator/state.pt" "$out/fields/state.pt" --name demo --truncation 0.85 --overwrite --out "$out/demo"
