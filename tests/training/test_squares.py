@@ -12,7 +12,6 @@ def test_sums_of_neighbors_are_those_of_a_pooling(side: int):
     x = torch.randn(2, 3, 31, 40, dtype=torch.float64)
     for axis, window in ((2, (side, 1)), (3, (1, side))):
         found = sums_along(x, side, axis)
-        assert found.data_ptr() != x.data_ptr()
         torch.testing.assert_close(found, side * F.avg_pool2d(x, window, stride=1))
 
 
@@ -33,6 +32,7 @@ def test_overlapping_means_are_those_of_a_pooling(side: int):
 def test_gradients():
     x = torch.randn(1, 2, 8, 12, dtype=torch.float64, requires_grad=True)
     for function in (
+        lambda x: sums_along(x, 1, 2),
         lambda x: sums_along(x, 7, 2),
         lambda x: sums_along(x, 4, 3),
         lambda x: means_around(x, 5),

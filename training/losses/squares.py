@@ -72,14 +72,12 @@ class _Sums(torch.autograd.Function):
 
 
 def _sums(x: Tensor, side: int, axis: int) -> Tensor:
-    """Sums of 1, 2, 4, … neighbors, of which those are added that make up `side`."""
-    length, total, begin, width = x.shape[axis] - side + 1, None, 0, 1
-    while True:
-        if side & width:
-            part = x.narrow(axis, begin, length)
-            total = part if total is None else total + part
-            begin += width
-        if 2 * width > side:
-            return total.clone() if side == 1 else total  # not a view of x
-        x = x.narrow(axis, 0, x.shape[axis] - width) + x.narrow(axis, width, x.shape[axis] - width)
-        width *= 2
+    """Those of half as many neighbors, twice; and one neighbor more, where `side` is odd."""
+    if side == 1:
+        return x
+    half = _sums(x, side // 2, axis)
+    length = half.shape[axis] - side // 2
+    sums = half.narrow(axis, 0, length) + half.narrow(axis, side // 2, length)
+    if side % 2 == 0:
+        return sums
+    return sums.narrow(axis, 0, length - 1) + x.narrow(axis, side - 1, length - 1)
