@@ -3,9 +3,6 @@
 For a real x and drawn y, y' of the same condition, E|y - x| - E|y - y'| / 2 is least where y is distributed
 as x is (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", JASA 102, 2007).
 An L1 distance alone would be least for images without grain or stains, which nobody can foresee.
-
-Of single pixels, rare specks cost nothing: they make |y - x| and half of |y - y'| larger by the same amount.
-In sorted grays they meet, y and y' are alike, and |y - x| counts.
 """
 
 from collections.abc import Iterator
@@ -13,18 +10,14 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor
 
-from .tones import sorted_grays
-
 SCALES = (1, 2, 4, 8, 16, 32)  # sides in pixels of the squares whose means are compared
-SORTED_WEIGHT = 10.0  # of the grays of squares, sorted; the others have 1
 
 
 def energy_score(first: Tensor, second: Tensor, reals: Tensor, seen: Tensor) -> Tensor:
-    """Of pixels, their differences along rows and columns, means over squares, and the grays of squares,
-    sorted; the sum of all.
+    """Of pixels, their differences along rows and columns, and means over squares; the sum of all.
 
     Args:
-        first: (N, C, R, R), images drawn for the conditions of `reals`; R is a power of two.
+        first: (N, C, R, R), images drawn for the conditions of `reals`.
         second: (N, C, R, R), others drawn for the same conditions.
         reals: (N, C, R, R).
         seen: (N, 1, R, R), 1 where the reals show something and 0 elsewhere.
@@ -34,14 +27,7 @@ def energy_score(first: Tensor, second: Tensor, reals: Tensor, seen: Tensor) -> 
     """
     off, also_off = (first - reals) * seen, (second - reals) * seen
     parts = zip(_features(off), _features(also_off), strict=True)
-    score = sum((_score(a, b) for a, b in parts), start=reals.new_zeros(()))
-    one, two, real = (sorted_grays(each * seen) for each in (first, second, reals))
-    return score + SORTED_WEIGHT * _score(one - real, two - real)
-
-
-def _score(off: Tensor, also_off: Tensor) -> Tensor:
-    """Of two differences to what is given."""
-    return (off.abs() + also_off.abs() - (off - also_off).abs()).mean() / 2
+    return sum(((a.abs() + b.abs() - (a - b).abs()).mean() / 2 for a, b in parts), start=reals.new_zeros(()))
 
 
 def _features(x: Tensor) -> Iterator[Tensor]:

@@ -26,21 +26,14 @@ def tone_loss(images: Tensor, reals: Tensor) -> Tensor:
         Scalar, the Wasserstein distance of the grays of each square: the mean distance of the darkest pixels
         of both, of the second darkest, and so on, 0 to 2. Squares along the border have BORDER_WEIGHT.
     """
-    distances = (sorted_grays(images) - sorted_grays(reals)).abs().mean(dim=(0, 1, 4))
+    distances = (_sorted_grays(images) - _sorted_grays(reals)).abs().mean(dim=(0, 1, 4))
     weights = torch.full_like(distances, BORDER_WEIGHT)
     weights[1:-1, 1:-1] = 1.0
     return (weights * distances).sum() / weights.sum()
 
 
-def sorted_grays(images: Tensor) -> Tensor:
-    """The grays of each square, dark to bright.
-
-    Args:
-        images: (N, C, R, R); R is a power of two.
-
-    Returns:
-        (N, C, squares, squares, pixels of a square).
-    """
+def _sorted_grays(images: Tensor) -> Tensor:
+    """(N, C, R, R) → (N, C, squares, squares, pixels of a square), dark to bright."""
     side = min(SQUARE, images.shape[-1])
     squares = images.unfold(2, side, side).unfold(3, side, side).flatten(4)
     if squares.device.type != "cpu":
