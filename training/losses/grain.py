@@ -7,6 +7,7 @@ it draws is then smoother than any impression.
 import torch
 from torch import Tensor
 
+from .powers import power_distance
 from .squares import means_around, overlapping_means
 
 FINE = 3  # pixels per side of the squares that the finest detail stands out from
@@ -24,13 +25,10 @@ def grain_loss(images: Tensor, reals: Tensor) -> Tensor:
         reals: (N, C, R, R), the real impressions of the same conditions.
 
     Returns:
-        Scalar, the Itakura-Saito distance of powers: about half the square of the logarithm of their ratio.
-        It is least at the mean of what a power may be. The L1 distance of logarithms is least at the median,
-        which lies lower, as the strong detail of patchy skin comes in few squares.
+        Scalar, the `power_distance`.
     """
     pairs = zip(_powers(images), _powers(reals), strict=True)
-    ratios = [(theirs + FAINT) / (mine + FAINT) for mine, theirs in pairs]
-    return torch.stack([(ratio - ratio.log() - 1).mean() for ratio in ratios]).mean()
+    return torch.stack([power_distance(ours, theirs, FAINT).mean() for ours, theirs in pairs]).mean()
 
 
 def _powers(x: Tensor) -> list[Tensor]:

@@ -8,6 +8,7 @@ rough, and NFIQ 2, which goes by how certain orientations are, finds prints more
 import torch.nn.functional as F
 from torch import Tensor
 
+from .powers import power_distance
 from .squares import overlapping_means
 
 WINDOW = 16  # pixels per side of the squares in which changes are averaged
@@ -23,12 +24,11 @@ def roughness_loss(images: Tensor, reals: Tensor, contact: Tensor) -> Tensor:
         contact: (N, 1, M, M), 0 to 1; M divides R.
 
     Returns:
-        Scalar, the Itakura-Saito distance of squared changes: about half the square of the logarithm of their
-        ratio.
+        Scalar, the `power_distance` of squared changes.
     """
     weight = _mean(F.interpolate(contact, size=images.shape[2:]))
-    ratio = (_change_along_ridges(reals) + FAINT) / (_change_along_ridges(images) + FAINT)
-    distance = (ratio - ratio.log() - 1).mean(dim=1, keepdim=True)
+    distance = power_distance(_change_along_ridges(images), _change_along_ridges(reals), FAINT)
+    distance = distance.mean(dim=1, keepdim=True)
     return (weight * distance).sum() / (weight.sum() + 1e-8)
 
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .powers import power_distance
+
 SIZES = (8, 16, 32, 64)  # pixels: the cells of the noise that spots are made of
 AROUND = 3  # spots across the square that a spot stands out from
 WINDOW = 4  # spots per side of the squares over which power is averaged
@@ -23,11 +25,10 @@ def spot_loss(images: Tensor, reals: Tensor) -> Tensor:
         reals: (N, C, R, R), the real impressions of the same conditions.
 
     Returns:
-        Scalar, the Itakura-Saito distance of powers: about half the square of the logarithm of their ratio.
+        Scalar, the `power_distance`.
     """
     pairs = zip(_powers(images), _powers(reals), strict=True)
-    ratios = [(theirs + FAINT) / (mine + FAINT) for mine, theirs in pairs]
-    return torch.stack([(ratio - ratio.log() - 1).mean() for ratio in ratios]).mean()
+    return torch.stack([power_distance(ours, theirs, FAINT).mean() for ours, theirs in pairs]).mean()
 
 
 def _powers(x: Tensor) -> list[Tensor]:
