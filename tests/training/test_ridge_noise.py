@@ -415,6 +415,10 @@ def test_command_writes_a_run_and_continues_it(tmp_path: Path):
             "--roughness-weight 1.0: has no effect without --l1-weight",
         ),
         (["--fingers", "1", "--spot-weight", "1"], "--spot-weight 1.0: needs --resolution 64 or more"),
+        (
+            ["--fingers", "1", "--resolution", "8", "--grain-weight", "1"],
+            "--grain-weight 1.0: needs --resolution 16 or more",
+        ),
         (["--fingers", "1", "--channels", "3"], "--noise ridges: needs --channels 1"),
         (["--fingers", "1", "--noise", "const"], "--noise const: must be one of random, ridges"),
         (["--fingers", "1", "--l1-images", "-1"], "--l1-images -1: must be 0 or more"),

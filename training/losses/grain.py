@@ -21,7 +21,7 @@ def grain_loss(images: Tensor, reals: Tensor) -> Tensor:
     """How differently strong detail is in bands above the ridges, by squares; its mean over an image.
 
     Args:
-        images: (N, C, R, R) in [-1, 1].
+        images: (N, C, R, R) in [-1, 1]; R is WINDOW or more.
         reals: (N, C, R, R), the real impressions of the same conditions.
 
     Returns:

@@ -19,7 +19,7 @@ def roughness_loss(images: Tensor, reals: Tensor, contact: Tensor) -> Tensor:
     """How differently grays change along the ridges, by squares; its mean over the contact.
 
     Args:
-        images: (N, C, R, R) in [-1, 1]; R is 16 or more.
+        images: (N, C, R, R) in [-1, 1]; R is WINDOW or more.
         reals: (N, C, R, R), the real impressions of the same conditions.
         contact: (N, 1, M, M), 0 to 1; M divides R.
 

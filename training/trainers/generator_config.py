@@ -5,7 +5,7 @@ from typing import get_args
 
 from fingergen.runtime.errors import BadOption
 
-from ..losses.spots import LEAST as LEAST_OF_SPOTS
+from ..losses import grain, roughness, spots
 from ..networks.generator import ImagePadding
 from ..networks.precision import DTYPES
 from ..options import LARGEST_BATCH, check_numbers, check_sizes, setting
@@ -33,6 +33,8 @@ BEFORE = {  # of files from before there was a choice
 }
 NOISE_MODES = ("random", "ridges")
 DETAIL = ("grain_weight", "roughness_weight", "spot_weight", "tone_weight")
+# Losses over squares of fixed size: pixels per side that an image needs for one of them.
+SQUARES = {"grain_weight": grain.WINDOW, "roughness_weight": roughness.WINDOW, "spot_weight": spots.LEAST}
 # What compares images with impressions of the same look, so that looks must be known.
 PAIRED = ("paired_images", *DETAIL)
 LARGEST = 4096  # resolution, and width of a layer
@@ -189,8 +191,11 @@ class GeneratorConfig:
                 raise BadOption(
                     field.replace("_", "-"), getattr(self, field), "has no effect without --l1-weight"
                 )
-        if self.spot_weight and self.resolution < LEAST_OF_SPOTS:
-            raise BadOption("spot-weight", self.spot_weight, f"needs --resolution {LEAST_OF_SPOTS} or more")
+        for field, least in SQUARES.items():
+            if getattr(self, field) and self.resolution < least:
+                raise BadOption(
+                    field.replace("_", "-"), getattr(self, field), f"needs --resolution {least} or more"
+                )
         if self.precision not in DTYPES:
             raise BadOption("precision", self.precision, f"must be one of {', '.join(DTYPES)}")
         group = min(self.batch, GROUP)
