@@ -25,7 +25,7 @@ from fingergen.training.metrics.fingerprints import Print
 from .ridge_patterns import Ridges, coherence, contact, pattern_class, ridge_period
 
 PPI_TOLERANCE = 0.02
-FORMAT = 3  # of the cache; raised when a figure's definition changes
+FORMAT = 4  # of the cache; raised when a figure's definition changes
 EXTRACTORS = ("mindtct", "leader")
 TYPES = {1.0: MinutiaType.ENDING, 2.0: MinutiaType.BIFURCATION}
 

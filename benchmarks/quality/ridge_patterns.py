@@ -19,7 +19,14 @@ from afis.algorithms.orientation import estimate_orientation
 from afis.algorithms.segmentation import segment
 from afis.algorithms.singularity import poincare_index
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, map_coordinates, sobel
+from scipy.ndimage import (
+    binary_erosion,
+    binary_fill_holes,
+    gaussian_filter,
+    gaussian_filter1d,
+    map_coordinates,
+    sobel,
+)
 
 from fingergen.runtime.fingers import PatternClass
 
@@ -34,6 +41,7 @@ CONTRAST_WINDOW = 5.0  # pixels, standard deviation: wide enough to see a ridge 
 FLAT = 0.35  # of the print's own contrast: less is no ridges
 BLOCK = 16  # pixels between the places where a period is measured
 ACROSS, ALONG = 32, 5  # pixels of a signature across the ridges, and of what it averages along them
+SMOOTH = 1.0  # pixels, standard deviation along a signature: no finger has ridges so fine
 SHORTEST, LONGEST = 3.0, 25.0  # pixels: periods that ridges have
 TENT = 20.0  # degrees between a tented arch's core's direction and its delta
 
@@ -80,7 +88,8 @@ def ridge_period(ridges: Ridges) -> float:
         x[:, None, None] - across * np.sin(angle) + along * np.cos(angle),
     )
     levels = map_coordinates(ridges.image.astype(np.float32), places, order=1, mode="nearest")
-    signatures = levels.mean(axis=2)
+    # A valley is one, however its bottom ripples.
+    signatures = gaussian_filter1d(levels.mean(axis=2), SMOOTH, axis=1, mode="nearest")
     before, here, after = signatures[:, :-2], signatures[:, 1:-1], signatures[:, 2:]
     peaks = (here > before) & (here >= after) & (here > signatures.mean(axis=1, keepdims=True))
     periods = np.array([np.median(np.diff(np.flatnonzero(each))) for each in peaks if each.sum() > 1])

@@ -136,6 +136,12 @@ def test_ridge_period_of_straight_ridges(period: float, degrees: float):
     assert ridge_period(Ridges(waves(period, degrees))) == pytest.approx(period, rel=0.1)
 
 
+def test_a_valley_whose_bottom_ripples_is_one():
+    levels = waves(12.0, 30.0)
+    rippled = np.where(levels > 225, 450 - levels.astype(int), levels).astype(np.uint8)
+    assert ridge_period(Ridges(rippled)) == pytest.approx(12, rel=0.05)
+
+
 def test_no_ridges_have_no_period():
     assert math.isnan(ridge_period(Ridges(np.full((SIDE, SIDE), 255, np.uint8))))
 
