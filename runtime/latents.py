@@ -10,6 +10,8 @@ import numpy as np
 from .arguments import Floats, check_finite, check_iterable, to_floats
 from .errors import BadInput
 
+DEGREES = 2.0  # of an edit of a trait, to a standard deviation
+
 
 def per_layer(w: Floats, num_ws: int, style_dim: int) -> Floats:
     """w, (N, style_dim) or (N, num_ws, style_dim), as one style an input of synthesis: the latter."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import latents
-from .arguments import Floats, check_finite, check_one_per_image, check_whole
+from .arguments import Floats, check_finite, check_one_per_image, check_whole, to_floats
 from .backends import Backend, Precision, open_backend
 from .bundle import Bundle, open_bundle
 from .bundle.encoded import Encoded
@@ -263,7 +263,8 @@ class Model(Networks):
         seeds = check_one_per_image("seeds", [0] * len(templates) if seeds is None else seeds, len(templates))
         fields = self.backend.read_fields(np.stack([rasterize(template) for template in templates]))
         noise = self.finger_noise.of_templates(templates, fields, seeds)
-        return Encoded(self.map(self.finger_noise.clear_looks(seeds)), tuple(noise))
+        z = self.finger_noise.clear_looks(seeds)
+        return Encoded(self.map(z), tuple(noise), z)
 
     def fingers(
         self,
@@ -324,8 +325,9 @@ class Model(Networks):
         seeds: Sequence[int] | None = None,
         decoder: bool = False,
         size: int | None = None,
+        z: Floats | None = None,
     ) -> tuple[Pixels, Pixels, Pixels]:
-        """Images of w - degree · direction, of w and of w + degree · direction; truncation comes afterwards.
+        """Images after an edit one way, of w, and after one the other way; truncation comes afterwards.
 
         Args:
             w: float32 (N, style_dim) or (N, num_ws, style_dim), or what `encoded` gives.
@@ -338,6 +340,7 @@ class Model(Networks):
             seeds: One per image, of noise `random` and `ridges`.
             decoder: Whether w comes from `encode`, so that the bundle's decoder makes the images.
             size: Pixels per side that images are resized to; None: the bundle's `output_size`.
+            z: Of which w is the map, float32 (N, style_dim), as for `edited`.
 
         Returns:
             Three arrays, uint8 (N, size, size), or (N, size, size, 3) for three channels.
@@ -346,15 +349,61 @@ class Model(Networks):
             BadInput: An argument has a wrong type or is out of range.
         """
         check_finite("degree", degree)
-        direction = self.bundle.direction(index)
+        self.bundle.direction(index)  # raises what is wrong with it
         chosen = self.edit_layers(layers)
         styles = self.styles(w.w if isinstance(w, Encoded) else w)
+        if isinstance(w, Encoded) and z is None:
+            z = w.z
         drawn = not isinstance(w, Encoded) or self.bundle.manifest.graphs.fields is None
         psi = self.truncation(truncation, drawn)
 
-        def edited(by: float) -> Pixels:
-            moved = self.truncate(latents.move(styles, direction, by, chosen), psi)
+        def images(by: float) -> Pixels:
+            moved = self.truncate(self.edited(styles, {index: by}, chosen, z), psi)
             whole = Encoded(moved, w.noise) if isinstance(w, Encoded) else moved
             return self.render(whole, noise, seeds, decoder, size)
 
-        return edited(-degree), edited(0.0), edited(degree)
+        return images(-degree), images(0.0), images(degree)
+
+    def edited(
+        self,
+        w: Floats,
+        degrees: Mapping[int | str, float],
+        layers: Iterable[int] | None = None,
+        z: Floats | None = None,
+    ) -> Floats:
+        """w after edits.
+
+        A trait of z is changed before z is mapped, as when the generator learned what traits do. Without z, w
+        moves along the mean direction of the trait, which far out is another path.
+
+        Args:
+            w: float32 (N, style_dim) or (N, num_ws, style_dim).
+            degrees: Numbers of SeFa directions and names of traits, and how far to go along each: w +
+                degree · direction, or half a standard deviation of the trait for each degree.
+            layers: Style inputs that are edited, in [0, num_ws); None: those that the bundle recommends.
+            z: Of which w is the map, float32 (N, style_dim).
+
+        Returns:
+            float32 (N, num_ws, style_dim).
+
+        Raises:
+            BadInput: An argument has a wrong type or is out of range.
+        """
+        if not isinstance(degrees, Mapping):
+            raise BadInput(f"degrees: {type(degrees).__name__}; must map numbers and names to degrees")
+        moved, chosen = self.styles(w), self.edit_layers(layers)
+        if z is not None:
+            traits = {name: degree for name, degree in degrees.items() if name in self.bundle.traits}
+            changed = to_floats("z", z).copy()
+            if changed.shape != (len(moved), self.style_dim):
+                raise BadInput(f"z: shape {changed.shape}; must be ({len(moved)}, {self.style_dim}), as w")
+            for name, degree in traits.items():
+                check_finite("degree", degree)
+                changed[:, self.bundle.traits.index(str(name))] += np.float32(degree / latents.DEGREES)
+            if traits:
+                moved = moved.copy()
+                moved[:, chosen] = self.map(changed)[:, None]
+            degrees = {name: degree for name, degree in degrees.items() if name not in traits}
+        for index, degree in degrees.items():
+            moved = latents.move(moved, self.bundle.direction(index), degree, chosen)
+        return moved

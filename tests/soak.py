@@ -72,7 +72,8 @@ def python_face() -> Ask:
             (levels,) = steps.compute(steps.prepare([Mate(seed, 1, number=NUMBER)]))
             return steps.finish(levels)
         if kind == "edit":
-            return model.edit(model.map(model.z([seed])), TRAIT, DEGREE, seeds=[seed])[2][0]
+            z = model.z([seed])
+            return model.edit(model.map(z), TRAIT, DEGREE, seeds=[seed], z=z)[2][0]
         return model.reconstruct(template, seeds=[seed])[0]
 
     return ask

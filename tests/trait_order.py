@@ -21,6 +21,7 @@ from fingergen.runtime import Model, load
 from fingergen.runtime.fingers import Impression
 from fingergen.runtime.fingers.capture.look import with_look
 from fingergen.runtime.fingers.capture.sensor import render, touch
+from fingergen.runtime.latents import DEGREES
 
 CORNER = 40  # pixels per side
 BESIDE = 30  # pixels that the background stays away from the print
@@ -98,7 +99,7 @@ def sensed(
     looks, number = model.z(seeds), model.bundle.traits.index(trait)
     psi = model.truncation(None, drawn=True)  # which comes after the edit
     images = []
-    for change in (-degree / 2, 0.0, degree / 2):  # a degree is half a standard deviation
+    for change in (-degree / DEGREES, 0.0, degree / DEGREES):
         for each, look in zip(taken, looks.copy(), strict=True):
             look[number] += change
             capture = with_look(each.capture, psi * look)
@@ -118,7 +119,8 @@ def main() -> None:
     given = parser.parse_args()
     model = load(given.bundle) if given.bundle else load()
     seeds = range(given.first, given.first + given.seeds)
-    w = model.map(model.z(seeds))
+    z = model.z(seeds)
+    w = model.map(z)
     assert model.finger_noise is not None
     taken = [model.finger_noise.impression(seed) for seed in seeds]
     places = [places_of(zoom(each.maps(2)[1], 2, order=1) > 0.5) for each in taken]
@@ -129,7 +131,7 @@ def main() -> None:
         if given.sensor:
             images = sensed(model, seeds, taken, name, given.degree)
         else:
-            images = model.edit(w, name, given.degree, seeds=seeds)
+            images = model.edit(w, name, given.degree, seeds=seeds, z=z)
         found = np.array(
             [[figure(x.astype(float), at) for x, at in zip(each, places, strict=True)] for each in images]
         )

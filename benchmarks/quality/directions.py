@@ -92,7 +92,8 @@ def edits(
         original is `LIKELY_MATCH` or more, and the median score; how far each trait is moved from -`SHOWN` to
         +`SHOWN` degrees. And images to look at.
     """
-    w = model.map(model.z(seeds))
+    z = model.z(seeds)
+    w = model.map(z)
     names: list[int | str] = [*model.bundle.traits]
     names += range(min(DIRECTIONS, len(model.bundle.latents.sefa_directions)))
     by_direction, shown = {}, []
@@ -102,7 +103,9 @@ def edits(
     for name in names:
         figures: dict[str, Any] = {"identity_kept": {}, "median_score": {}}
         for degree in DEGREES:
-            minus, _, plus = (at_500_ppi(model, each) for each in model.edit(w, name, degree, seeds=seeds))
+            minus, _, plus = (
+                at_500_ppi(model, each) for each in model.edit(w, name, degree, seeds=seeds, z=z)
+            )
             changed = measure_all(pool, cache, np.concatenate([minus, plus]), f"images edited along {name}")
             whole = [*records, *(seen.record for seen in changed)]
             pairs = [(i % len(seeds), len(seeds) + i) for i in range(len(changed))]

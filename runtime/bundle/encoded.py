@@ -18,11 +18,13 @@ class Encoded:
     """Fingers as the decoder takes them.
 
     w: (N, style_dim) or (N, num_ws, style_dim). noise: images (N, 1, H, W) for the decoder's layers that
-    `EncoderInput.noise_layers` lists, in that order; they say where ridges run, which w alone cannot.
+    `EncoderInput.noise_layers` lists, in that order; they say where ridges run, which w alone cannot. z:
+    (N, style_dim), where w is mapped from one.
     """
 
     w: Floats
     noise: tuple[Floats, ...] = ()
+    z: Floats | None = None
 
     def __len__(self) -> int:
         """N."""

@@ -137,19 +137,22 @@ def edit(
             }
             missing = list(readable)
 
-        def styles(names: Sequence[str]) -> tuple[NDArray[np.float32] | Encoded, Sequence[int]]:
-            """Some of the fingers, and the seeds of their noise."""
+        def styles(
+            names: Sequence[str],
+        ) -> tuple[NDArray[np.float32] | Encoded, NDArray[np.float32] | None, Sequence[int]]:
+            """w and z of some of the fingers, and the seeds of their noise."""
             if seeds is None:
                 read = reading.read_again(readable[name] for name in names)
                 noise_seeds = [noise_seed] * len(names)
-                return model.encoded(read, noise_seeds), noise_seeds
+                return model.encoded(read, noise_seeds), None, noise_seeds
             chosen = [int(name) for name in names]
-            return model.map(model.z(chosen)), chosen
+            z = model.z(chosen)
+            return model.map(z), z, chosen
 
         def made() -> Iterator[tuple[Planned, Pixels]]:
             for batch in batches(missing, model.backend.batch):
-                w, noise_seeds = styles(batch)
-                edited = model.edit(w, index, degree, layers, truncation, noise, noise_seeds, size=size)
+                w, z, drawn_from = styles(batch)
+                edited = model.edit(w, index, degree, layers, truncation, noise, drawn_from, size=size, z=z)
                 for name, images in zip(batch, zip(*edited, strict=True), strict=True):
                     yield from zip(triples[name], images, strict=True)
 

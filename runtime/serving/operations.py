@@ -215,7 +215,7 @@ class Synthesize(Operation):
 
 
 class Edit(Operation):
-    """The finger of a seed before, at and after a SeFa edit: `w - degree · direction`, `w` and with `+`."""
+    """The finger of a seed after an edit one way, before it, and after one the other way."""
 
     inputs = (SEED, _text_input("INDEX"), Tensor("DEGREE", "TYPE_FP32"), TRUNCATION)
     images = 3
@@ -234,8 +234,9 @@ class Edit(Operation):
 
     def compute(self, settings: tuple[int | str, float, float | None], rows: Sequence[int]) -> Sequence[Row]:
         index, degree, truncation = settings
-        w = self.model.map(self.model.z(rows))
-        return _images(np.stack(self.model.edit(w, index, degree, truncation=truncation, seeds=rows), axis=1))
+        z = self.model.z(rows)
+        edited = self.model.edit(self.model.map(z), index, degree, truncation=truncation, seeds=rows, z=z)
+        return _images(np.stack(edited, axis=1))
 
 
 class Reconstruct(Operation):

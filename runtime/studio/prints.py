@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import latents
-from ..arguments import Floats
 from ..bundle.encoded import Encoded
 from ..datasets.mated import looks_as_synth, mate, preset_of
 from ..errors import BadInput
@@ -128,16 +126,16 @@ class Studio:
             taken = model.finger_noise.impression(seed, number, preset_of(request.preset, number + 1))
             buffers = model.finger_noise.of_impressions([taken])
             as_synth = looks_as_synth(request.preset, number + 1)
-            w = model.map(model.z([seed]) if as_synth else model.finger_noise.looks([taken]))
+            z = model.z([seed]) if as_synth else model.finger_noise.looks([taken])
             truncation = model.truncation(request.truncation, drawn=as_synth)
         else:  # impressions are edits, as in `fg-run dataset`
             buffers = list(model.noise_buffers(noise, [seed], 1))
-            w = model.map(model.z([seed]))
-        styles = self._edited(model.styles(w), request.traits)
+            z = model.z([seed])
+        styles = model.edited(model.map(z), request.traits, z=z)
         if taken is None:
             drawn = mate(seed, number + 1, self._directions, EDIT_DEGREE)
             if drawn.direction is not None:
-                styles = self._edited(styles, {drawn.direction: drawn.degree})
+                styles = model.edited(styles, {drawn.direction: drawn.degree})
         levels = model.backend.render(model.truncate(styles, truncation), buffers)
         pixels = model.finish(levels[0])
         template, caption = None, f"seed {seed}, impression {number}"
@@ -164,7 +162,7 @@ class Studio:
         if not template.minutiae:
             raise BadInput(f"{source.name}: its minutiae lie outside of what the bundle's images show")
         encoded = model.encoded(template, [request.seed])
-        styles = self._edited(model.styles(encoded.w), request.traits)
+        styles = model.edited(encoded.w, request.traits, z=encoded.z)
         truncation = model.truncation(request.truncation, drawn=False)
         styles = model.truncate(styles, truncation)
         pixels = model.render(Encoded(styles, encoded.noise), seeds=[request.seed])[0]
@@ -182,13 +180,6 @@ class Studio:
     @property
     def _directions(self) -> range:
         return range(min(MOST_DIRECTIONS, len(self.model.bundle.latents.sefa_directions)))
-
-    def _edited(self, styles: Floats, traits: Mapping[int | str, float]) -> Floats:
-        """w (1, num_ws, style_dim) after edits along some directions."""
-        layers = self.model.edit_layers(None)
-        for name, degree in traits.items():
-            styles = latents.move(styles, self.model.bundle.direction(name), degree, layers)
-        return styles
 
 
 def _described(traits: Mapping[int | str, float]) -> dict[str, str]:

@@ -76,8 +76,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "edit": (
         Model.edit,
-        {"w": W, "index": 0, "degree": 1.0, "layers": [0], "truncation": 0.5, "size": 16},
+        {"w": W, "index": 0, "degree": 1.0, "layers": [0], "truncation": 0.5, "size": 16, "z": W},
     ),
+    "edited": (Model.edited, {"w": W, "degrees": {0: 1.0}, "layers": [0], "z": W}),
     "fingers": (Model.fingers, {"seeds": [], "kind": None, "position": None}),
     "ppi": (Model.ppi, {"size": 16}),
 }
@@ -129,7 +130,7 @@ def test_odd_arguments_of_load(bundle: Path, argument: str) -> None:
             assert check(call, {argument: value})
 
 
-@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"z", "truncate", "mix", "fingers", "ppi"}))
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"z", "truncate", "mix", "edited", "fingers", "ppi"}))
 def test_a_closed_model_says_so(bundle: Path, name: str) -> None:
     method, usual = CALLS[name]
     closed = load(bundle, workers=1)

@@ -76,10 +76,11 @@ def test_impressions_and_their_truth(model, loaded, number, preset):
 
 
 def test_edits(model, loaded):
-    w = model.map(model.z([5]))
+    z = model.z([5])
+    w = model.map(z)
     for name, degree, truncation in (("moisture", 2.0, None), ("0", -3.0, 0.4)):
         index = int(name) if name.isdecimal() else name
-        _, _, expected = model.edit(w, index, degree, truncation=truncation, seeds=[5])
+        _, _, expected = model.edit(w, index, degree, truncation=truncation, seeds=[5], z=z)
         found = loaded.edit(5, name, degree, truncation)
         assert loaded.status == OK and np.array_equal(found, expected[0])
     for wrong in ("beauty", "64", "", "-1", "1x"):

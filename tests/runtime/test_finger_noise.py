@@ -108,19 +108,35 @@ def test_an_image_is_its_seeds_whatever_the_batch_and_mixing_or_editing_keeps_it
 
 
 def test_a_trait_is_edited_by_its_name(model: Model, ridges: Path, tmp_path: Path):
-    w = model.map(model.z([8]))
-    before, _, after = model.edit(w, "ink", 2.0, seeds=[8])
-    moved = w.copy()
-    moved[:, 1] += 2.0
-    np.testing.assert_array_equal(after, model.render(moved, seeds=[8]))
+    z = model.z([8])
+    w = model.map(z)
+    before, middle, after = model.edit(w, "ink", 2.0, seeds=[8], z=z)
+    for image, deviations in ((before, -1), (middle, 0), (after, 1)):
+        changed = z.copy()
+        changed[:, 1] += deviations
+        np.testing.assert_array_equal(image, model.render(model.map(changed), seeds=[8]))
     assert (before != after).any()
+    both = model.edited(w, {"moisture": 1.0, "ink": -4.0, 0: 3.0}, z=z)
+    changed = z + np.float32([[0.5, -2.0, *[0.0] * (z.shape[1] - 2)]])
+    expected = model.map(changed) + 3 * model.bundle.direction(0)
+    np.testing.assert_allclose(both, np.repeat(expected[:, None], model.num_ws, axis=1), atol=1e-5)
+    with pytest.raises(BadInput, match=r"z: shape \(2, 32\); must be \(1, 32\), as w"):
+        model.edit(w, "ink", 2.0, seeds=[8], z=model.z([8, 9]))
     with pytest.raises(BadInput, match="index: oil; this bundle has directions 0-31 and moisture, ink"):
-        model.edit(w, "oil", 2.0, seeds=[8])
+        model.edit(w, "oil", 2.0, seeds=[8], z=z)
     words = ["edit", "--bundle", ridges, "--seeds", "8", "--index", "ink", "--degree", "2", "--out", tmp_path]
     result = CliRunner().invoke(fg_run, list(map(str, words)))
     assert result.exit_code == 0, result.output
     with Image.open(tmp_path / "00000008_plus.png") as image:
         np.testing.assert_array_equal(np.asarray(image), after[0])
+
+
+def test_without_z_a_trait_moves_w_along_its_direction(model: Model):
+    w = model.map(model.z([8]))
+    _, _, after = model.edit(w, "ink", 2.0, seeds=[8])
+    moved = w.copy()
+    moved[:, 1] += 2.0
+    np.testing.assert_array_equal(after, model.render(moved, seeds=[8]))
 
 
 def test_mates_are_impressions_of_their_own_and_the_first_is_that_of_synth(model: Model):

@@ -100,8 +100,8 @@ def test_a_seeds_print_is_that_of_synth(port: int, model):
 
 def test_an_edit_is_that_of_the_model(port: int, model):
     shown = made(port, "/api/print", seed="7", traits={"moisture": 3.0}, truncation=0.5)
-    w = model.map(model.z([7]))
-    *_, plus = model.edit(w, "moisture", 3.0, truncation=0.5, seeds=[7])
+    z = model.z([7])
+    *_, plus = model.edit(model.map(z), "moisture", 3.0, truncation=0.5, seeds=[7], z=z)
     assert (pixels(shown) == plus[0]).all()
 
 

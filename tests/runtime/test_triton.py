@@ -149,12 +149,13 @@ def test_fingers(tmp_path):
         answers = ask(server, tmp_path, requests)
     with fgr.load(DEMO, backend="onnxruntime") as model:
         steps = MatedSynthesis(model, preset="medium", taken={})
+        z = model.z([5])
         mates = [Mate(3, 1, number=0), Mate(4, 1, number=5)]
         expected = [
             model.synthesize([3]),
             np.stack([steps.finish(levels) for levels in steps.compute(steps.prepare(mates))]),
             model.reconstruct(read_template(DATA / "sample.fmr"), seeds=[0]),
-            np.stack(model.edit(model.map(model.z([5])), "moisture", 2.0, seeds=[5]), axis=1),
+            np.stack(model.edit(model.map(z), "moisture", 2.0, seeds=[5], z=z), axis=1),
         ]
         assert steps.taken is not None
         truths = [steps.taken[mate].template for mate in mates]

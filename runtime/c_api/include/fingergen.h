@@ -107,8 +107,8 @@ FINGERGEN_API fingergen_status fingergen_synthesize(const fingergen_model *model
                                                     const double *truncation, uint8_t *pixels, size_t size,
                                                     char *error, size_t error_size);
 
-/* As fingergen_synthesize, after an edit: w + degree * direction, then truncation. `direction`: the name of a trait, such as
- * "moisture" (two degrees to a standard deviation), or the number of a SeFa direction, such as "0". */
+/* As fingergen_synthesize, after an edit, then truncation. `direction`: the name of a trait, such as "moisture" (two degrees
+ * to a standard deviation), or the number of a SeFa direction, such as "0": w + degree * direction. */
 FINGERGEN_API fingergen_status fingergen_edit(const fingergen_model *model, uint64_t seed, const char *direction,
                                               double degree, const double *truncation, uint8_t *pixels, size_t size,
                                               char *error, size_t error_size);

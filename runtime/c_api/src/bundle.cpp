@@ -151,8 +151,6 @@ Bundle::Bundle(const std::string &folder) : path(folder) {
       noise.push_back(std::move(buffer));
     }
     directions = rows(arrays, "sefa_directions");
-    if (ridge_noise && !ridge_noise->traits.empty()) looks = rows(arrays, "look_directions");
-    if (looks.size() != (ridge_noise ? ridge_noise->traits.size() : 0)) throw BadInput("look_directions has not a row for each look");
   } catch (const BadInput &error) {
     throw BadInput(path + "/" + latents + ": " + error.what());
   }
@@ -170,12 +168,14 @@ std::vector<std::vector<float>> Bundle::rows(std::map<std::string, Array> &array
   return found;
 }
 
+std::optional<size_t> Bundle::trait(const std::string &name) const {
+  if (!ridge_noise) return std::nullopt;
+  const auto found = std::find(ridge_noise->traits.begin(), ridge_noise->traits.end(), name);
+  if (found == ridge_noise->traits.end()) return std::nullopt;
+  return static_cast<size_t>(found - ridge_noise->traits.begin());
+}
+
 const std::vector<float> &Bundle::direction(const std::string &name) const {
-  if (ridge_noise) {
-    for (size_t i = 0; i < ridge_noise->traits.size(); ++i) {
-      if (ridge_noise->traits[i] == name) return looks[i];
-    }
-  }
   char *end = nullptr;
   const unsigned long long index = std::strtoull(name.c_str(), &end, 10);
   if (!name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) && *end == 0 && index < directions.size()) return directions[index];

@@ -25,7 +25,10 @@ struct Bundle {
   // The bytes of a file that the manifest lists, read once and checked against its hash.
   std::string read(const std::string &name) const;
 
-  // A direction of edits, by the name of a trait or by number; BadInput names those that there are.
+  // The number of z that a trait is, by its name.
+  std::optional<size_t> trait(const std::string &name) const;
+
+  // A direction of edits, by its number; BadInput names what edits there are.
   const std::vector<float> &direction(const std::string &name) const;
 
   std::string path;
@@ -37,7 +40,7 @@ struct Bundle {
   Noise noise_mode;
   std::vector<float> w_avg;
   std::vector<Array> noise;  // buffers (1, 1, H, W), one for each layer
-  std::vector<std::vector<float>> directions, looks;
+  std::vector<std::vector<float>> directions;
 
  private:
   std::vector<std::vector<float>> rows(std::map<std::string, Array> &arrays, const std::string &name) const;

@@ -13,6 +13,7 @@ namespace {
 
 const std::string kImage = "image", kPixels = "pixels", kLatent = "w";
 const std::string kFirst = "easy";  // preset of the impression that a seed stands for
+constexpr double kDegrees = 2;  // of an edit of a trait, to a standard deviation
 constexpr int kGrowthThreads = 4;  // a print's rows are cut into as many parts
 
 void check_finite(const std::vector<float> &values, const char *graph) {
@@ -74,10 +75,16 @@ Pixels Model::synthesize(uint64_t seed, double truncation) const {
 
 Pixels Model::edit(uint64_t seed, const std::string &name, double degree, double truncation) const {
   if (!std::isfinite(degree)) throw BadInput("degree: must be a finite number");
-  const std::vector<float> &direction = bundle_.direction(name);
-  std::vector<float> w = styles(map(latent(seed)));
-  const size_t width = direction.size();
-  for (size_t i = bundle_.edit_from * width; i < w.size(); ++i) w[i] += static_cast<float>(degree) * direction[i % width];
+  const size_t width = static_cast<size_t>(bundle_.style_dim), first = bundle_.edit_from * width;
+  std::vector<float> z = latent(seed), w = styles(map(z));
+  if (const auto trait = bundle_.trait(name)) {  // z is changed, as when the generator learned what traits do
+    z[*trait] += static_cast<float>(degree / kDegrees);
+    const std::vector<float> changed = map(z);
+    for (size_t i = first; i < w.size(); ++i) w[i] = changed[i % width];
+  } else {
+    const std::vector<float> &direction = bundle_.direction(name);
+    for (size_t i = first; i < w.size(); ++i) w[i] += static_cast<float>(degree) * direction[i % width];
+  }
   return render(*synthesis_, truncated(std::move(w), truncation), noise(seed));
 }
 
