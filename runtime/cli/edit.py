@@ -58,7 +58,11 @@ class Direction(click.ParamType):
     "`fg-run info` lists both.",
 )
 @click.option(
-    "--degree", type=Number(-1000, 1000), default=5.0, show_default=True, help="Distance along the direction."
+    "--degree",
+    type=Number(-1000, 1000),
+    default=5.0,
+    show_default=True,
+    help="How far: of a trait, two degrees are a standard deviation.",
 )
 @click.option(
     "--layers",
@@ -88,7 +92,7 @@ def edit(
     writing: Writing,
     running: Running,
 ) -> None:
-    """Change one trait of fingers: images before, at and after w along a direction.
+    """Change one trait of fingers: images with less of it, as they are, and with more of it.
 
     Writes NAME_minus, NAME_original and NAME_plus of each; a sheet shows the three in a row.
 
