@@ -16,9 +16,10 @@ generator() {
         --spot-weight 6 --tone-weight 10 --roughness-weight 3 --ema-half-life 1000 --r1-weight 1 --paired-images 1000000 \
         --seed 20 --checkpoint-every 1000 --device cpu --out "$out/generator" "$@"
 }
-generator --learning-rate 0.003 --images 60000
-generator --learning-rate 0.0015 --images 80000
-generator --learning-rate 0.0005 --images 100000
-generator --learning-rate 0.0001 --images 110000
+generator --learning-rate 0.003 --images 50000
+generator --learning-rate 0.0015 --images 60000
+generator --learning-rate 0.0006 --images 66000
+generator --learning-rate 0.0002 --images 70000
+generator --learning-rate 0.00005 --images 72000
 
 fg-export "$out/generator/state.pt" "$out/fields/state.pt" --name demo --truncation 0.85 --overwrite --out "$out/demo"
