@@ -8,6 +8,7 @@ import torch
 from fingergen.runtime import seeds
 from fingergen.runtime.backends import Floats
 from fingergen.runtime.bundle import Latents
+from fingergen.runtime.latents import DEGREES
 from fingergen.training.networks import Generator
 
 from .inputs import SourceNetworks
@@ -47,7 +48,7 @@ def average_w(generator: Generator, count: int = AVERAGE_SEEDS) -> Floats:
 
 
 def look_directions(generator: Generator, looks: int, count: int = AVERAGE_SEEDS) -> Floats:
-    """How w changes with half a standard deviation of each of the first `looks` numbers of z.
+    """How w changes with a degree of each of the first `looks` numbers of z.
 
     Returns:
         float32 (looks, style_dim), from the linear regression of w on z over the seeds 0 … count - 1.
@@ -55,7 +56,7 @@ def look_directions(generator: Generator, looks: int, count: int = AVERAGE_SEEDS
     chunks = [_latents(generator, first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
     z, w = (np.concatenate(values) for values in zip(*chunks, strict=True))
     slopes, *_ = np.linalg.lstsq((z - z.mean(axis=0)).astype(np.float64), w - w.mean(axis=0), rcond=None)
-    return (slopes[:looks] / 2).astype(np.float32)
+    return (slopes[:looks] / DEGREES).astype(np.float32)
 
 
 def sefa_directions(generator: Generator) -> tuple[Floats, Floats]:

@@ -155,8 +155,8 @@ def edit(
 
         def made() -> Iterator[tuple[Planned, Pixels]]:
             for batch in batches(missing, model.backend.batch):
-                w, z, drawn_from = styles(batch)
-                edited = model.edit(w, index, degree, layers, truncation, noise, drawn_from, size=size, z=z)
+                w, z, noise_seeds = styles(batch)
+                edited = model.edit(w, index, degree, layers, truncation, noise, noise_seeds, size=size, z=z)
                 for name, images in zip(batch, zip(*edited, strict=True), strict=True):
                     yield from zip(triples[name], images, strict=True)
 
