@@ -104,6 +104,7 @@ class Call:
         if self.op == "RidgeGrowth":
             rounds, radius = self.sizes[4:6]
             orientation = rng.uniform(-4.0, 4.0, self.shape).astype(self.dtype)
+            orientation[..., : self.shape[-1] // 2] = 0.4  # ridges straight here and bent there
             period = rng.uniform(3.0, 7.0, self.shape).astype(self.dtype)
             expected = ridge_growth(x, orientation, period, rounds, radius)
             return Case(self, x, np.stack([orientation, period]), expected)

@@ -37,15 +37,25 @@ struct Plan {
     }
   }
 
-  // The kernels of a block: for each place the scale of its sum, then the weights, kBlock of each offset.
+  // The kernels of a block: for each place the scale of its sum, then the weights, kBlock of each pair of offsets and of
+  // the middle. Behind those of all blocks, what opposite weights differ by; last, a byte per block: whether any differ.
   FINGERGEN_INLINE int64_t block_bytes() const {
     const int64_t weights = static_cast<int64_t>(pairs.size()) + 1;
     return kBlock * (sizeof(float) + weights * sizeof(int16_t));
   }
-  int64_t kernel_bytes() const { return height * blocks * block_bytes(); }
+  FINGERGEN_INLINE int64_t difference_bytes() const { return kBlock * pairs.size() * sizeof(int16_t); }
+  int64_t kernel_bytes() const { return height * blocks * (block_bytes() + difference_bytes() + 1); }
   template <typename Byte>  // char or const char
   FINGERGEN_INLINE Byte* kernels_at(Byte* kernels, int64_t y, int64_t block) const {
     return kernels + (y * blocks + block) * block_bytes();
+  }
+  template <typename Byte>
+  FINGERGEN_INLINE Byte* differences_at(Byte* kernels, int64_t y, int64_t block) const {
+    return kernels + height * blocks * block_bytes() + (y * blocks + block) * difference_bytes();
+  }
+  template <typename Byte>
+  FINGERGEN_INLINE Byte& differ_at(Byte* kernels, int64_t y, int64_t block) const {
+    return kernels[height * blocks * (block_bytes() + difference_bytes()) + y * blocks + block];
   }
 
   // Of an image, with mirrored rows above and below.

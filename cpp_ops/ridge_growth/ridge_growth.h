@@ -1,6 +1,6 @@
 // RidgeGrowth: noise filtered again and again by each place's own Gabor kernel, tanh between rounds, so that ridges
 // grow along an orientation field (Cappelli, Erol, Maio and Maltoni, "Synthetic fingerprint-image generation", ICPR
-// 2000). The same bits from every kernel here, whatever the batch and the number of threads.
+// 2000). Kernels bend as the field does, so that ridges turn smoothly around a core. The same bits from every kernel here, whatever the batch and the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ struct RidgeGrowth {
     return nullptr;
   }
 
-  // A kernel is even: its middle, and one of each two opposite offsets (dx, dy), dy > 0 or dy = 0 and dx > 0, that lie
-  // in a disc of radius + 1/2.
+  // A kernel is taken as its middle and pairs of opposite offsets, of which (dx, dy) has dy > 0 or dy = 0 and dx > 0,
+  // that lie in a disc of radius + 1/2.
   constexpr bool in_disc(int64_t dx, int64_t dy) const { return dx * dx + dy * dy <= radius * (radius + 1); }
   constexpr int64_t pairs() const {
     int64_t count = 0;
@@ -36,7 +36,7 @@ struct RidgeGrowth {
   }
 
   // Bytes that the device needs besides its inputs and output: kernels and image of one finger.
-  int64_t scratch_bytes(int64_t height, int64_t width) const { return (2 * (pairs() + 1) + 8) * height * width; }
+  int64_t scratch_bytes(int64_t height, int64_t width) const { return (2 * (2 * pairs() + 1) + 9) * height * width; }
 };
 
 // noise, orientation (radians, counter-clockwise with y up), period (samples) and y, all [n, height, width] and

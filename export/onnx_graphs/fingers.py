@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from fingergen.runtime.fingers.identity.growth import GRAPH, RADIUS, ROUNDS
 
 from .builder import Graph
-from .ops import PLUGIN, RIDGE_GROWTH, UPFIRDN2D
+from .ops import PLUGIN, UPFIRDN2D
+from .ridge_growth import RIDGE_GROWTH
 
 TAPS = 24  # of the interpolation filter, on the fine grid
 KAISER = (

@@ -262,10 +262,11 @@ def growth_session(threads: int = 1, **attributes: object) -> ort.InferenceSessi
 
 
 def growth_fields(*shape: int) -> dict[str, NDArray]:
-    """Noise and smooth fields."""
+    """Noise and fields that are smooth but for a core."""
     rng = np.random.default_rng(3)
     y, x = np.mgrid[: shape[2], : shape[3]] / 20.0
-    orientation = rng.uniform(0, 3, (shape[0], 1, 1, 1)) + np.sin(x) + np.cos(y)
+    core = np.arctan2(0.91 - y, x - 1.03) / 2
+    orientation = rng.uniform(0, 3, (shape[0], 1, 1, 1)) + np.sin(x) + np.cos(y) + core
     period = 4.5 + 0.5 * np.sin(x + y) + np.zeros(shape)
     fields = {"noise": rng.standard_normal(shape), "orientation": orientation, "period": period}
     return {name: field.astype(np.float32) for name, field in fields.items()}

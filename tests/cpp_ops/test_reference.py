@@ -76,14 +76,21 @@ def test_ridge_growth_against_plain_loops():
     noise, radius, place = rng.standard_normal((1, 1, 12, 15)), 4, (6, 9)
     orientation, period = rng.uniform(-3, 3, noise.shape), rng.uniform(3, 5, noise.shape)
     theta, p = orientation[0, 0][place], period[0, 0][place]
+    # How the field turns in a sample to the right and up: axes, so angles count double.
+    doubled = np.exp(2j * orientation[0, 0])
+    (y, x), turns = place, lambda after, before: np.angle(after / before) / 4
+    right, up = turns(doubled[y, x + 1], doubled[y, x - 1]), turns(doubled[y - 1, x], doubled[y + 1, x])
+    bend = p * (right * np.cos(theta) + up * np.sin(theta))
+    assert 0.3 < abs(bend) < 1  # neither straight nor as bent as it may be
     weights = {}
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
             if np.hypot(dx, dy) <= radius + 0.5:
                 # Across and along the ridge: turn (dx, -dy), which has y up, by -theta.
                 turned = complex(dx, -dy) * np.exp(-1j * theta)
-                size = (turned.imag / (0.45 * p)) ** 2 + (turned.real / (0.55 * p)) ** 2
-                weights[dx, dy] = np.exp(-size / 2), np.cos(2 * np.pi * turned.imag / p)
+                across = turned.imag - bend * turned.real**2 / (2 * p)
+                size = (across / (0.45 * p)) ** 2 + (turned.real / (0.55 * p)) ** 2
+                weights[dx, dy] = np.exp(-size / 2), np.cos(2 * np.pi * across / p)
     envelope, wave = np.array(list(weights.values())).T
     kernel = envelope * (wave - np.average(wave, weights=envelope))
     kernel /= kernel @ wave
@@ -103,6 +110,21 @@ def test_ridge_growth_keeps_its_own_wave():
     inner = np.s_[..., 6:-6, 6:-6]
     np.testing.assert_allclose(ridge_growth(wave, *fields, rounds=0)[inner], wave[inner], atol=1e-3)
     np.testing.assert_allclose(ridge_growth(np.ones(shape), *fields, rounds=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("middle", [(20.5, 20.5), (-3.0, 18.0)])
+def test_ridge_growth_keeps_rings(middle: tuple[float, float]) -> None:
+    """Rings pass a filter as they are, straight kernels would fade those of a few periods."""
+    y, x = np.mgrid[:40, :40].astype(np.float64)
+    x0, y0 = middle
+    period, distance = 4.4, np.hypot(x - x0, y - y0)
+    rings = np.cos(2 * np.pi * distance / period)[None, None]
+    orientation = np.arctan2(-(y - y0), x - x0)[None, None] + np.pi / 2
+    kept = ridge_growth(rings, orientation, np.full_like(rings, period), rounds=0)
+    bent = (period / distance > 0.3) & (period / distance < 0.5)
+    bent[:6] = bent[-6:] = bent[:, :6] = bent[:, -6:] = False
+    assert bent.sum() > 20
+    np.testing.assert_allclose(kept[0, 0][bent], rings[0, 0][bent], atol=0.05)
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 9, 9), (9, 9), (1, 1, 6, 9)])
