@@ -18,6 +18,7 @@ from fingergen.training.data.storage import IMAGE_SUFFIXES, find_images
 
 TEMPLATES = (".json", ".xyt", ".fmr", ".iso", ".fmd", ".min")
 """Extensions of a truth template beside its image, in the order in which they are looked for."""
+_FINGERS = 2  # of bundles in the cache; raised when the fingers of seeds, or their truth, change
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def from_bundle(
     opened = open_bundle(bundle)
     arguments = ["--fingers", fingers, "--impressions", impressions, "--seed", first_seed, "--degree", degree]
     arguments += ["--preset", preset] if preset else []
-    settings = hashlib.sha256(f"{opened.sha256} {arguments}".encode()).hexdigest()[:16]
+    settings = hashlib.sha256(f"{_FINGERS} {opened.sha256} {arguments}".encode()).hexdigest()[:16]
     out = cache / "bundles" / settings
     where = ["--bundle", str(bundle)] if bundle is not None else []
     with redirect_stdout(sys.stderr):  # standard output is for the report

@@ -85,15 +85,19 @@ def make_master(
     thin = thinned(ridges > 0.0)
     # Before the pores: those take as many numbers as the window has ridge.
     creases = _creases(skin) - np.array([x0, y0, 0, 0, 0], np.float32)
+    cores, deltas = (
+        np.array(points, np.float32).reshape(-1, 2) - np.array(corner, np.float32)
+        for points in (pattern.cores, pattern.deltas)
+    )
     relief = np.clip(ridges - _pores(skin, thin), -1.0, 1.0)
     return Master(
         seed=seed,
         kind=pattern.kind,
         window=window,
         ridges=np.round(LEVELS * relief) / np.float32(LEVELS),
-        find_minutiae=partial(_minutiae, pattern, corner, thin),
-        cores=np.array(pattern.cores, np.float32).reshape(-1, 2) - np.array(corner, np.float32),
-        deltas=np.array(pattern.deltas, np.float32).reshape(-1, 2) - np.array(corner, np.float32),
+        find_minutiae=partial(_minutiae, pattern, corner, thin, np.concatenate([cores, deltas])),
+        cores=cores,
+        deltas=deltas,
         creases=creases,
         origin=(-x0, -y0),
     )
@@ -133,9 +137,11 @@ def _grow(
     return ridges[_EDGE:-_EDGE, _EDGE:-_EDGE]
 
 
-def _minutiae(pattern: Pattern, corner: tuple[float, float], thin: NDArray[np.bool_]) -> Minutiae:
+def _minutiae(
+    pattern: Pattern, corner: tuple[float, float], thin: NDArray[np.bool_], singular: NDArray[np.float32]
+) -> Minutiae:
     x0, y0 = corner
-    return read_minutiae(thin, lambda x, y: orientation(pattern, x + x0, y + y0))
+    return read_minutiae(thin, lambda x, y: orientation(pattern, x + x0, y + y0), singular)
 
 
 def _pores(rng: Generator, thin: NDArray[np.bool_]) -> NDArray[np.float32]:

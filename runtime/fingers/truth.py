@@ -24,10 +24,10 @@ _COVERED = 3.0  # pixels beyond the edge of a crease or cut within which a minut
 def visible_minutiae(capture: Capture, finger: Master) -> NDArray[np.intp]:
     """Indices into `finger.minutiae` of those that an impression shows, in order: int (M,).
 
-    They lie in the image, are touched by the sensor and under no crease or cut.
+    They are clear, lie in the image, are touched by the sensor and under no crease or cut.
     """
     xy = finger.minutiae.xy
-    shown = _shown(capture, finger, xy, place(capture, xy))
+    shown = _shown(capture, finger, xy, place(capture, xy)) & finger.minutiae.clear
     wide = capture.lines + np.array([0, 0, 0, 0, _COVERED], np.float32)
     shown &= line_depth(wide, xy[:, 0], xy[:, 1]) < np.exp(-1.0)  # the edge of the widened line
     return np.nonzero(shown)[0]
@@ -57,7 +57,7 @@ def visible_truth(capture: Capture, finger: Master, visible: NDArray[np.intp] | 
 
 
 def _minutiae(capture: Capture, finger: Master, indices: NDArray[np.intp]) -> tuple[Minutia, ...]:
-    all_xy, all_angles, kinds = finger.minutiae
+    all_xy, all_angles, kinds, _ = finger.minutiae
     xy, angle, kind = all_xy[indices], all_angles[indices], kinds[indices]
     heading = np.stack([np.cos(angle), -np.sin(angle)], axis=1)
     placed = place(capture, xy)

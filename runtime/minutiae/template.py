@@ -99,8 +99,9 @@ class Template:
         minutiae: In the image, as everything here: 0 <= x < width and 0 <= y < height.
         cores: Of none or one angle each.
         deltas: Of none or three angles each.
-        unclear: Minutiae that the finger has, at the edge of contact or in a crease, of a template that is
-            the truth: an extractor may find them or not. FingerGen's JSON alone keeps them.
+        unclear: Of a template that is the truth, minutiae that the finger has at the edge of contact, in a
+            crease, or within a ridge period of another, of a core or of a delta: an extractor may find them
+            or not. FingerGen's JSON alone keeps them.
 
     Raises:
         BadInput: A value is out of range, or something lies outside the image.

@@ -111,13 +111,14 @@ def test_truth_moves_with_the_ridges():
     assert best > 0.7
 
 
-def test_unclear_minutiae_lie_at_the_edge_of_contact_or_in_a_line(full):
+def test_unclear_minutiae_lie_at_the_edge_of_contact_in_a_line_or_close_together(full):
     """Together with the others they are all that the skin inside the edge has."""
     at_the_edge = []
     for number in range(6):
         taken = take_impression(full, number, "hard")
         truth = taken.template
         assert not set(truth.minutiae) & set(truth.unclear)
+        assert full.minutiae.clear[taken.minutiae].all()
         contact = np.array([taken.contact[row, column] for column, row in map(truth.pixel, truth.unclear)])
         at_the_edge += [*contact[contact < 0.9]]
         placed = place(taken.capture, full.minutiae.xy)

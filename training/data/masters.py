@@ -135,6 +135,7 @@ def write_shard(path: Path, fingers: Sequence[Finger]) -> None:
         "xy": [finger.minutiae.xy for finger in fingers],
         "angle": [finger.minutiae.angle for finger in fingers],
         "kind": [finger.minutiae.kind for finger in fingers],
+        "clear": [finger.minutiae.clear for finger in fingers],
         "cores": [finger.cores for finger in fingers],
         "deltas": [finger.deltas for finger in fingers],
         "creases": [finger.creases for finger in fingers],
@@ -152,7 +153,7 @@ def read_shard(path: Path) -> list[Finger]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        ragged = ("xy", "angle", "kind", "cores", "deltas", "creases")
+        ragged = ("xy", "angle", "kind", "clear", "cores", "deltas", "creases")
         columns = {name: _split(arrays, name) for name in ragged}
         return [
             Finger(
@@ -160,7 +161,9 @@ def read_shard(path: Path) -> list[Finger]:
                 kind=_KINDS[int(arrays["kinds"][i])],
                 window=(int(arrays["windows"][i, 0]), int(arrays["windows"][i, 1])),
                 ridges=arrays["ridges"][i] / np.float32(LEVELS),
-                find_minutiae=partial(Minutiae, columns["xy"][i], columns["angle"][i], columns["kind"][i]),
+                find_minutiae=partial(
+                    Minutiae, columns["xy"][i], columns["angle"][i], columns["kind"][i], columns["clear"][i]
+                ),
                 cores=columns["cores"][i],
                 deltas=columns["deltas"][i],
                 creases=columns["creases"][i],

@@ -9,7 +9,7 @@ ridge, a bifurcation into the valley between its two branches.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,9 @@ _RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 _TRACE = 12  # steps along a branch that give its direction, in pixels
 _SPUR = 5  # branches of fewer steps are spurs that thinning leaves
 _CLUSTER = 3  # pixels within which pixels of crossing number 3 are one fork
-_PAIR = 9.0  # minutiae within a ridge period of each other are breaks, spurs, bridges or dots, not minutiae
+_APART = 9.0
+"""Pixels, a ridge period. Minutiae nearer to each other are breaks, spurs, bridges, dots or ridges that end
+side by side: MINDTCT finds four in ten of them and of those nearer to a core or delta, of the rest 0.97."""
 
 Orientation = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
@@ -33,15 +35,22 @@ class Minutiae(NamedTuple):
     xy: NDArray[np.float32]  # (M, 2), pixels from the top left of the ridge map, y down
     angle: NDArray[np.float32]  # (M,), radians, counter-clockwise as seen (y up)
     kind: NDArray[np.uint8]  # (M,), ENDING or BIFURCATION
+    clear: NDArray[np.bool_]  # (M,), a ridge period or more from all others, from cores and from deltas
 
 
-def read_minutiae(thin: NDArray[np.bool_], orientation: Orientation, margin: int = 8) -> Minutiae:
+def read_minutiae(
+    thin: NDArray[np.bool_],
+    orientation: Orientation,
+    singular: Sequence[Sequence[float]] | NDArray[np.floating] = (),
+    margin: int = 8,
+) -> Minutiae:
     """Minutiae of a ridge map.
 
     Args:
         thin: bool (H, W), the ridges as `thinned` leaves them.
         orientation: The field that the ridges follow: float32 x and y (M,), in pixels of the ridge map, to
             radians (M,), y up. It gives a direction up to its sign; the ridge gives the sign.
+        singular: Cores and deltas (K, 2), pixels of the ridge map.
         margin: Minutiae nearer than this to the border are left out; pixels.
 
     Returns:
@@ -60,16 +69,14 @@ def read_minutiae(thin: NDArray[np.bool_], orientation: Orientation, margin: int
             if len(branches) == kind:
                 found.append((x, y, kind, branches))
     xy = np.array([(x, y) for x, y, _, _ in found], np.float32).reshape(-1, 2)
-    alone = ~_paired(xy)
-    field = orientation(xy[alone, 0], xy[alone, 1])
-    angles = np.empty(len(field), np.float32)
-    for i, (along, k) in enumerate(zip(field.tolist(), np.flatnonzero(alone).tolist(), strict=True)):
+    angles = np.empty(len(found), np.float32)
+    for i, along in enumerate(orientation(xy[:, 0], xy[:, 1]).tolist()):
         # Back along an ending's one branch; at a fork two branches outweigh the one across from them.
-        sense = sum(math.cos(branch - along) for branch in found[k][3])
+        sense = sum(math.cos(branch - along) for branch in found[i][3])
         angles[i] = along if sense >= 0.0 else along + math.pi
-    kinds = np.array([kind for _, _, kind, _ in found], np.uint8)[alone]
-    xy = xy[alone]
-    return Minutiae(xy, np.mod(angles, np.float32(2 * math.pi)), kinds)
+    kinds = np.array([kind for _, _, kind, _ in found], np.uint8)
+    clear = _apart(xy, np.reshape(singular, (-1, 2)))
+    return Minutiae(xy, np.mod(angles, np.float32(2 * math.pi)), kinds, clear)
 
 
 def thinned(ridges: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -167,10 +174,11 @@ def _forks(yx: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.array(middles, np.intp).reshape(-1, 2)
 
 
-def _paired(xy: NDArray[np.floating]) -> NDArray[np.bool_]:
-    distance = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1))
+def _apart(xy: NDArray[np.floating], singular: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which points are near no other point and no singular one."""
+    distance = np.hypot(*(xy[:, None] - np.concatenate([xy, singular])).transpose(2, 0, 1))
     np.fill_diagonal(distance, np.inf)
-    return (distance < _PAIR).any(axis=1)
+    return (distance >= _APART).all(axis=1)
 
 
 class _Skeleton:

@@ -123,7 +123,10 @@ Master make_master(uint64_t seed, int window, const Session &growth) {
 }
 
 std::vector<FingerMinutia> Master::minutiae() const {
-  return read_minutiae(thin, [this](int x, int y) { return pattern.orientation({x - origin.x}, {y - origin.y})[0]; });
+  std::vector<Place> singular = cores;
+  singular.insert(singular.end(), deltas.begin(), deltas.end());
+  const auto orientation = [this](int x, int y) { return pattern.orientation({x - origin.x}, {y - origin.y})[0]; };
+  return read_minutiae(thin, orientation, singular);
 }
 
 }  // namespace fingergen

@@ -13,7 +13,7 @@ constexpr int kMargin = 8;   // minutiae nearer than this to the border are left
 constexpr int kTrace = 12;   // steps along a branch that give its direction
 constexpr int kSpur = 5;     // branches of fewer steps are spurs that thinning leaves
 constexpr int kCluster = 3;  // pixels within which pixels of crossing number 3 are one fork
-constexpr int kPair = 9;     // minutiae nearer than this to each other are none
+constexpr int kApart = 9;    // minutiae nearer than this to each other, a core or a delta are unclear
 
 // The 8 neighbors in order around a pixel, as (dy, dx): from the north, clockwise.
 constexpr int kRing[8][2] = {{-1, 0}, {-1, 1}, {0, 1}, {1, 1}, {1, 0}, {1, -1}, {0, -1}, {-1, -1}};
@@ -200,7 +200,8 @@ Bits thinned(const std::vector<float> &ridges, int size) {
   return words.bits();
 }
 
-std::vector<FingerMinutia> read_minutiae(const Bits &thin, const std::function<double(int, int)> &orientation) {
+std::vector<FingerMinutia> read_minutiae(const Bits &thin, const std::function<double(int, int)> &orientation,
+                                         const std::vector<Place> &singular) {
   struct Found {
     Spot at;
     bool ending;
@@ -225,11 +226,9 @@ std::vector<FingerMinutia> read_minutiae(const Bits &thin, const std::function<d
   }
   std::vector<FingerMinutia> minutiae;
   for (const Found &each : found) {
-    const auto near = std::count_if(found.begin(), found.end(), [&](const Found &other) {
-      const int dx = each.at.x - other.at.x, dy = each.at.y - other.at.y;
-      return dx * dx + dy * dy < kPair * kPair;
-    });
-    if (near > 1) continue;  // breaks, spurs, bridges or dots
+    const auto near = [&](double x, double y) { return std::hypot(each.at.x - x, each.at.y - y) < kApart; };
+    const auto others = std::count_if(found.begin(), found.end(), [&](const Found &other) { return near(other.at.x, other.at.y); });
+    if (others > 1 || std::any_of(singular.begin(), singular.end(), [&](const Place &point) { return near(point.x, point.y); })) continue;
     const double field = orientation(each.at.x, each.at.y);
     double sense = 0;  // back along an ending's one branch; at a fork two branches outweigh the one across from them
     for (double branch : each.leave) sense += std::cos(branch - field);

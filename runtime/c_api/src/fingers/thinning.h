@@ -5,6 +5,8 @@
 #include <functional>
 #include <vector>
 
+#include "pattern.h"
+
 namespace fingergen {
 
 struct FingerMinutia {
@@ -23,7 +25,9 @@ struct Bits {  // (size, size)
 // By Zhang and Suen's algorithm (CACM 27(3), 1984), of what is above 0.
 Bits thinned(const std::vector<float> &ridges, int size);
 
-// By crossing numbers (Rutovitz, 1966). `orientation`: radians, at a pixel (x, y).
-std::vector<FingerMinutia> read_minutiae(const Bits &thin, const std::function<double(int, int)> &orientation);
+// Clear ones, by crossing numbers (Rutovitz, 1966). `orientation`: radians, at a pixel (x, y); `singular`: the cores and
+// deltas, in pixels.
+std::vector<FingerMinutia> read_minutiae(const Bits &thin, const std::function<double(int, int)> &orientation,
+                                         const std::vector<Place> &singular);
 
 }  // namespace fingergen
