@@ -12,13 +12,13 @@ from pathlib import Path
 from fingergen.runtime.bundle import open_bundle
 from fingergen.runtime.cli import main as fg_run
 from fingergen.runtime.errors import BadInput
+from fingergen.runtime.fingers.master import GROWTH
 from fingergen.training.data.metadata import stated_fingers
 from fingergen.training.data.splits import FingerRule
 from fingergen.training.data.storage import IMAGE_SUFFIXES, find_images
 
 TEMPLATES = (".json", ".xyt", ".fmr", ".iso", ".fmd", ".min")
 """Extensions of a truth template beside its image, in the order in which they are looked for."""
-_FINGERS = 2  # of bundles in the cache; raised when the fingers of seeds, or their truth, change
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def from_bundle(
     opened = open_bundle(bundle)
     arguments = ["--fingers", fingers, "--impressions", impressions, "--seed", first_seed, "--degree", degree]
     arguments += ["--preset", preset] if preset else []
-    settings = hashlib.sha256(f"{_FINGERS} {opened.sha256} {arguments}".encode()).hexdigest()[:16]
+    settings = hashlib.sha256(f"{GROWTH} {opened.sha256} {arguments}".encode()).hexdigest()[:16]
     out = cache / "bundles" / settings
     where = ["--bundle", str(bundle)] if bundle is not None else []
     with redirect_stdout(sys.stderr):  # standard output is for the report

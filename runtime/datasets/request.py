@@ -13,6 +13,7 @@ from ..arguments import check_choice, check_type, check_whole, to_member
 from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
 from ..fingers import FULL_PRINT, MOISTURE, PPI, Effects, FingerPosition, PatternClass, SensorArea
+from ..fingers.master import GROWTH
 from ..images import FORMATS
 from ..minutiae import WRITABLE
 from ..pipeline.networks import Networks
@@ -233,6 +234,8 @@ class DatasetRequest:
             **{"ppi": ppi, "layout": self.layout, "database": self.database, "format": self.image_format},
             **{"templates": list(templates), **shared},
         }
+        if has_truth:
+            settings["growth"] = GROWTH
         optional = {
             "subjects": self.subjects,
             "rolled": self.rolled,

@@ -22,6 +22,7 @@ from .window import LARGEST, SMALLEST
 if TYPE_CHECKING:  # NumPy imports it when it is first used
     from numpy.random import Generator
 
+GROWTH = 2  # raised when the finger of a seed, or its truth, changes: sets of images do not mix two
 LEVELS = 127  # ridge maps are multiples of 1 / LEVELS, so that a byte per pixel keeps them exactly
 
 _EDGE = 16  # grown around a master and cut off: kernels and interpolation are wrong at the border

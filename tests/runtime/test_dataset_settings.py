@@ -57,6 +57,16 @@ def test_settings_of_other_types(copy: Path, field: str, value: object):
     refused(copy, "dataset.json")
 
 
+def test_fingers_that_grew_otherwise_are_not_continued(copy: Path):
+    settings = json.loads((copy / "dataset.json").read_text())
+    del settings["growth"]
+    (copy / "dataset.json").write_text(json.dumps(settings))
+    words = ["dataset", "--renderer", "sensor", "--window", "64", "64", "--fingers", "3", "--resume"]
+    result = CliRunner().invoke(main, [*words, "--out", str(copy)], prog_name="fg-run")
+    assert result.exit_code == 2
+    assert "dataset.json: its growth is None, here it is" in result.stderr
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000, b"null"])
 def test_settings_that_are_none(copy: Path, content: bytes):
     (copy / "dataset.json").write_bytes(content)
