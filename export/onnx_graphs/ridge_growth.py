@@ -93,8 +93,9 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
     turned_x = Mul (turn_x, cos)
     turned_y = Mul (turn_y, sin)
     turned = Sub (turned_y, turned_x)
-    per_period = Constant <value_float = {math.pi / 2:.8f}> ()
-    turned_radians = Mul (turned, per_period)
+    # Half turns in two samples: radians in one.
+    half_of_pi = Constant <value_float = {math.pi / 2:.8f}> ()
+    turned_radians = Mul (turned, half_of_pi)
     bend_all = Mul (turned_radians, period)
     bend_size = Abs (bend_all)
     bend_sign = Sign (bend_all)
