@@ -12,6 +12,28 @@ import onnx.parser
 from .builder import OPSET
 from .ops import DOMAIN
 
+# How the orientation turns along an axis, in half turns: after half a turn orientations are alike.
+_TURN = """
+    radians_{axis} = Sub ({after}, {before})
+    half_turns_{axis} = Div (radians_{axis}, pi)
+    whole_{axis} = Round (half_turns_{axis})
+    turn_{axis} = Sub (half_turns_{axis}, whole_{axis})
+"""
+# Of one of two opposite offsets: envelope, wave, and what they add to the sums; then the weight without gain.
+_WAVE = """
+    {side}_across_2 = Mul ({side}_across, {side}_across)
+    {side}_across_exponent = Mul ({side}_across_2, across_decay)
+    {side}_exponent = Add ({side}_across_exponent, along_exponent)
+    {side}_envelope = Exp ({side}_exponent)
+    {side}_phase = Mul ({side}_across, turn)
+    {side}_wave = Cos ({side}_phase)
+    {side}_product = Mul ({side}_envelope, {side}_wave)
+    {side}_square = Mul ({side}_product, {side}_wave)
+"""
+_RAW = """
+    {side}_centered = Sub ({side}_wave, mean)
+    {side}_raw = Mul ({side}_envelope, {side}_centered)
+"""
 # Each place's kernel over half of the disc of offsets, dy > 0 or dy = 0 and dx >= 0: two opposite samples are
 # added first, and subtracted, for half the sum of their weights and half the difference (the middle, which
 # meets itself, counts half). A round is a loop over these offsets, of two slices each.
@@ -82,14 +104,8 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
     north = Slice (columns_inside, i_0, to_2, i_2)
     south = Slice (columns_inside, i_2, rest, i_2)
     pi = Constant <value_float = {math.pi:.8f}> ()
-    radians_x = Sub (east, west)
-    radians_y = Sub (south, north)
-    half_turns_x = Div (radians_x, pi)
-    half_turns_y = Div (radians_y, pi)
-    whole_x = Round (half_turns_x)
-    whole_y = Round (half_turns_y)
-    turn_x = Sub (half_turns_x, whole_x)
-    turn_y = Sub (half_turns_y, whole_y)
+    {_TURN.format(axis="x", before="west", after="east")}
+    {_TURN.format(axis="y", before="north", after="south")}
     turned_x = Mul (turn_x, cos)
     turned_y = Mul (turn_y, sin)
     turned = Sub (turned_y, turned_x)
@@ -120,28 +136,14 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
     along_decay = Constant <value_float = {-0.5 / 0.55**2:.8f}> ()
     along_exponent = Mul (along_2, along_decay)
     turn = Constant <value_float = {2 * math.pi:.8f}> ()
-    across = Sub (across_straight, arc)
-    across_2 = Mul (across, across)
-    across_exponent = Mul (across_2, across_decay)
-    exponent = Add (across_exponent, along_exponent)
-    envelope = Exp (exponent)
-    phase = Mul (across, turn)
-    wave = Cos (phase)
+    one_across = Sub (across_straight, arc)
     other_across = Add (across_straight, arc)
-    other_across_2 = Mul (other_across, other_across)
-    other_across_exponent = Mul (other_across_2, across_decay)
-    other_exponent = Add (other_across_exponent, along_exponent)
-    other_envelope = Exp (other_exponent)
-    other_phase = Mul (other_across, turn)
-    other_wave = Cos (other_phase)
+    {_WAVE.format(side="one")}
+    {_WAVE.format(side="other")}
 
-    envelopes = Add (envelope, other_envelope)
-    product = Mul (envelope, wave)
-    other_product = Mul (other_envelope, other_wave)
-    products = Add (product, other_product)
-    wave_square = Mul (product, wave)
-    other_square = Mul (other_product, other_wave)
-    both_squares = Add (wave_square, other_square)
+    envelopes = Add (one_envelope, other_envelope)
+    products = Add (one_product, other_product)
+    both_squares = Add (one_square, other_square)
     shared = Mul (envelopes, share)
     shared_wave = Mul (products, share)
     shared_square = Mul (both_squares, share)
@@ -152,14 +154,12 @@ RidgeGrowth <rounds: int = 30, radius: int = 6> (noise, orientation, period) => 
     mean_waves = Mul (mean, waves)
     gain = Sub (squares, mean_waves)
     twice_gain = Add (gain, gain)
-    centered = Sub (wave, mean)
-    raw = Mul (envelope, centered)
-    other_centered = Sub (other_wave, mean)
-    other_raw = Mul (other_envelope, other_centered)
-    raw_sum = Add (raw, other_raw)
+    {_RAW.format(side="one")}
+    {_RAW.format(side="other")}
+    raw_sum = Add (one_raw, other_raw)
     shared_sum = Mul (raw_sum, share)
     weights = Div (shared_sum, twice_gain)
-    raw_difference = Sub (raw, other_raw)
+    raw_difference = Sub (one_raw, other_raw)
     differences = Div (raw_difference, twice_gain)
 
     offsets = Shape (dx)
