@@ -8,7 +8,6 @@ walks the Protocol Buffers encoding of `onnx.proto` itself, along the fields tha
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 # Message → field number → message, for all fields of onnx.proto that lead to a TensorProto.
@@ -34,15 +33,11 @@ def has_external_data(content: bytes) -> bool:
         content: the whole ONNX file.
 
     Raises:
-        ValueError: the content is not a Protocol Buffers message.
+        ValueError: it may have, but is not a Protocol Buffers message.
     """
-    view = memoryview(content)
     if LOCATION not in content:  # most graphs: then no tensor can, and walking them all takes a while
-        for number, value in _fields(view):  # is it a message at all, and are its parts?
-            if number in FIELDS["Model"] and isinstance(value, memoryview):
-                deque(_fields(value), maxlen=0)
         return False
-    return _external("Model", view, 0)
+    return _external("Model", memoryview(content), 0)
 
 
 def output_names(content: bytes) -> list[str]:
