@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import latents
-from .arguments import Floats, check_finite, check_one_per_image, check_whole, to_floats
-from .backends import Backend, Precision, open_backend
+from .arguments import Floats, check_finite, check_iterable, check_one_per_image, check_whole, to_floats
+from .backends import Backend, Precision, open_backend, usable_cores
 from .bundle import Bundle, open_bundle
 from .bundle.encoded import Encoded
 from .bundle.manifest import NoiseMode
@@ -19,7 +19,7 @@ from .errors import BadInput
 from .images import Pixels
 from .minutiae import PPI
 from .pipeline.networks import Networks
-from .pipeline.request import MOST_IN_A_BATCH, SynthesisRequest
+from .pipeline.request import MOST_IN_A_BATCH, SynthesisRequest, check_size
 from .pipeline.steps import batches
 from .pipeline.synthesis import Synthesis
 
@@ -291,6 +291,25 @@ class Model(Networks):
         image = self.bundle.manifest.image
         side = round(image.output_size * PPI / image.output_ppi)
         return make_fingers(seeds, (side, side), kind, position)
+
+    def templates(self, seeds: Iterable[int], size: int | None = None) -> list[Template]:
+        """The true templates of the prints that `synthesize` makes of seeds, with noise `ridges`.
+
+        Args:
+            seeds: Integers in [0, 2**64).
+            size: Pixels per side of the prints; None: the bundle's `output_size`.
+
+        Returns:
+            A template per seed, in the pixels of its print.
+
+        Raises:
+            BadInput: The bundle's noise carries no fingers, or an argument is not what it takes.
+        """
+        check_iterable("seeds", seeds)
+        check_size(size)
+        side = self.bundle.manifest.image.output_size if size is None else size
+        fingers, threads = self.require_finger_noise(), self.workers or usable_cores()
+        return [fingers.impression(seed, threads=threads).template_at(side) for seed in seeds]
 
     def dataset(
         self, fingers: int, impressions: int = 2, batch: int | None = None, **fields: Any

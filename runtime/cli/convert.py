@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ from ..minutiae import WRITABLE, Template, encode_template, is_template_file, re
 from ..records import COMPRESSIONS, FORMATS, Content, Details, encode_record, read_record
 from ..records.image import POSITIONS
 from ..records.io import note_path
-from .kit import FILE, FOLDER, Number, list_bad, warn
+from .kit import FILE, FOLDER, Number, expanded, list_bad, warn
+from .output import progress
 from .templates import TemplateReading, template_reading
 
 TRANSACTION = "ansi-nist"
@@ -84,7 +85,7 @@ class Target:
 
 
 @click.command()
-@click.argument("inputs", metavar="FILE...", nargs=-1, required=True, type=FILE)
+@click.argument("inputs", metavar="FILE...", nargs=-1, required=True, type=FILE, callback=expanded)
 @click.option("--to", required=True, type=click.Choice([*FORMATS, *WRITABLE]), help="Format that is written.")
 @click.option("--out", required=True, type=FOLDER, help="Directory for the files; made if it is not there.")
 @click.option(
@@ -157,7 +158,8 @@ def convert(
     transactions. Templates: those that FingerGen writes. Records in CBEFF are read too. An ANSI/NIST-ITL
     transaction holds both: files of one name, such as finger.png and finger.fmr, go into one, and can be
     extracted from it. A file with several images becomes several files where the format holds one. Files that
-    cannot be used are listed on standard error, the others are done, and the exit code is 3.
+    cannot be used are listed on standard error, the others are done, and the exit code is 3. For more files
+    than a shell can pass, quote the pattern: 'prints/*.png'.
 
     \b
     Examples:
@@ -179,31 +181,35 @@ def convert(
 
     written: dict[Path, Path] = {}
     bad = []
-    for paths in _groups(inputs, to).values():
-        try:
-            contents = [read(path) for path in paths]
-            merged = Content(
-                tuple(image for content in contents for image in content.images),
-                tuple(template for content in contents for template in content.templates),
-            )
-            for path, part in _named(paths[0], target, merged, out):
-                _check_place(path, paths[0], inputs, written, overwrite)
-                try:
-                    out.mkdir(parents=True, exist_ok=True)
-                    target.write(path, part, paths[0], overwrite)
-                except OSError as error:  # no place for the other files either
-                    place = error.filename or path
-                    raise FingerGenError(
-                        f"{place}: cannot be written ({error.strerror}); give another --out"
-                    ) from None
-                written[path] = paths[0]
-        except BadInput as error:
-            if len(inputs) == 1:
-                raise
-            bad.append(str(error))
+    groups, given = _groups(inputs, to).values(), {each.resolve() for each in inputs}
+    with progress(groups, len(groups), "files") as bar:
+        for paths in bar:
+            try:
+                contents = [read(path) for path in paths]
+                merged = Content(
+                    tuple(image for content in contents for image in content.images),
+                    tuple(template for content in contents for template in content.templates),
+                )
+                for path, part in _named(paths[0], target, merged, out):
+                    _check_place(path, paths[0], given, written, overwrite)
+                    _write(target, path, part, paths[0], overwrite)
+                    written[path] = paths[0]
+            except BadInput as error:
+                if len(inputs) == 1:
+                    raise
+                bad.append(str(error))
     remove_partial(out, {each.name for path in written for each in (path, note_path(path))})
     say(f"{out}: {len(written)} {'file' if len(written) == 1 else 'files'} written as {to}")
     list_bad(bad, len(inputs))
+
+
+def _write(target: Target, path: Path, content: Content, source: Path, overwrite: bool) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target.write(path, content, source, overwrite)
+    except OSError as error:  # no place for the other files either
+        place = error.filename or path
+        raise FingerGenError(f"{place}: cannot be written ({error.strerror}); give another --out") from None
 
 
 def _template(path: Path, source: str | None, reading: TemplateReading) -> Template:
@@ -242,11 +248,10 @@ def _named(source: Path, target: Target, content: Content, out: Path) -> Iterato
 
 
 def _check_place(
-    path: Path, source: Path, inputs: Sequence[Path], written: dict[Path, Path], overwrite: bool
+    path: Path, source: Path, given: Container[Path], written: dict[Path, Path], overwrite: bool
 ) -> None:
-    """BadInput if `path` is read, was written for another file, or exists and is not to be replaced."""
-    read = {each.resolve() for each in inputs}
-    if path.resolve() in read or note_path(path).resolve() in read:
+    """BadInput if `path` is `given`, was written for another file, or exists and is not to be replaced."""
+    if path.resolve() in given or note_path(path).resolve() in given:
         raise BadInput(f"{path}: is read and would be replaced; give another --out")
     if path in written:
         raise BadInput(f"{source}: its file would be named as that of {written[path]}; rename one")

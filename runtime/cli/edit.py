@@ -20,6 +20,7 @@ from .kit import (
     Number,
     Running,
     Writing,
+    expanded,
     list_bad,
     noise,
     noise_seed,
@@ -48,7 +49,7 @@ class Direction(click.ParamType):
 
 
 @click.command()
-@click.argument("templates", metavar="[TEMPLATE...]", nargs=-1, type=FILE)
+@click.argument("templates", metavar="[TEMPLATE...]", nargs=-1, type=FILE, callback=expanded)
 @click.option("--seeds", type=SEEDS, help="Seeds of the fingers, such as 7 or 0-9, instead of templates.")
 @click.option(
     "--index",

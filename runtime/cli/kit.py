@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
+from functools import cached_property
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..backends import BACKENDS, PRECISIONS, Precision
 from ..bundle.manifest import NOISE_MODES
@@ -48,6 +52,30 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class TemplateFormat(click.ParamType):
+    """A format that templates can be written in. Which there are is asked only where one is given, or by the
+    help: a start should not wait for it."""
+
+    name = "template format"
+
+    @cached_property
+    def _choice(self) -> click.Choice[str]:
+        from ..minutiae import WRITABLE
+
+        return click.Choice(list(WRITABLE))
+
+    def get_metavar(self, *asked: Any, **named: Any) -> str | None:
+        return self._choice.get_metavar(*asked, **named)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return self._choice.convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return self._choice.shell_complete(ctx, param, incomplete)
 
 
 class RenamedOption(click.Option):
@@ -109,6 +137,16 @@ class Writing:
         # Without a sheet there may be more of them than `len` can say.
         if self.grid is not None and len(images) > MOST_ON_A_SHEET:
             raise BadInput(f"--grid: {len(images)} images, but a sheet holds at most {MOST_ON_A_SHEET}")
+
+
+def expanded(ctx: click.Context, param: click.Parameter, given: Sequence[Path]) -> list[Path]:
+    """The files of an argument, each once, and in place of a quoted pattern such as 'set/*.fmr' those that it
+    stands for: a shell cannot pass very many."""
+    paths: dict[Path, None] = {}
+    for path in given:
+        found = [] if os.path.exists(path) else sorted(glob(str(path)))
+        paths |= dict.fromkeys(map(Path, found) if found else [path])
+    return list(paths)
 
 
 def warn(message: object) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -17,6 +17,9 @@ from ..fingers import SensorArea
 from ..images import Pixels, Provenance, contact_sheet, read_image, save_image
 from ..pipeline.writer import FilesOfSeeds, Folder, Planned, PlannedImage, PlannedSeeds, write_images
 from .kit import Writing
+
+if TYPE_CHECKING:
+    from ..minutiae import Template
 
 Item = TypeVar("Item")
 
@@ -37,11 +40,13 @@ def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield items[start : start + size]
 
 
-def _progress(items: Iterable[Item], count: int | None) -> AbstractContextManager[Iterable[Item]]:
-    """A progress bar where somebody sees it."""
+def progress(
+    items: Iterable[Item], count: int | None, label: str = "images"
+) -> AbstractContextManager[Iterable[Item]]:
+    """The items, with a progress bar where somebody sees it."""
     if not sys.stderr.isatty():
         return nullcontext(items)
-    return click.progressbar(items, length=count, label="images", show_pos=True, file=sys.stderr)
+    return click.progressbar(items, length=count, label=label, show_pos=True, file=sys.stderr)
 
 
 class Output:
@@ -54,11 +59,18 @@ class Output:
         ppi: float,
         workers: int | None,
         area: SensorArea | None = None,
+        template_formats: Sequence[str] = (),
     ) -> None:
-        """`area`: that images are cropped or padded to."""
+        """`area`: that images are cropped or padded to. `template_formats`: of the templates beside them."""
         self._writing = writing
         self.folder = Folder(
-            writing.out, writing.image_format, ppi, shared, writing.overwrite, writing.resume
+            writing.out,
+            writing.image_format,
+            ppi,
+            shared,
+            writing.overwrite,
+            writing.resume,
+            template_formats,
         )
         self.workers = workers or usable_cores()
         self._area = area
@@ -81,7 +93,7 @@ class Output:
         """As `begin`, for the images of seeds; `BadInput` if they cannot be written."""
         self._writing.check_sheet(planned)
         self.folder.check(planned)
-        self.folder.make(FilesOfSeeds(planned, self._writing.image_format))
+        self.folder.make(FilesOfSeeds(planned, self.folder))
 
     def write(
         self,
@@ -111,7 +123,7 @@ class Output:
         grid = self._writing.grid
         self._writing.check_sheet(planned)
         shown: dict[Path, Pixels] = {}
-        with closing(impressions), _progress(impressions, count) as bar:
+        with closing(impressions), progress(impressions, count) as bar:
             for impression in bar:
                 if grid is not None:
                     shown[impression.path] = impression.image
@@ -121,11 +133,12 @@ class Output:
             grid.parent.mkdir(parents=True, exist_ok=True)
             save_image(grid, sheet, self.folder.ppi, self._provenance_of_all(planned))
 
-    def impression(self, planned: Planned, image: Pixels) -> PlannedImage:
-        """An image with its provenance, to be written; see `Folder.impression`."""
+    def impression(self, planned: Planned, image: Pixels, template: Template | None = None) -> PlannedImage:
+        """An image with its provenance, and its template, to be written; see `Folder.impression`."""
         if self._area is not None:
             image = self._area.of_image(image, self.folder.ppi)
-        return self.folder.impression(planned, image)
+            template = template and self._area.of_template(template)
+        return self.folder.impression(planned, image, template)
 
     def path(self, planned: Planned) -> Path:
         """Path of the image of a name; see `Folder.file`."""
@@ -154,8 +167,10 @@ class Output:
             say(f"{grid}: sheet of {len(planned)} images")
 
     def _report_of(self, planned: Planned) -> Provenance | dict[str, str | None]:
+        templates = self.folder.templates(planned).values()
         return {
             "file": str(self.path(planned)) if self._writing.out else None,
+            **({"template": " ".join(map(str, templates))} if templates else {}),
             **self.folder.provenance(planned),
         }
 

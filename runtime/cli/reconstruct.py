@@ -14,6 +14,7 @@ from .kit import (
     FILE,
     Running,
     Writing,
+    expanded,
     list_bad,
     noise,
     noise_seed,
@@ -26,7 +27,7 @@ from .templates import TemplateReading, noise_of_templates, template_reading
 
 
 @click.command()
-@click.argument("templates", metavar="TEMPLATE...", nargs=-1, required=True, type=FILE)
+@click.argument("templates", metavar="TEMPLATE...", nargs=-1, required=True, type=FILE, callback=expanded)
 @template_reading
 @noise
 @noise_seed
@@ -49,7 +50,7 @@ def reconstruct(
     A TEMPLATE is a file in a format that FingerGen reads, an ANSI/NIST-ITL transaction with minutiae, or an
     image of a minutiae map of the bundle's field of view. A template is brought to the bundle's resolution,
     its middle to the image's middle. Files that cannot be used are listed on standard error, the others are
-    done, and the exit code is 3.
+    done, and the exit code is 3. For more files than a shell can pass, quote the pattern: 'templates/*.fmr'.
 
     \b
     Examples:

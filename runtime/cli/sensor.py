@@ -21,9 +21,8 @@ from ..fingers import (
     PatternClass,
     SensorArea,
 )
-from ..minutiae import WRITABLE
 from .area import described
-from .kit import Decorator, Number, as_one
+from .kit import Decorator, Number, TemplateFormat, as_one
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ prints = as_one(
     click.option(
         "--template-format",
         "templates",
-        type=click.Choice(list(WRITABLE)),
+        type=TemplateFormat(),
         multiple=True,
         default=("json",),
         show_default=True,

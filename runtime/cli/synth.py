@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from ..fingers import SensorArea
+from ..fingers import Impression, SensorArea
 from ..images import Pixels
 from ..model import Model, NoiseMode
 from ..pipeline.request import Pair, SynthesisRequest
@@ -29,6 +29,7 @@ from .kit import (
     WRITING,
     Number,
     Running,
+    TemplateFormat,
     Writing,
     as_one,
     noise,
@@ -46,10 +47,13 @@ REFRESH = 0.5  # seconds between two figures of the live line
 class SynthWriting(Writing):
     """Where images go. At full speed they may go nowhere."""
 
+    templates: Sequence[str]
     throughput: bool
     seconds: float | None
 
     def __post_init__(self) -> None:
+        if self.templates and self.out is None:
+            raise click.UsageError("--template-format needs --out")
         if self.seconds is not None and not self.throughput:
             raise click.UsageError("--seconds needs --throughput")
         if self.throughput and self.grid is not None:
@@ -62,6 +66,14 @@ synth_writing = as_one(
     "writing",
     SynthWriting,
     *WRITING,
+    click.option(
+        "--template-format",
+        "templates",
+        type=TemplateFormat(),
+        multiple=True,
+        help="Write the true template of each print too, which is known of noise ridges; may be given several"
+        " times.",
+    ),
     click.option(
         "--throughput",
         is_flag=True,
@@ -119,6 +131,7 @@ def synth(
       fg-run synth --count 1000 --out prints --truncation 0.7 --resume
       fg-run synth --seeds 7 --mix 8 --mix-layers 0-3 --alpha 0.5 --out mixed --format tiff
       fg-run synth --count 100 --sensor fap20 --out fap20
+      fg-run synth --count 100 --out prints --template-format json --template-format iso19794-2-2005
       fg-run synth --throughput
       fg-run synth --throughput --count 100000 --out prints
     """
@@ -163,7 +176,8 @@ class _Synth:
         shown: SensorArea | None,
     ) -> None:
         self._model = model
-        self._steps = Synthesis(model, request)
+        self._taken: dict[int, Impression] | None = {} if writing.templates else None
+        self._steps = Synthesis(model, request, self._taken)
         settled = request._replace(
             truncation=self._steps.truncation, noise=self._steps.noise, seeds=self._missing()
         )
@@ -172,7 +186,7 @@ class _Synth:
         self._writing = writing
         self._kept = 0
         shared = model.provenance("synth", **settled.provenance(), area=described(shown))
-        self._output = Output(writing, shared, model.ppi(request.size), workers, shown)
+        self._output = Output(writing, shared, model.ppi(request.size), workers, shown, writing.templates)
 
     def write(self, batch: int) -> None:
         """Write the images, or show them on a sheet, or both."""
@@ -193,6 +207,8 @@ class _Synth:
 
         self._output.begin_seeds(self._planned)
         trials = [] if batch else try_batches(self._steps)
+        if self._taken:
+            self._taken.clear()  # of the trials
         usual = DEFAULT_SECONDS if count is None else float("inf")
         run = self._run(batch or best_batch(trials), self._writing.seconds or usual)
         with closing(run.images(self._pairs)) as images:
@@ -217,7 +233,9 @@ class _Synth:
 
     def _run(self, batch: int, seconds: float) -> ImagePipeline[Pair, SynthesisInputs]:
         def write(pair: Pair, image: Pixels) -> None:
-            self._output.impression(Planned.of_seed(pair[0]), image).write()
+            seed, _ = pair
+            truth = self._taken.pop(seed).template_at(image.shape[1]) if self._taken is not None else None
+            self._output.impression(Planned.of_seed(seed), image, truth).write()
 
         return ImagePipeline(
             self._steps, batch, self._output.workers, write if self._writing.out else None, seconds

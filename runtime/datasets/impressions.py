@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from ..fingers import Effects, Impression, PatternClass, SensorArea, make_finger, take_impression
+from ..fingers import Effects, PatternClass, SensorArea, make_finger, take_impression
 from ..fingers.capture.look import EFFECTS
 from ..images import Pixels
 from ..minutiae import Template
@@ -136,7 +136,7 @@ class BundleMaker:
         template = None
         taken = self.steps.taken.pop(mate, None) if self.steps.taken is not None else None
         if taken is not None:
-            template = self._template(taken, pixels)
+            template = taken.template_at(pixels.shape[1])
             columns = capture_columns(taken, self.steps.preset_of(mate))
             if self.steps.looks_as_synth(mate):  # and not as the capture says
                 columns = {name: text for name, text in columns.items() if name not in EFFECTS}
@@ -149,8 +149,3 @@ class BundleMaker:
             own |= {"direction": str(mate.direction), "degree": str(mate.degree)}
             label = f"{label}: {mate.direction} {mate.degree:+g}"
         return Made(pixels, template, columns | own, own, label)
-
-    def _template(self, taken: Impression, pixels: Pixels) -> Template:
-        """The truth in the pixels of the image, which shows all of the impression's window."""
-        truth = taken.template
-        return truth.rescale(truth.ppi * pixels.shape[1] / truth.width)

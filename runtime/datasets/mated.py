@@ -165,9 +165,7 @@ class MatedSynthesis:
 
     def _prepare_impressions(self, batch: Sequence[Mate], moves: Floats) -> MatedInputs:
         """Each mate is an impression of its own."""
-        fingers = self.model.finger_noise
-        if fingers is None:
-            raise BadInput(f"noise ridges: bundle {self.model.bundle.manifest.name} has no ridge noise")
+        fingers = self.model.require_finger_noise()
         taken = [
             fingers.impression(
                 each.seed,

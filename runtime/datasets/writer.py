@@ -100,8 +100,7 @@ class Encoding:
         if made.template is not None:
             for each in self.template_formats:
                 known = TEMPLATE_FORMATS[each]
-                assert known.encode is not None  # the command takes formats that can be written only
-                files[name + known.extensions[0]] = known.encode(known.carried(made.template))
+                files[name + known.extensions[0]] = known.encode_carried(made.template)
         image = self.image_name(name)
         own = {"seed": str(entry.seed), "impression": str(entry.impression), **made.provenance}
         if entry.position is not None:

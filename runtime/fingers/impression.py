@@ -56,6 +56,17 @@ class Impression:
 
         return visible_truth(self.capture, self.finger, self.minutiae)
 
+    def template_at(self, width: int) -> Template:
+        """`template` in the pixels of an image of the whole window.
+
+        Args:
+            width: Of the image, in pixels.
+
+        Returns:
+            The template, at the image's resolution.
+        """
+        return self.template.rescale(self.template.ppi * width / self.template.width)
+
     @cached_property
     def minutiae(self) -> NDArray[np.intp]:
         """Which of the finger's minutiae those of `template` are: indices into `finger.minutiae`, int (M,).

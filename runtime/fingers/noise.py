@@ -151,20 +151,33 @@ class FingerNoise:
         ridges, contact = (np.stack(maps) for maps in zip(*found, strict=True))
         return self.of_maps(ridges, contact, seeds)
 
-    def of_seeds(self, seeds: Sequence[int]) -> list[Floats]:
-        """Noise inputs of impression 0 of each seed's finger: float32 (N, 1, H, W) per layer."""
+    def of_seeds(self, seeds: Sequence[int], taken: dict[int, Impression] | None = None) -> list[Floats]:
+        """Noise inputs of impression 0 of each seed's finger.
+
+        Args:
+            seeds: N seeds.
+            taken: Gets these impressions by their seeds, for who wants their truth.
+
+        Returns:
+            float32 (N, 1, H, W) per layer.
+        """
         threads = self.workers or usable_cores()
         if len(seeds) == 1:
-            return self._of_seed(seeds[0], threads)
+            return self._of_seed(taken, seeds[0], threads)
         from concurrent.futures import ThreadPoolExecutor  # here, so that a single finger comes soon
 
         # Several are grown side by side, each on one thread.
         with ThreadPoolExecutor(max(1, min(len(seeds), threads))) as pool:
-            return [np.concatenate(layer) for layer in zip(*pool.map(self._of_seed, seeds), strict=True)]
+            return [
+                np.concatenate(layer)
+                for layer in zip(*pool.map(partial(self._of_seed, taken), seeds), strict=True)
+            ]
 
-    def _of_seed(self, seed: int, threads: int = 1) -> list[Floats]:
+    def _of_seed(self, taken: dict[int, Impression] | None, seed: int, threads: int = 1) -> list[Floats]:
         with self._growing:
             impression = self.impression(seed, threads=threads)
+        if taken is not None:
+            taken[seed] = impression
         return self.of_impressions([impression])
 
     @cached_property

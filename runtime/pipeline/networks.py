@@ -55,6 +55,19 @@ class Networks:
 
         return FingerNoise(self.bundle.manifest, self.workers)
 
+    def require_finger_noise(self) -> FingerNoise:
+        """`finger_noise`, where it is needed.
+
+        Returns:
+            It.
+
+        Raises:
+            BadInput: The bundle has no ridge noise.
+        """
+        if self.finger_noise is None:
+            raise BadInput(f"noise ridges: bundle {self.bundle.manifest.name} has no ridge noise")
+        return self.finger_noise
+
     def __reduce__(self) -> NoReturn:
         raise FingerGenError("a model cannot be pickled: load it in the process that uses it")
 
@@ -361,9 +374,7 @@ class Networks:
             return [np.zeros(shape, np.float32) for shape in shapes]
         seeds = check_one_per_image(f"noise {mode}", seeds, images)
         if mode == "ridges":
-            if self.finger_noise is None:
-                raise BadInput(f"noise ridges: bundle {self.bundle.manifest.name} has no ridge noise")
-            return self.finger_noise.of_seeds(seeds)
+            return self.require_finger_noise().of_seeds(seeds)
         drawn = [draw_noise(seed, shapes) for seed in seeds]
         return [np.concatenate(buffers) for buffers in zip(*drawn, strict=True)]
 

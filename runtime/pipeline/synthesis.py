@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .. import latents
+from ..arguments import Floats
 from ..backends import Backend
+from ..errors import BadInput
 from ..images import Pixels
 from .networks import Networks
 from .request import Pair, SynthesisRequest
 from .steps import SynthesisInputs
 
+if TYPE_CHECKING:
+    from ..fingers import Impression
+
 
 class Synthesis:
     """The steps of a request, for the pipeline: seeds, with those that are mixed in, to images."""
 
-    def __init__(self, model: Networks, request: SynthesisRequest) -> None:
-        """`BadInput` where a setting has a wrong type or is out of range."""
+    def __init__(
+        self, model: Networks, request: SynthesisRequest, taken: dict[int, Impression] | None = None
+    ) -> None:
+        """Check the request.
+
+        Args:
+            model: Computes the networks.
+            request: What is to be made.
+            taken: Gets the impression of each seed's finger, for who wants its truth and takes it out again.
+
+        Raises:
+            BadInput: A setting has a wrong type or is out of range, or `taken` is given and the noise carries
+                no fingers.
+        """
         request.check()
         self.model = model
         self.truncation, self.noise = model.settings(request.truncation, request.noise)
+        if taken is not None and self.noise != "ridges":
+            raise BadInput(f"noise {self.noise}: true minutiae are known of noise ridges alone")
+        self._taken = taken
         self.size = request.size
         self._layers = latents.check_layers(request.mix_layers, model.num_ws)
         self._alpha = request.mix_alpha
@@ -37,8 +58,13 @@ class Synthesis:
         return SynthesisInputs(
             self.model.z(seeds),
             self.model.z(others) if others else None,
-            self.model.noise_buffers(self.noise, seeds, len(seeds)),
+            self._noise(seeds),
         )
+
+    def _noise(self, seeds: Sequence[int]) -> Sequence[Floats]:
+        if self._taken is not None:
+            return self.model.require_finger_noise().of_seeds(seeds, self._taken)
+        return self.model.noise_buffers(self.noise, seeds, len(seeds))
 
     def compute(self, inputs: SynthesisInputs) -> Pixels:
         """The networks: uint8 (N, C, R, R)."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
+from .. import minutiae
 from ..errors import BadInput
-from ..files import remove_partial
+from ..files import remove_partial, write_atomically
 from ..images import FORMATS, Pixels, Provenance, files_of, is_whole, read_provenance, save_image
 from .stages import Pipeline, Stage
+
+if TYPE_CHECKING:
+    from ..minutiae import Template
 
 VERSIONS = {"fingergen", "Software"}  # of provenance: a newer FingerGen may go on where an older one stopped
 NAME_OF_SEED = re.compile(r"\d{8}|[1-9]\d{8,19}", re.ASCII)  # see `Planned.of_seed`
@@ -83,6 +87,7 @@ class Folder(NamedTuple):
         shared: Provenance of all images.
         overwrite: Replace what exists.
         resume: Keep what exists.
+        template_formats: Of the templates beside the images, names in `minutiae.WRITABLE`.
     """
 
     path: Path | None
@@ -91,21 +96,35 @@ class Folder(NamedTuple):
     shared: Provenance
     overwrite: bool = False
     resume: bool = False
+    template_formats: Sequence[str] = ()
 
     def file(self, planned: Planned) -> Path:
         """The file of a planned image."""
-        return (self.path or Path()) / f"{planned.name}{FORMATS[self.image_format]}"
+        return self._named(planned, FORMATS[self.image_format])
+
+    def templates(self, planned: Planned) -> dict[str, Path]:
+        """The files of the templates beside a planned image, by their formats."""
+        return {
+            each: self._named(planned, minutiae.FORMATS[each].extensions[0]) for each in self.template_formats
+        }
+
+    def files(self, planned: Planned) -> list[Path]:
+        """All files of a planned image, the image first."""
+        return [*files_of(self.file(planned)), *self.templates(planned).values()]
+
+    def _named(self, planned: Planned, extension: str) -> Path:
+        return (self.path or Path()) / f"{planned.name}{extension}"
 
     def provenance(self, planned: Planned) -> Provenance:
         """All that a planned image's file says."""
         return {**self.shared, **planned.provenance}
 
-    def impression(self, planned: Planned, image: Pixels) -> PlannedImage:
-        """A planned image with its place and all that its file says."""
-        return PlannedImage(self, planned, image)
+    def impression(self, planned: Planned, image: Pixels, template: Template | None = None) -> PlannedImage:
+        """A planned image with its place and all that its file says; `template`: of those beside it."""
+        return PlannedImage(self, planned, image, template)
 
     def is_missing(self, planned: Planned) -> bool:
-        """Whether an image is to be made: it is absent, damaged or to be replaced.
+        """Whether an image is to be made: it or its template is absent, or it is damaged or to be replaced.
 
         Raises:
             BadInput: It exists and may neither be replaced nor kept.
@@ -113,7 +132,7 @@ class Folder(NamedTuple):
         path = self.file(planned)
         if self.path is None or self.overwrite:
             return True
-        there = [each for each in files_of(path) if each.exists()]
+        there = [each for each in self.files(planned) if each.exists()]
         if there and not self.resume:
             raise BadInput(f"{there[0]}: exists already (--overwrite replaces, --resume keeps what is there)")
         if path not in there or not is_whole(path):  # as a full disk or a power failure may leave it
@@ -126,7 +145,7 @@ class Folder(NamedTuple):
                     f"{path}: its {key} is {found.get(key)}, here it is {wanted.get(key)}: --resume keeps"
                     " only images that the same command made; give another --out, or --overwrite"
                 )
-        return False
+        return not set(self.templates(planned).values()).issubset(there)
 
     def check(self, planned: PlannedSeeds) -> None:
         """Look, before the work, whether the folder holds an image that may neither be replaced nor kept.
@@ -139,9 +158,9 @@ class Folder(NamedTuple):
         """
         if self.path is None or self.overwrite or not self.path.is_dir():
             return
-        suffix = FORMATS[self.image_format]
+        files = FilesOfSeeds(planned, self)
         for path in self.path.iterdir():
-            if path.suffix == suffix and (found := planned.named(path.stem)) is not None:
+            if (found := files.image_of(path.name)) is not None:
                 self.is_missing(found)
                 return
 
@@ -170,6 +189,7 @@ class PlannedImage(NamedTuple):
     folder: Folder
     planned: Planned
     image: Pixels
+    template: Template | None = None
 
     @property
     def path(self) -> Path:
@@ -177,12 +197,15 @@ class PlannedImage(NamedTuple):
         return self.folder.file(self.planned)
 
     def write(self) -> None:
-        """Write the image file, atomically, as `images.save_image` does.
+        """Write its templates and then the image file, each atomically, as `images.save_image` does.
 
         Raises:
             BadInput: another process has written one in the meantime that may neither be replaced nor kept.
         """
         folder = self.folder
+        if self.template is not None:
+            for name, path in folder.templates(self.planned).items():
+                write_atomically(path, minutiae.FORMATS[name].encode_carried(self.template))
         content = self.path, self.image, folder.ppi, folder.provenance(self.planned)
         try:
             save_image(*content, new=not folder.overwrite)
@@ -192,12 +215,18 @@ class PlannedImage(NamedTuple):
 
 
 class FilesOfSeeds(Container[str]):
-    """Names of the files of planned images, in one format."""
+    """Names of the files of planned images in a folder."""
 
-    def __init__(self, planned: PlannedSeeds, image_format: str) -> None:
+    def __init__(self, planned: PlannedSeeds, folder: Folder) -> None:
         self._planned = planned
-        self._suffix = FORMATS[image_format]
+        self._folder = folder
+
+    def image_of(self, name: str) -> Planned | None:
+        """The planned image that a file with this name belongs to; None if it belongs to none."""
+        planned = self._planned.named(name.partition(".")[0])
+        if planned is None or name not in {path.name for path in self._folder.files(planned)}:
+            return None
+        return planned
 
     def __contains__(self, name: object) -> bool:
-        path = Path(str(name).removesuffix(".json"))  # BMP has its text beside it
-        return path.suffix == self._suffix and self._planned.named(path.stem) is not None
+        return self.image_of(str(name)) is not None

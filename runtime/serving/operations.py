@@ -323,10 +323,9 @@ class Impression(Operation):
         side = self.model.bundle.manifest.image.output_size
         outputs = []
         for image, (mate, name) in zip(images, rows, strict=True):
-            truth = taken[mate].template
             encode = FORMATS[name].encode
             assert encode is not None
-            record = encode(truth.rescale(truth.ppi * side / truth.width))
+            record = encode(taken[mate].template_at(side))
             outputs.append({IMAGE: image, TEMPLATE: np.frombuffer(record, np.uint8)})
         return outputs
 

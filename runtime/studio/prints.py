@@ -140,8 +140,7 @@ class Studio:
         pixels = model.finish(levels[0])
         template, caption = None, f"seed {seed}, impression {number}"
         if taken is not None:
-            truth = taken.template
-            template = truth.rescale(truth.ppi * pixels.shape[1] / truth.width)
+            template = taken.template_at(pixels.shape[1])
             caption += f", {taken.finger.kind.value}"
         provenance = model.provenance(
             "studio",

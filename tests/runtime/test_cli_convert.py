@@ -51,6 +51,16 @@ def test_templates(tmp_path, name):
     assert len(read_template(written, name).minutiae) == len(read_template(SAMPLE).minutiae)
 
 
+def test_a_quoted_pattern_stands_for_its_files(tmp_path):
+    for name in ("b.json", "a.json", "a[1].json", "c.txt"):
+        (tmp_path / name).write_bytes(SAMPLE.read_bytes())
+    result = convert(tmp_path / "*.json", tmp_path / "a[1].json", "--to", "xyt", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.xyt", "a[1].xyt", "b.xyt"]
+    result = convert(tmp_path / "*.fmr", "--to", "xyt", "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "*.fmr: cannot be read" in result.stderr
+
+
 def test_a_template_too_wide_for_a_card_is_named(tmp_path):
     wide = tmp_path / "wide.json"
     write_template(wide, Template(2000, 600, 500, (Minutia(100, 20, 0), Minutia(1000, 500, 0))))

@@ -120,7 +120,8 @@ def test_two_data_sets_in_one_folder(tmp_path: Path):
 def test_two_shards_are_written_at_once_into_one_folder_but_not_replaced(tmp_path: Path):
     out, alone = tmp_path / "set", tmp_path / "alone"
     shards = [[*SET, "--shard", f"{number}/2", "--out", out] for number in (1, 2)]
-    assert [code for code, _ in both("fg-run", *shards)] == [0, 0]
+    ends = both("fg-run", *shards)
+    assert [code for code, _ in ends] == [0, 0], ends
     assert ended(start("fg-run", *SET, "--out", alone)) == (0, [])
     assert contents(out) == contents(alone)
     with holder(out, "shared") as process:

@@ -37,17 +37,7 @@ ROUNDS = 7
             ),
         ),
         (FIRST_IMAGE, (*OTHERS, *OF_DATASETS, "click", "fingergen.runtime.minutiae.formats")),
-        (
-            SYNTH,
-            (
-                *OTHERS,
-                *OF_DATASETS,
-                "onnxruntime",
-                "PIL",
-                "numpy.random",
-                "fingergen.runtime.minutiae.formats",
-            ),
-        ),
+        (SYNTH, (*OTHERS, *OF_DATASETS, "onnxruntime", "PIL", "numpy.random")),
         (WRITE, (*OTHERS, *OF_DATASETS, "PIL", "numpy.ma", "fingergen.runtime.minutiae.formats")),
         (CONVERT, ("onnxruntime", "jsonschema", "fingergen.runtime.datasets", "fingergen.runtime.studio")),
     ],

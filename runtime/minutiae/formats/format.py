@@ -120,6 +120,18 @@ class Format:
         side = int(self.reach / MM_PER_INCH * template.ppi) + 1  # the last pixel's coordinate is one less
         return template.crop(0, 0, min(side, template.width), min(side, template.height))
 
+    def encode_carried(self, template: Template) -> bytes:
+        """A template, cropped to what the format can carry, as the bytes of a file.
+
+        Args:
+            template: Any.
+
+        Returns:
+            The file's content, of a format that can be written.
+        """
+        assert self.encode is not None
+        return self.encode(self.carried(template))
+
 
 def assemble(
     reading: Reading,
