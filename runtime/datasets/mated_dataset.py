@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from ..backends import usable_cores
 from ..errors import BadInput
@@ -83,14 +83,27 @@ class MatedDataset:
     def __len__(self) -> int:
         return self.request.fingers * self.request.impressions
 
-    def __getitem__(self, index: int) -> Sample:
-        """Sample `index`; its finger is grown for it alone, which iterating does once for all of them."""
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        """Sample `index`, or those of a slice; their fingers are grown for them alone, which iterating does
+        once for all of a finger."""
+        if isinstance(index, slice):
+            return self._at(range(*index.indices(len(self))))
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
             raise IndexError(f"{index} of {len(self)} samples")
-        finger, before = divmod(place, self.request.impressions)
-        with closing(self._samples([self._plan().entry(finger, before + 1)])) as samples:
-            return next(samples)
+        (sample,) = self._at([place])
+        return sample
+
+    def _at(self, places: Iterable[int]) -> list[Sample]:
+        plan = self._plan()
+        numbered = (divmod(place, plan.impressions) for place in places)
+        entries = (plan.entry(finger, before + 1) for finger, before in numbered)
+        with closing(self._samples(entries)) as samples:
+            return list(samples)
 
     def __iter__(self) -> Iterator[Sample]:
         return self.share()

@@ -13,10 +13,12 @@ from ..arguments import check_choice, check_type, check_whole, to_member
 from ..bundle.manifest import NoiseMode
 from ..errors import BadInput
 from ..fingers import FULL_PRINT, MOISTURE, PPI, Effects, FingerPosition, PatternClass, SensorArea
+from ..fingers.capture.presets import find_preset
 from ..fingers.master import GROWTH
 from ..images import FORMATS
 from ..minutiae import WRITABLE
 from ..pipeline.networks import Networks
+from ..seeds import check_seed
 from .impressions import BundleMaker, Maker, SensorMaker
 from .layouts import LAYOUTS
 from .mated import Mate, MatedSynthesis, check_directions, looks_as_synth, mate
@@ -109,7 +111,9 @@ class DatasetRequest:
             check_whole("distinct", self.distinct, 1)
             if self.fingers > MOST_DISTINCT:
                 raise BadInput(f"--distinct: compares all pairs; give at most {MOST_DISTINCT} fingers")
-        if self.seed + self.fingers > 2**64:
+        if self.preset is not None:
+            find_preset(self.preset)
+        if check_seed(self.seed) + self.fingers > 2**64:
             raise BadInput("fingers: the last seed would be above 2**64 - 1")
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> Plan:

@@ -68,6 +68,13 @@ def test_samples_are_the_files_of_the_command(fingers: MatedDataset, tmp_path: P
     np.testing.assert_array_equal(fingers[-1].pixels, samples[5].pixels)
     with pytest.raises(IndexError):
         fingers[6]
+    for some in (slice(4, 1, -2), slice(5, 9), slice(3, 3)):
+        found = fingers[some]
+        assert [(each.finger, each.impression) for each in found] == [
+            (each.finger, each.impression) for each in samples[some]
+        ]
+        for sample, expected in zip(found, samples[some], strict=True):
+            np.testing.assert_array_equal(sample.pixels, expected.pixels)
     with closing(fingers.share(1, 2)) as share:
         assert [(each.finger, each.impression) for each in share] == [(1, 1), (1, 2)]
     done = fingers.write(tmp_path / "python")
@@ -121,6 +128,9 @@ def test_a_model_makes_a_set(tmp_path: Path):
         ("templates", "json"),
         ("templates", ("iso",)),
         ("image_format", "jpg"),
+        ("preset", "hardest"),
+        ("seed", -1),
+        ("seed", 1.5),
     ):
         with pytest.raises(BadInput, match=name):
             sensor_dataset(2, 1, **{name: value})  # type: ignore[arg-type]
