@@ -112,6 +112,24 @@ def flush_folder(folder: Path, names: Iterable[str]) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path, option: str = "--out") -> None:
+    """Make a folder that files are to be written into, where it is not there.
+
+    Args:
+        folder: with its parents.
+        option: by which it is chosen.
+
+    Raises:
+        BadInput: it cannot be made or written into.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be written ({error.strerror}); give another {option}") from error
+
+
 @contextmanager
 def locked(folder: Path, shared: bool = False) -> Iterator[None]:
     """Keep other processes that call this from writing into a folder in the block.
@@ -128,10 +146,7 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
         BadInput: another process holds it, or the folder cannot be made.
     """
     made = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{folder}: cannot be written ({error.strerror}); give another --out") from error
+    make_folder(folder)
     descriptor = _lock(folder, shared)
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +13,7 @@ import click
 
 from ..backends import usable_cores
 from ..errors import BadInput, say
+from ..files import make_folder
 from ..fingers import SensorArea
 from ..images import Pixels, Provenance, contact_sheet, read_image, save_image
 from ..pipeline.writer import FilesOfSeeds, Folder, Planned, PlannedImage, PlannedSeeds, write_images
@@ -85,15 +86,20 @@ class Output:
         self.folder.refuse_inputs(planned, inputs, [grid] if grid else [])
 
     def begin(self, missing: Iterable[Planned]) -> None:
-        """Make the folder, without what a killed run left of the images that are to be made."""
+        """Make the folders, without what a killed run left of the images that are to be made."""
         names = {self.path(plan).name for plan in missing}
-        self.folder.make(names | {f"{name}.json" for name in names})  # BMP has its text beside it
+        self._make_folders(names | {f"{name}.json" for name in names})  # BMP has its text beside it
 
     def begin_seeds(self, planned: PlannedSeeds) -> None:
         """As `begin`, for the images of seeds; `BadInput` if they cannot be written."""
         self._writing.check_sheet(planned)
         self.folder.check(planned)
-        self.folder.make(FilesOfSeeds(planned, self.folder))
+        self._make_folders(FilesOfSeeds(planned, self.folder))
+
+    def _make_folders(self, names: Container[str]) -> None:
+        self.folder.make(names)
+        if self._writing.grid is not None:
+            make_folder(self._writing.grid.parent, "--grid")
 
     def write(
         self,
@@ -130,7 +136,6 @@ class Output:
         if grid is not None:
             tiles = [shown[path] if path in shown else read_image(path) for path in map(self.path, planned)]
             sheet = contact_sheet(tiles, sheet_columns, labels=[plan.label for plan in planned])
-            grid.parent.mkdir(parents=True, exist_ok=True)
             save_image(grid, sheet, self.folder.ppi, self._provenance_of_all(planned))
 
     def impression(self, planned: Planned, image: Pixels, template: Template | None = None) -> PlannedImage:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from .. import minutiae
 from ..errors import BadInput
-from ..files import remove_partial, write_atomically
+from ..files import make_folder, remove_partial, write_atomically
 from ..images import FORMATS, Pixels, Provenance, files_of, is_whole, read_provenance, save_image
 from .stages import Pipeline, Stage
 
@@ -177,9 +177,13 @@ class Folder(NamedTuple):
                 raise BadInput(f"{path}: is read and would be replaced; give another --out or --grid")
 
     def make(self, names: Container[str]) -> None:
-        """Make the folder, without what a killed run left of files with these names."""
+        """Make the folder, without what a killed run left of files with these names.
+
+        Raises:
+            BadInput: It cannot be written into.
+        """
         if self.path is not None:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             remove_partial(self.path, names)
 
 

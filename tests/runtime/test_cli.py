@@ -337,3 +337,13 @@ class TestInfo:
 def test_wrong_use_of_synth(fg_run, arguments: list[str], message: str):
     assert message in error_of(fg_run("synth", *arguments, code=2))
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("command", [["synth", "--seeds", "0"], ["edit", "--seeds", "0", "--index", "0"]])
+def test_folders_that_cannot_be_made(fg_run, command: list[str]):
+    Path("taken").touch()
+    result = fg_run(*command, "--out", "taken/prints", code=2)
+    assert "taken/prints: cannot be written (Not a directory); give another --out" in error_of(result)
+    result = fg_run(*command, "--grid", "taken/sheets/a.png", code=2)
+    assert "taken/sheets: cannot be written (Not a directory); give another --grid" in error_of(result)
+    assert os.listdir() == ["taken"]
