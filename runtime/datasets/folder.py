@@ -34,17 +34,17 @@ def open_folder(layout: Layout, settings: Mapping[str, Any], overwrite: bool, re
         BadInput: If something lies there that is neither, or may be neither. Nothing has changed then.
     """
     folder = layout.folder
-    same = _is_same(folder, settings)
+    there = (folder / SETTINGS).exists()  # looked at once: another shard may begin the set at any moment
+    same = there and _is_same(folder, settings)
     if not same:
         _refuse_other_images(layout)
     shared = same and layout.plan.shard != (1, 1)  # other shards may have begun it
     if not (overwrite or resume or shared):
-        for name in (SETTINGS, TABLE):
-            if (folder / name).exists():
+        for name, found in ((SETTINGS, there), (TABLE, (folder / TABLE).exists())):
+            if found:
                 raise BadInput(
                     f"{folder / name}: exists already (--overwrite replaces, --resume continues the set)"
                 )
-    there = (folder / SETTINGS).exists()
     if there:
         if overwrite:
             _check_names(folder, settings)

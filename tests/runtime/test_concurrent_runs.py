@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from fingergen.runtime.datasets import DatasetRequest
+from fingergen.runtime.datasets import folder as folder_module
+from fingergen.runtime.datasets.layouts import LAYOUTS
+from fingergen.runtime.datasets.table import write_settings
 from fingergen.runtime.errors import BadInput
 from fingergen.runtime.files import locked, write_atomically
 from fingergen.runtime.images import read_image, read_provenance
@@ -114,6 +118,21 @@ def test_two_data_sets_in_one_folder(tmp_path: Path):
     seed = 0 if (out / "00000000_1.png").exists() else 500
     assert ended(start("fg-run", *SET, "--seed", seed, "--out", alone)) == (0, [])
     assert contents(out) == contents(alone)
+
+
+def test_a_shard_may_begin_while_another_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    request = DatasetRequest(4, renderer="sensor")
+    settings = request.open(None, 1).settings
+    layout = LAYOUTS["flat"](tmp_path, request.plan((2, 2)))
+    monkeypatch.setattr(  # the other one comes between the first look and the last
+        folder_module,
+        "_refuse_other_images",
+        lambda layout: write_settings(layout.folder, settings, new=True),
+    )
+    folder_module.open_folder(layout, settings, overwrite=False, resume=False)
+    with pytest.raises(BadInput, match="exists already"):
+        whole = LAYOUTS["flat"](tmp_path, request.plan())
+        folder_module.open_folder(whole, settings, overwrite=False, resume=False)
 
 
 @pytest.mark.slow
