@@ -30,7 +30,7 @@ class Finger(Master):
 
         Args:
             number: Of the impression, in [0, 2**32): another number, another placement, pressure, ….
-            preset: How far impressions differ: `easy`, `medium` or `hard`.
+            preset: How far impressions differ: `easy`, `medium`, `hard` or `partial`.
             effects: What is fixed instead of drawn, such as `rotation=20` or `moisture="dry"`; see `Effects`.
 
         Returns:
@@ -106,7 +106,7 @@ def take_impression(
     Args:
         finger: As `make_finger` gives it.
         number: The number of the impression, in [0, 2**32); the same number gives the same impression.
-        preset: How far impressions differ: `easy`, `medium` or `hard`.
+        preset: How far impressions differ: `easy`, `medium`, `hard` or `partial`.
         effects: What is fixed instead of sampled.
         area: The sensor's area; None: the window.
 
