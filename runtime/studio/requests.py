@@ -94,7 +94,13 @@ def print_request(fields: Mapping[str, Any]) -> PrintRequest:
 
 def parse_seed(text: Any) -> int:
     """A seed as the page sends it."""
-    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and int(text[:21]) < SEEDS):
+    if not (
+        isinstance(text, str)
+        and text.isascii()
+        and text.isdecimal()
+        and len(text) <= 20
+        and int(text) < SEEDS
+    ):
         raise BadInput(f"seed {text!r:.40}: give a whole number from 0 to 2**64 - 1")
     return int(text)
 
