@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import click
-
-from fingergen import __version__
 
 from ..fingers import (
     FULL_PRINT,
@@ -19,9 +16,7 @@ from ..fingers import (
     Effects,
     FingerPosition,
     PatternClass,
-    SensorArea,
 )
-from .area import described
 from .kit import Decorator, Number, TemplateFormat, as_one
 
 
@@ -67,24 +62,6 @@ class Prints:
     def position(self) -> FingerPosition | None:
         """Which of the ten fingers all are."""
         return None if self.finger is None else FingerPosition(self.finger)
-
-    def given(self) -> dict[str, str]:
-        """What was asked for, of grown fingers on any renderer, as text."""
-        chosen = {key: value for key, value in asdict(self).items() if key not in ("window", "templates")}
-        return {key: str(value) for key, value in chosen.items() if value is not None}
-
-    def sensor_provenance(self, area: SensorArea | None) -> dict[str, str]:
-        """What all images of a set from the sensor share."""
-        said = described(area)
-        return {
-            "synthetic": "yes",
-            "operation": "dataset",
-            "renderer": "sensor",
-            **self.given(),
-            "window": json.dumps(self.window if area is None else area.window),
-            **({} if said is None else {"area": said}),
-            "fingergen": __version__,
-        }
 
 
 class Moisture(click.ParamType):
