@@ -215,6 +215,8 @@ def test_bad_requests_are_one_line(port: int, tmp_path: Path):
         ({"seed": 7}, "seed 7"),
         ({"seed": str(2**64)}, "2**64 - 1"),
         ({"seed": "9" * 5000}, "2**64 - 1"),
+        ({"seed": "0" * 21 + "9" * 30}, "2**64 - 1"),
+        ({"seed": "0" * 21 + "1" * 5000}, "2**64 - 1"),
         ({"number": -1}, "number"),
         ({"preset": "no"}, "preset 'no'"),
         ({"preset": []}, "preset []"),
