@@ -33,7 +33,7 @@ def has_external_data(content: bytes) -> bool:
         content: the whole ONNX file.
 
     Raises:
-        ValueError: it may have, but is not a Protocol Buffers message.
+        ValueError: the content, which may name another file, is not a Protocol Buffers message.
     """
     if LOCATION not in content:  # most graphs: then no tensor can, and walking them all takes a while
         return False

@@ -71,8 +71,8 @@ synth_writing = as_one(
         "templates",
         type=TemplateFormat(),
         multiple=True,
-        help="Write the true template of each print too, which is known of noise ridges; may be given several"
-        " times.",
+        help="Also write the true template of each print, in this format; may be given several times. Needs"
+        " noise ridges.",
     ),
     click.option(
         "--throughput",

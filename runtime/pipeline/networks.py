@@ -56,10 +56,10 @@ class Networks:
         return FingerNoise(self.bundle.manifest, self.workers)
 
     def require_finger_noise(self) -> FingerNoise:
-        """`finger_noise`, where it is needed.
+        """`finger_noise`, where there is no doing without.
 
         Returns:
-            It.
+            What draws fingers for the noise.
 
         Raises:
             BadInput: The bundle has no ridge noise.

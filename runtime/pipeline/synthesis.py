@@ -39,7 +39,7 @@ class Synthesis:
         self.model = model
         self.truncation, self.noise = model.settings(request.truncation, request.noise)
         if taken is not None and self.noise != "ridges":
-            raise BadInput(f"noise {self.noise}: true minutiae are known of noise ridges alone")
+            raise BadInput(f"noise {self.noise}: true minutiae are known only with noise ridges")
         self._taken = taken
         self.size = request.size
         self._layers = latents.check_layers(request.mix_layers, model.num_ws)

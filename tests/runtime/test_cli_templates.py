@@ -89,7 +89,7 @@ def test_resume_adds_no_template_to_another_image(synth):
 
 def test_where_no_truth_is_known(tmp_path: Path, synth):
     result = synth("--seeds", "5", "--out", "prints", "--noise", "const", "--template-format", "json", code=2)
-    assert result.stderr == "fg-run: error: noise const: true minutiae are known of noise ridges alone\n"
+    assert result.stderr == "fg-run: error: noise const: true minutiae are known only with noise ridges\n"
     assert not Path("prints").exists()
     assert (
         "needs --out" in synth("--seeds", "5", "--grid", "a.png", "--template-format", "xyt", code=2).stderr
